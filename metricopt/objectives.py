@@ -1,0 +1,331 @@
+"""What to optimize: each objective is a metric to maximise and, for some, a bound on a second metric.
+
+This file holds the algebra of the metrics programs and nothing else; every solver, threshold and report asks it. An
+objective whose metrics are ratios of linear forms in the counts (:class:`CountObjective`) is a few lines: name the two
+ratios and the bound, and its class weights, violation and feasibility follow.
+
+References
+----------
+L. Peng, Y. Travadi, C. He, Y. Cui, J. Sun (2025). Exact reformulation and optimization for direct metric optimization
+in binary imbalanced classification. Programs FPOR, FROP and OFBS.
+W. Dinkelbach (1967). On nonlinear fractional programming. Management Science 13.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+from metricopt import metrics
+from metricopt._validation import check_choice, check_fraction, check_positive, per_label, reject
+from metricopt.metrics import Array, Counts, Linear, Ratio
+
+Bound: TypeAlias = "float | tuple[float, ...]"
+"""One bound for all labels, or one per label."""
+
+
+class Objective(ABC):
+    """A metric to maximise over the scores of a model.
+
+    Attributes
+    ----------
+    argument : str or None
+        The field that ``alpha`` or ``beta`` fills when the objective is asked for by name.
+    short : "alpha", "beta" or None
+        Which of the two short names that is.
+    """
+
+    argument: ClassVar[str | None] = None
+    short: ClassVar[Literal["alpha", "beta"] | None] = None
+
+    @property
+    def name(self) -> str:
+        """The name under which the objective is registered."""
+        return type(self).__name__
+
+    @property
+    @abstractmethod
+    def metric_name(self) -> str:
+        """The metric that is maximised, e.g. ``"recall"``."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Say in words what is asked, e.g. ``maximise recall subject to precision >= 0.9``."""
+
+
+class CountObjective(Objective):
+    r"""Maximise one ratio of counts, subject to a bound on another.
+
+    .. math:: \max_{\theta, t} \; \frac{a(c)}{b(c)} \quad \text{s.t.} \quad \frac{p(c)}{q(c)} \ge \alpha
+              \;\; (\text{or} \le \alpha)
+
+    where :math:`c` are the confusion counts, the first ratio is ``maximised``, the second ``bounded``, and
+    :math:`\alpha` is ``bound``. With a multiplier :math:`\mu \ge 0` for the bound and the current value :math:`\tau`
+    of the objective (Dinkelbach 1967) the program becomes :math:`\max w_+ TP - w_- FP`: see :meth:`class_weights`.
+    """
+
+    bounded: ClassVar[Ratio | None] = None
+    sense: ClassVar[Literal["min", "max"]] = "min"
+
+    @property
+    @abstractmethod
+    def maximised(self) -> Ratio:
+        """The metric to maximise."""
+
+    @property
+    def metric_name(self) -> str:
+        return self.maximised.name
+
+    @property
+    def bound(self) -> Bound | None:
+        """The bound on :attr:`bounded`, None where there is none."""
+        return getattr(self, self.argument) if self.bounded is not None and self.argument else None
+
+    def with_bound(self, bound: Bound) -> CountObjective:
+        """Return the same objective with another bound."""
+        if self.bound is None or self.argument is None:
+            reject("objective", "one with a bound", self.name, "choose a threshold for another objective instead")
+        return replace(self, **{self.argument: bound})  # type: ignore[type-var]
+
+    def value(self, counts: Counts) -> Array:
+        """Return the metric to maximise, NaN where undefined."""
+        return self.maximised(counts)
+
+    def bounded_value(self, counts: Counts) -> Array | None:
+        """Return the metric that the bound speaks of, NaN where undefined; None without a bound."""
+        return None if self.bounded is None else self.bounded(counts)
+
+    def feasible(self, counts: Counts) -> Array:
+        """Say whether the bound holds, compared as the ratio that users compute; undefined is never feasible.
+
+        Without a bound, feasible means that the metric to maximise is defined.
+        """
+        if self.bounded is None:
+            value = self.value(counts)
+            return value == value
+        value, bound = self.bounded(counts), _like(counts.true_positives, self.bound)
+        return value >= bound if self.sense == "min" else value <= bound
+
+    @property
+    def excess(self) -> Linear | None:
+        """The bound as a linear form, positive where it is missed: ``bound * q - p`` (or its negative); None without one."""
+        if self.bounded is None:
+            return None
+        shortfall = self.bounded.denominator * np.asarray(self.bound) - self.bounded.numerator
+        return shortfall if self.sense == "min" else shortfall * -1.0
+
+    def violation(self, counts: Counts) -> Array:
+        """Return how far the bound is missed, per positive: > 0 infeasible, <= 0 feasible; 0 without a bound."""
+        excess = self.excess
+        if excess is None:
+            return counts.positives * 0.0
+        return excess(counts) / counts.positives
+
+    def class_weights(self, multiplier: Array, value: Array) -> tuple[Array, Array]:
+        r"""Return ``(w_plus, w_minus)`` of the equivalent program "maximise w_plus TP - w_minus FP".
+
+        The derivatives of :math:`a - \tau b - \mu e` in TP and (negated) FP, with :math:`e` the bound's excess.
+
+        Parameters
+        ----------
+        multiplier : array, shape (L,)
+            :math:`\mu \ge 0`.
+        value : array, shape (L,)
+            :math:`\tau`, the objective's current value; matters only where the denominator depends on the prediction.
+        """
+        gain = self.maximised.numerator - self.maximised.denominator * value
+        if self.excess is not None:
+            gain = gain - self.excess * multiplier
+        return gain.tp + 0.0 * multiplier, -(gain.fp + 0.0 * multiplier)
+
+    def __str__(self) -> str:
+        text = f"maximise {self.metric_name}"
+        if self.bounded is None:
+            return text
+        relation = ">=" if self.sense == "min" else "<="
+        bound = np.asarray(self.bound)
+        shown = f"{float(bound):g}" if bound.ndim == 0 else f"({', '.join(f'{b:g}' for b in bound)})"
+        return f"{text} subject to {self.bounded.name} {relation} {shown}"
+
+
+@dataclass(frozen=True)
+class FPOR(CountObjective):
+    """Fix precision, optimize recall.
+
+    Parameters
+    ----------
+    min_precision : float or tuple of float, in (0, 1]
+        The share of alarms that must be right; one number, or one per label.
+    """
+
+    min_precision: Bound
+    argument = "min_precision"
+    short = "alpha"
+    maximised = metrics.RECALL
+    bounded = metrics.PRECISION
+
+    def __post_init__(self) -> None:
+        _set_bound(self, self.min_precision)
+
+
+@dataclass(frozen=True)
+class FROP(CountObjective):
+    """Fix recall, optimize precision.
+
+    Parameters
+    ----------
+    min_recall : float or tuple of float, in (0, 1]
+        The share of positives that must be found; one number, or one per label.
+    """
+
+    min_recall: Bound
+    argument = "min_recall"
+    short = "alpha"
+    maximised = metrics.PRECISION
+    bounded = metrics.RECALL
+
+    def __post_init__(self) -> None:
+        _set_bound(self, self.min_recall)
+
+
+@dataclass(frozen=True)
+class OFBS(CountObjective):
+    """Optimize the F-beta score.
+
+    Parameters
+    ----------
+    beta : float, > 0
+        How many times recall matters more than precision.
+    """
+
+    beta: float = 1.0
+    argument = "beta"
+    short = "beta"
+
+    def __post_init__(self) -> None:
+        check_positive("beta", self.beta)
+
+    @property
+    def maximised(self) -> Ratio:
+        return metrics.f_beta_ratio(self.beta)
+
+
+@dataclass(frozen=True)
+class RecallAtFPR(CountObjective):
+    """Optimize recall at a bound on the false-positive rate.
+
+    Parameters
+    ----------
+    max_false_positive_rate : float or tuple of float, in (0, 1]
+    """
+
+    max_false_positive_rate: Bound
+    argument = "max_false_positive_rate"
+    short = "alpha"
+    maximised = metrics.RECALL
+    bounded = metrics.FALSE_POSITIVE_RATE
+    sense = "max"
+
+    def __post_init__(self) -> None:
+        _set_bound(self, self.max_false_positive_rate)
+
+
+@dataclass(frozen=True)
+class RecallAtAlarmRate(CountObjective):
+    """Optimize recall within an alarm budget.
+
+    Parameters
+    ----------
+    max_alarm_rate : float or tuple of float, in (0, 1]
+        The share of all samples that may be flagged.
+    """
+
+    max_alarm_rate: Bound
+    argument = "max_alarm_rate"
+    short = "alpha"
+    maximised = metrics.RECALL
+    bounded = metrics.ALARM_RATE
+    sense = "max"
+
+    def __post_init__(self) -> None:
+        _set_bound(self, self.max_alarm_rate)
+
+
+REGISTRY: dict[str, type[Objective]] = {
+    objective.__name__: objective for objective in (FPOR, FROP, OFBS, RecallAtFPR, RecallAtAlarmRate)
+}
+
+
+def get_objective(
+    objective: str | Objective,
+    *,
+    alpha: float | Sequence[float] | Mapping[str, float] | None = None,
+    beta: float | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Objective:
+    """Return the objective that a name with ``alpha`` or ``beta``, or an instance, stands for.
+
+    Parameters
+    ----------
+    objective : str or Objective
+        A name of :data:`REGISTRY`, or an instance (then neither ``alpha`` nor ``beta``).
+    alpha : float, sequence or {label name: float}, in (0, 1]
+        The bound of FPOR, FROP and the other bounded objectives.
+    beta : float, > 0
+        The beta of OFBS (1 if left out).
+    label_names : sequence of str
+        Names the order of the labels when ``alpha`` is a mapping.
+
+    Raises
+    ------
+    InvalidInputError
+        On an unknown name, a missing or superfluous ``alpha`` or ``beta``, or a bound outside (0, 1].
+
+    Examples
+    --------
+    >>> get_objective("FPOR", alpha=0.9)
+    FPOR(min_precision=0.9)
+    """
+    if isinstance(objective, Objective):
+        if alpha is not None or beta is not None:
+            reject(
+                "alpha and beta",
+                "left out when objective is an instance",
+                f"alpha={alpha}, beta={beta} beside {objective!r}",
+                "put the number into the instance alone",
+            )
+        return objective
+    check_choice("objective", objective, REGISTRY)
+    kind = REGISTRY[objective]
+    given = {"alpha": per_label("alpha", alpha, label_names), "beta": beta}
+    for short, value in given.items():
+        if value is not None and short != kind.short:
+            wanted = f"takes {kind.short}" if kind.short else "takes neither"
+            reject(short, f"left out for {objective}", value, f"{objective} {wanted}")
+    value = given.get(kind.short or "")
+    if value is None:
+        if kind.short == "alpha":
+            reject("alpha", f"given for {objective} ({kind.argument})", None, "give a fraction, e.g. alpha=0.9")
+        return kind()
+    return kind(value)  # type: ignore[call-arg]
+
+
+def _set_bound(objective: CountObjective, bound: Any) -> None:
+    """Check a bound and store it hashable: a float, or a tuple with one float per label."""
+    if isinstance(bound, (np.ndarray, list)):
+        bound = tuple(np.asarray(bound).tolist()) if np.ndim(bound) else float(np.asarray(bound))
+    assert objective.argument is not None
+    check_fraction(objective.argument, bound)
+    stored = tuple(float(b) for b in bound) if isinstance(bound, tuple) else float(bound)
+    object.__setattr__(objective, objective.argument, stored)
+
+
+def _like(array: Array, values: Any) -> Array:
+    """Return ``values`` as the kind of array that ``array`` is."""
+    if hasattr(array, "new_tensor"):
+        return array.new_tensor(values)
+    return np.asarray(values)
