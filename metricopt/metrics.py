@@ -11,16 +11,15 @@ missing and counts nowhere; tied scores stay together; what is undefined is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 
-from metricopt._validation import check_finite, check_labels, check_positive, reject
-
-Array: TypeAlias = Any  # numpy.ndarray or torch.Tensor: same kind in, same kind out
+from metricopt._arrays import Array as Array
+from metricopt._arrays import Samples, to_numpy
+from metricopt._validation import check_positive, reject
 
 
 @dataclass(frozen=True)
@@ -113,3 +112,287 @@ def f_beta_ratio(beta: float) -> Ratio:
     check_positive("beta", beta)
     square = float(beta) ** 2
     return Ratio(f"f{beta:g}", Linear(tp=1.0 + square), Linear(tp=1.0, fp=1.0, positives=square))
+
+
+def confusion_counts(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Counts:
+    """Count right and wrong alarms at a threshold.
+
+    Scores and threshold are compared in float64, so a threshold is never rounded to the scores' precision.
+
+    Parameters
+    ----------
+    scores : array, shape (n,) or (n, L), float
+        Finite, of any scale and precision, bfloat16 included.
+    labels : array, shape of ``scores``
+        0, 1 or NaN (missing, counts nowhere); booleans will do.
+    threshold : float or array, shape (L,)
+        Scores at or above it are alarms; NaN raises no alarm.
+    sample_weight : array, shape (n,) or (n, L), optional
+        Finite, >= 0.
+
+    Returns
+    -------
+    Counts
+        Scalars for (n,), arrays of shape (L,) for (n, L); float64.
+
+    Raises
+    ------
+    InvalidInputError
+        If a shape or value is not as above.
+
+    Examples
+    --------
+    >>> counts = confusion_counts([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.5)
+    >>> float(counts.true_positives), float(counts.false_positives)
+    (1.0, 1.0)
+    """
+    samples = Samples.read(scores, labels, sample_weight)
+    limit = to_numpy("threshold", threshold).astype(np.float64)
+    if limit.shape not in ((), (samples.num_labels,) if samples.has_label_axis else ()):
+        rule = f"one number or one per label ({samples.num_labels})" if samples.has_label_axis else "one number"
+        reject("threshold", rule, f"shape {limit.shape}", "give a number")
+    flagged = samples.scores.astype(np.float64) >= limit
+    weight = 1.0 if samples.weight is None else samples.weight
+    positive, negative = np.where(samples.labels == 1, weight, 0.0), np.where(samples.labels == 0, weight, 0.0)
+    sums = ((side * alarm).sum(0) for alarm, side in [(flagged, positive), (flagged, negative), (~flagged, positive)])
+    quiet_negative = (negative * ~flagged).sum(0)
+    return Counts(*map(samples.give_back, (*sums, quiet_negative)))
+
+
+def recall(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
+    """Return the share of positives that raise an alarm; NaN without positives.
+
+    Parameters, shapes and errors are those of :func:`confusion_counts`.
+
+    Examples
+    --------
+    >>> float(recall([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.5))
+    0.5
+    """
+    return RECALL(confusion_counts(scores, labels, threshold, sample_weight))
+
+
+def precision(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
+    """Return the share of alarms that are right; NaN without alarms.
+
+    Parameters, shapes and errors are those of :func:`confusion_counts`.
+
+    Examples
+    --------
+    >>> float(precision([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.3))
+    0.6666666666666666
+    """
+    return PRECISION(confusion_counts(scores, labels, threshold, sample_weight))
+
+
+def specificity(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
+    """Return the share of negatives that raise no alarm; NaN without negatives.
+
+    Parameters, shapes and errors are those of :func:`confusion_counts`.
+
+    Examples
+    --------
+    >>> float(specificity([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.5))
+    0.5
+    """
+    return SPECIFICITY(confusion_counts(scores, labels, threshold, sample_weight))
+
+
+def false_positive_rate(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
+    """Return the share of negatives that raise an alarm; NaN without negatives.
+
+    Parameters, shapes and errors are those of :func:`confusion_counts`.
+
+    Examples
+    --------
+    >>> float(false_positive_rate([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.5))
+    0.5
+    """
+    return FALSE_POSITIVE_RATE(confusion_counts(scores, labels, threshold, sample_weight))
+
+
+def alarm_rate(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
+    """Return the share of all labelled samples that raise an alarm; NaN without samples.
+
+    Parameters, shapes and errors are those of :func:`confusion_counts`.
+
+    Examples
+    --------
+    >>> float(alarm_rate([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.3))
+    0.75
+    """
+    return ALARM_RATE(confusion_counts(scores, labels, threshold, sample_weight))
+
+
+def f_beta(
+    scores: Array, labels: Array, threshold: Array, beta: float = 1.0, sample_weight: Array | None = None
+) -> Array:
+    """Return F-beta, the weighted harmonic mean of precision and recall; NaN with neither positives nor alarms.
+
+    Parameters, shapes and errors are those of :func:`confusion_counts`; ``beta`` > 0 says how many times recall
+    matters more than precision.
+
+    Examples
+    --------
+    >>> float(f_beta([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.3))
+    0.8
+    """
+    return f_beta_ratio(beta)(confusion_counts(scores, labels, threshold, sample_weight))
+
+
+@dataclass(frozen=True)
+class RankedClass:
+    """The scores of one class in ascending order, and the weight at or above each.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (m,), ascending
+    weight_above : ndarray, shape (m + 1,), or None
+        Entry i sums the weights of ``scores[i:]``; None where every sample weighs 1.
+    """
+
+    scores: np.ndarray
+    weight_above: np.ndarray | None
+
+    @classmethod
+    def of(cls, scores: np.ndarray, weight: np.ndarray | None) -> RankedClass:
+        """Sort the scores of one class, with their weights if there are any."""
+        if weight is None:
+            return cls(np.sort(scores), None)
+        order = np.argsort(scores)
+        return cls(scores[order], np.append(np.cumsum(weight[order][::-1])[::-1], 0.0))
+
+    def at_or_above(self, cuts: np.ndarray) -> np.ndarray:
+        """Return the weight of this class at or above each cut."""
+        below = np.searchsorted(self.scores, cuts)
+        return float(len(self.scores)) - below if self.weight_above is None else self.weight_above[below]
+
+    def distinct(self) -> np.ndarray:
+        """Return each score once, ascending."""
+        return self.scores[np.append(True, self.scores[1:] != self.scores[:-1])[: len(self.scores)]]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The labelled samples of one label, sorted class by class, so that the counts at any cut are two look-ups.
+
+    Sorting the classes apart costs less than one argsort of all scores, and keeps ties together by itself.
+    """
+
+    positives: RankedClass
+    negatives: RankedClass
+
+    @classmethod
+    def of(cls, samples: Samples, label: int) -> Ranking:
+        """Sort one label's samples; those with a missing label or weight 0 stay out."""
+        scores, labels = samples.scores[:, label], samples.labels[:, label]
+        weight = None if samples.weight is None else samples.weight[:, label]
+        ranked = []
+        for side in (1, 0):
+            chosen = labels == side if weight is None else (labels == side) & (weight > 0)
+            ranked.append(RankedClass.of(scores[chosen], None if weight is None else weight[chosen]))
+        return cls(*ranked)
+
+    def counts(self, cuts: np.ndarray) -> Counts:
+        """Return the counts of "alarm when score >= cut" for every cut, in float64."""
+        everything = np.array(-np.inf, dtype=cuts.dtype)
+        true_positives, false_positives = self.positives.at_or_above(cuts), self.negatives.at_or_above(cuts)
+        return Counts(
+            true_positives,
+            false_positives,
+            self.positives.at_or_above(everything) - true_positives,
+            self.negatives.at_or_above(everything) - false_positives,
+        )
+
+    def distinct(self) -> np.ndarray:
+        """Return each score of either class once, ascending."""
+        return np.unique(np.concatenate([self.positives.scores, self.negatives.scores]))
+
+
+def average_precision(scores: Array, labels: Array, sample_weight: Array | None = None) -> Array:
+    r"""Return the average precision: the precision at each threshold, weighted by the recall gained there.
+
+    .. math:: AP = \sum_k (R_k - R_{k+1}) \, P_k
+
+    over the distinct scores in ascending order, with :math:`P_k` and :math:`R_k` the precision and recall at the k-th
+    as threshold, and recall 0 above the last. No interpolation; tied scores enter together, so constant scores reach
+    the prevalence.
+
+    Parameters
+    ----------
+    scores, labels, sample_weight
+        As for :func:`confusion_counts`.
+
+    Returns
+    -------
+    array, scalar or shape (L,), float64
+        NaN where a label has no positives.
+
+    Examples
+    --------
+    >>> float(average_precision([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0]))
+    0.8333333333333333
+    """
+    samples = Samples.read(scores, labels, sample_weight)
+    return samples.give_back([_average_precision(Ranking.of(samples, k)) for k in range(samples.num_labels)])
+
+
+def _average_precision(ranking: Ranking) -> float:
+    # Recall changes at positives only, so the other cuts contribute nothing.
+    counts = ranking.counts(ranking.positives.distinct())
+    if not len(counts.true_positives):
+        return np.nan
+    gained = -np.diff(RECALL(counts), append=0.0)
+    return float(gained @ PRECISION(counts))
+
+
+@dataclass(frozen=True)
+class PrecisionRecallCurve:
+    """Precision and recall with each distinct score of the labelled samples as threshold.
+
+    Attributes
+    ----------
+    precision, recall : array, shape (number of distinct scores,), float64
+        NaN where undefined (recall without positives).
+    thresholds : array, shape (number of distinct scores,), float64
+        Ascending.
+    """
+
+    precision: Array
+    recall: Array
+    thresholds: Array
+
+
+def precision_recall_curve(
+    scores: Array, labels: Array, sample_weight: Array | None = None
+) -> PrecisionRecallCurve | list[PrecisionRecallCurve]:
+    """Return the precision and recall of every threshold that a user could choose.
+
+    Differs from scikit-learn's: every point belongs to a threshold, so the made-up last point (precision 1, recall 0)
+    is not there; the recall of data without positives is NaN, not 1.
+
+    Parameters
+    ----------
+    scores, labels, sample_weight
+        As for :func:`confusion_counts`.
+
+    Returns
+    -------
+    PrecisionRecallCurve
+        Or a list with one per label for (n, L).
+
+    Examples
+    --------
+    >>> curve = precision_recall_curve([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0])
+    >>> curve.recall.tolist(), curve.thresholds.tolist()
+    ([1.0, 1.0, 0.5, 0.5], [0.2, 0.4, 0.8, 0.9])
+    """
+    samples = Samples.read(scores, labels, sample_weight)
+    curves = []
+    for label in range(samples.num_labels):
+        ranking = Ranking.of(samples, label)
+        cuts = ranking.distinct()
+        counts = ranking.counts(cuts)
+        columns = (PRECISION(counts), RECALL(counts), cuts.astype(np.float64))
+        curves.append(PrecisionRecallCurve(*map(samples.give_back_array, columns)))
+    return curves if samples.has_label_axis else curves[0]

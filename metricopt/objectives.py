@@ -91,6 +91,23 @@ class CountObjective(Objective):
             reject("objective", "one with a bound", self.name, "choose a threshold for another objective instead")
         return replace(self, **{self.argument: bound})  # type: ignore[type-var]
 
+    def for_labels(self, num_labels: int) -> tuple[CountObjective, ...]:
+        """Return one objective per label, each with a single bound.
+
+        Raises
+        ------
+        InvalidInputError
+            If the bounds are given per label, but not for this number of labels.
+        """
+        bound = self.bound
+        if not isinstance(bound, tuple):
+            return (self,) * num_labels
+        if len(bound) != num_labels:
+            assert self.argument is not None
+            rule = f"one number or one per label ({num_labels})"
+            reject(self.argument, rule, f"{len(bound)} numbers", "give as many bounds as there are labels")
+        return tuple(self.with_bound(b) for b in bound)
+
     def value(self, counts: Counts) -> Array:
         """Return the metric to maximise, NaN where undefined."""
         return self.maximised(counts)
@@ -107,23 +124,29 @@ class CountObjective(Objective):
         if self.bounded is None:
             value = self.value(counts)
             return value == value
-        value, bound = self.bounded(counts), _like(counts.true_positives, self.bound)
+        value = self.bounded(counts)
+        bound = _like(value, self.bound)
         return value >= bound if self.sense == "min" else value <= bound
 
-    @property
-    def excess(self) -> Linear | None:
-        """The bound as a linear form, positive where it is missed: ``bound * q - p`` (or its negative); None without one."""
+    def excess(self, like: Array) -> Linear | None:
+        """Return the bound as a linear form, positive where it is missed; None without a bound.
+
+        That is ``bound * q - p`` (or its negative), with coefficients of the kind of array that ``like`` is.
+        """
         if self.bounded is None:
             return None
-        shortfall = self.bounded.denominator * np.asarray(self.bound) - self.bounded.numerator
+        shortfall = self.bounded.denominator * _like(like, self.bound) - self.bounded.numerator
         return shortfall if self.sense == "min" else shortfall * -1.0
 
     def violation(self, counts: Counts) -> Array:
-        """Return how far the bound is missed, per positive: > 0 infeasible, <= 0 feasible; 0 without a bound."""
-        excess = self.excess
+        """Return how far the bound is missed, per positive: > 0 infeasible, <= 0 feasible; 0 without a bound.
+
+        NaN without positives. Without alarms a bound on precision has violation 0, though :meth:`feasible` is False.
+        """
+        excess = self.excess(counts.positives)
         if excess is None:
             return counts.positives * 0.0
-        return excess(counts) / counts.positives
+        return Ratio("violation", excess, metrics.RECALL.denominator)(counts)
 
     def class_weights(self, multiplier: Array, value: Array) -> tuple[Array, Array]:
         r"""Return ``(w_plus, w_minus)`` of the equivalent program "maximise w_plus TP - w_minus FP".
@@ -138,8 +161,9 @@ class CountObjective(Objective):
             :math:`\tau`, the objective's current value; matters only where the denominator depends on the prediction.
         """
         gain = self.maximised.numerator - self.maximised.denominator * value
-        if self.excess is not None:
-            gain = gain - self.excess * multiplier
+        excess = self.excess(multiplier)
+        if excess is not None:
+            gain = gain - excess * multiplier
         return gain.tp + 0.0 * multiplier, -(gain.fp + 0.0 * multiplier)
 
     def __str__(self) -> str:

@@ -1,0 +1,129 @@
+"""Arrays in, arrays out: what users pass is read into NumPy once, and results go back as the kind that came.
+
+This file decides which kinds, shapes and values of scores, labels and sample weights the library accepts. It leaves to
+its callers what is computed from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from metricopt._validation import check_finite, check_labels, reject
+
+Array: TypeAlias = Any
+"""numpy.ndarray or torch.Tensor: same kind in, same kind out."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Scores with their labels and weights, checked, as NumPy arrays with one column a label.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (n, L), float32 or float64
+        In the precision that they came in (half precisions, exactly, in float32).
+    labels : ndarray, shape (n, L), float
+        0, 1 or NaN (missing).
+    weight : ndarray, shape (n, L), float64, or None
+        None where every sample weighs 1.
+    dtype : torch.dtype
+        What the scores came in, which a threshold has to be representable in.
+    device : torch.device or None
+        Where results go as tensors; None for NumPy.
+    has_label_axis : bool
+        Whether results are (L,) rather than scalars.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray | None
+    dtype: torch.dtype
+    device: torch.device | None
+    has_label_axis: bool
+
+    @classmethod
+    def read(cls, scores: Any, labels: Any, sample_weight: Any = None) -> Samples:
+        """Check and convert what a user passed.
+
+        Parameters
+        ----------
+        scores : array or list, shape (n,) or (n, L)
+            Finite numbers.
+        labels : array or list, shape of ``scores``
+            0, 1 or NaN (missing); booleans will do.
+        sample_weight : array or list, shape (n,) or that of ``scores``, optional
+            Finite numbers >= 0. A sample of weight 0 counts nowhere, like one with a missing label.
+
+        Raises
+        ------
+        InvalidInputError
+            If a shape, kind or value is not as above.
+        """
+        values, truth = to_numpy("scores", scores), to_numpy("labels", labels)
+        if values.ndim not in (1, 2):
+            reject("scores", "of shape (n,) or (n, L)", f"shape {values.shape}", "give one row a sample")
+        if truth.shape != values.shape:
+            reject("labels", f"of the scores' shape {values.shape}", f"shape {truth.shape}", "give one label a score")
+        check_finite("scores", values)
+        check_labels(truth)
+        weight = None if sample_weight is None else to_numpy("sample_weight", sample_weight).astype(np.float64)
+        if weight is not None:
+            if weight.shape not in (values.shape, values.shape[:1]):
+                rule = f"of shape {values.shape[:1]}" + (f" or {values.shape}" if values.ndim == 2 else "")
+                reject("sample_weight", rule, f"shape {weight.shape}", "give one weight a sample")
+            check_finite("sample_weight", weight)
+            if (weight < 0).any():
+                reject("sample_weight", ">= 0", f"{weight.min():g}", "give 0 to leave a sample out")
+            if weight.ndim == 1:
+                weight = weight[:, np.newaxis]  # (n,) -> (n, 1)
+        columns = values.shape if values.ndim == 2 else (len(values), 1)
+        return cls(
+            scores=values.astype(np.promote_types(values.dtype, np.float32), copy=False).reshape(columns),
+            labels=truth.reshape(columns),
+            weight=None if weight is None else np.broadcast_to(weight, columns),
+            dtype=scores.dtype if _is_float_tensor(scores) else torch.from_numpy(np.empty(0, values.dtype)).dtype,
+            device=scores.device if isinstance(scores, torch.Tensor) else None,
+            has_label_axis=values.ndim == 2,
+        )
+
+    @property
+    def num_labels(self) -> int:
+        """How many columns there are."""
+        return self.scores.shape[1]
+
+    def give_back(self, per_label: Sequence[Any] | np.ndarray) -> Array:
+        """Return one result a label as (L,) or a scalar, of the kind that the scores came in."""
+        return self.give_back_array(np.asarray(per_label) if self.has_label_axis else np.asarray(per_label)[0])
+
+    def give_back_array(self, array: np.ndarray) -> Array:
+        """Return an array of whatever shape as the kind that the scores came in."""
+        return array if self.device is None else torch.as_tensor(array, device=self.device)
+
+
+def to_numpy(argument: str, values: Any) -> np.ndarray:
+    """Return ``values`` as a float array: in their own precision if floating-point (bfloat16 in float32), else float64.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not numbers.
+    """
+    if isinstance(values, torch.Tensor):
+        tensor = values.detach().cpu()
+        values = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    try:
+        array = np.asarray(values)
+        if array.dtype in (np.float16, np.float32, np.float64):
+            return array
+        return array.astype(np.float64, casting="same_kind" if array.dtype.kind == "c" else "unsafe")
+    except (TypeError, ValueError):
+        reject(argument, "an array of real numbers", type(values).__name__, "give a NumPy array, tensor or list")
+
+
+def _is_float_tensor(values: Any) -> bool:
+    return isinstance(values, torch.Tensor) and values.dtype.is_floating_point
