@@ -1,0 +1,1 @@
+"""Measurements of metricopt: ``python -m benchmarks``; results lie in ``benchmarks/results``."""

@@ -1,0 +1,405 @@
+"""Tables of features with one label column, and what turns them into numbers.
+
+This file decides what counts as missing, which value of the label column is positive, and how columns become float
+features. It leaves the choice of a file and of the columns to its callers, and training to :func:`metricopt.fit`.
+
+pandas and scikit-learn are imported inside the functions, so that ``import metricopt`` stays light.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._validation import check_choice, reject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_CATEGORIES = 50
+"""Columns a categorical feature may grow to; rarer categories are treated like unseen ones."""
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """Features and one binary label.
+
+    Attributes
+    ----------
+    features : pandas.DataFrame, shape (n, d)
+        As read: numbers, text and missing values.
+    labels : ndarray, shape (n,), float64
+        1 where the label column holds ``positive``, 0 elsewhere, NaN where it is missing.
+    label : str
+        The name of the label column.
+    positive : str
+        The value of the label column that counts as 1, as text.
+    """
+
+    features: pd.DataFrame
+    labels: NDArray[np.float64]
+    label: str
+    positive: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        num_positives = int(np.nansum(self.labels))
+        num_features = self.features.shape[1]
+        return f"Table({len(self)} rows, {num_features} features, {self.label} = {self.positive} in {num_positives})"
+
+    def take(self, rows: NDArray[np.intp]) -> Table:
+        """Return the table of these row numbers."""
+        return Table(self.features.iloc[rows], self.labels[rows], self.label, self.positive)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV, TSV or Parquet file; the suffix says which (``.csv``, ``.tsv``, also ``.gz``; ``.parquet``, ``.pq``).
+
+    In text files blank cells, ``?`` and the usual words (``NA``, ``NaN``, ``null``, ...) are missing values.
+
+    Raises
+    ------
+    InvalidInputError
+        When there is no such file, its suffix is unknown, it cannot be parsed, or it has no rows.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
+    if suffix not in (*_SEPARATORS, *_PARQUET):
+        reject("path", "a .csv, .tsv or .parquet file", str(path), "convert the table, or rename it if it is one")
+    if not path.is_file():
+        reject("path", "an existing file", str(path), "check the name and the folder")
+    try:
+        if suffix in _PARQUET:
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(
+                path, sep=_SEPARATORS[suffix], na_values=["?"], skipinitialspace=True, index_col=False, low_memory=False
+            )
+    except (ValueError, OSError) as error:  # parser, encoding and Arrow errors are all of these
+        reject("path", "a readable table", f"{path} ({error})", "check that every row has the columns of the header")
+    if frame.empty:
+        reject("path", "a table with at least one row", f"no rows in {path}", "check how the file was written")
+    frame.columns = [str(name).strip() for name in frame.columns]
+    return frame
+
+
+def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = None) -> Table:
+    """Split a data frame into features and the binary label.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame, shape (n, d + 1)
+    label : str
+        The label column; all other columns are features.
+    positive : str or number, optional
+        The value that counts as 1; every other value counts as 0. Left out, the column must hold two values: of 0 and
+        1 (or false and true) the positive is 1, of any other two the rarer one.
+
+    Raises
+    ------
+    InvalidInputError
+        When the column does not exist, holds no positive or no negative, or leaves it open which value is positive.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [61, 47, 50, 38], "outcome": ["sick", "well", None, "well"]})
+    >>> table = make_table(frame, label="outcome")
+    >>> table.positive, table.labels
+    ('sick', array([ 1.,  0., nan,  0.]))
+    """
+    if frame.empty:
+        reject("frame", "a table with at least one row and two columns", f"shape {frame.shape}", "check the file")
+    check_choice("label", label, [str(name) for name in frame.columns])
+    features = frame.drop(columns=label)
+    if features.shape[1] == 0:
+        reject("frame", "a table with at least one feature", "the label column alone", "add columns to learn from")
+    values = _as_text(frame[label])
+    present = values.dropna()
+    counts = present.value_counts()
+    shown = ", ".join(f"{value!r} ({count} rows)" for value, count in counts.head(8).items()) or "only missing values"
+    if len(counts) < 2:
+        reject(f"label column {label!r}", "of two values at least", shown, "choose another column")
+    if positive is None:
+        positive_text = _likely_positive(counts)
+        if positive_text is None:
+            reject(f"label column {label!r}", "of two values with one rarer", shown, "say which one is positive")
+    else:
+        positive_text = _text(positive)
+        check_choice("positive", positive_text, counts.index)
+    labels = np.where(values.isna(), np.nan, (values == positive_text).to_numpy(dtype=np.float64, na_value=0.0))
+    return Table(features, labels, label, positive_text)
+
+
+def _likely_positive(counts: pd.Series) -> str | None:
+    """Return the positive one of two values, None where that is open."""
+    for pair in ({"0", "1"}, {"False", "True"}):
+        if set(counts.index) == pair:
+            return max(pair)
+    if len(counts) != 2 or counts.iloc[0] == counts.iloc[1]:
+        return None
+    return str(counts.idxmin())
+
+
+def stratified_split(
+    labels: NDArray[np.float64], fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0
+) -> tuple[NDArray[np.intp], ...]:
+    """Deal rows out to parts that all have the prevalence of the whole; always the same rows for the same seed.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n,), float
+        0, 1 or NaN; rows without a label are dealt out likewise.
+    fractions : sequence of float
+        The share of each part, summing to 1.
+    seed : int
+
+    Returns
+    -------
+    tuple of ndarray of int
+        The row numbers of each part, ascending; together every row once.
+
+    Raises
+    ------
+    InvalidInputError
+        When the fractions do not sum to 1, or a part would stay without a positive or a negative.
+
+    Examples
+    --------
+    >>> train, test = stratified_split(np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]), fractions=(0.5, 0.5))
+    >>> len(train), len(test)
+    (3, 3)
+    """
+    if min(fractions, default=0.0) <= 0 or not math.isclose(sum(fractions), 1.0):
+        reject("fractions", "positive and sum to 1", tuple(fractions), "give for example (0.6, 0.2, 0.2)")
+    random = np.random.RandomState(seed)  # its stream is frozen, unlike that of the newer generators
+    parts: list[list[NDArray[np.intp]]] = [[] for _ in fractions]
+    cuts = np.cumsum(fractions)[:-1]
+    for name, member in (("positives", labels == 1), ("negatives", labels == 0), ("", np.isnan(labels))):
+        rows = random.permutation(np.flatnonzero(member))
+        shares = np.split(rows, np.round(cuts * len(rows)).astype(np.intp))
+        if name and min(map(len, shares)) == 0:
+            remedy = f"take fewer or larger parts than {tuple(fractions)}"
+            reject("labels", f"of enough {name} for every part", f"{len(rows)} {name}", remedy)
+        for part, share in zip(parts, shares, strict=True):
+            part.append(share)
+    return tuple(np.sort(np.concatenate(part)) for part in parts)
+
+
+@dataclass(frozen=True)
+class NumericColumn:
+    """What was learnt of a numeric column: replacement of missing values, mean and deviation after it."""
+
+    name: str
+    median: float
+    mean: float
+    scale: float
+    has_missing: bool
+
+
+@dataclass(frozen=True)
+class CategoricalColumn:
+    """The categories of a column, as text; None stands for a missing value."""
+
+    name: str
+    categories: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class TablePreprocessor:
+    """Turns a data frame into float features, with what was learnt from the training rows.
+
+    Numeric columns: missing values become the median, then the column is standardised; columns with missing values
+    also get a 0/1 column that marks them. Other columns: one 0/1 column a category, missing being a category if the
+    training rows have it, unseen and rare categories (beyond the 50 most frequent) all 0. A text column whose values
+    all parse as numbers is numeric.
+
+    scikit-learn learns the statistics, on the training rows alone (:meth:`fit`). They are kept as plain numbers and
+    strings and applied by :meth:`transform`: so the preprocessing is saved as JSON, opens with any later version of
+    scikit-learn, and never runs code from a file as pickle does.
+
+    Attributes
+    ----------
+    numeric : tuple of NumericColumn
+    categorical : tuple of CategoricalColumn
+    dropped : dict of str to str
+        Columns that are left out, and why.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [30.0, 50.0, None, 40.0], "sex": ["F", "M", "F", None]})
+    >>> preprocessor = TablePreprocessor.fit(frame)
+    >>> preprocessor.feature_names
+    ['age', 'age missing', 'sex = F', 'sex = M', 'sex missing']
+    >>> preprocessor.transform(frame.iloc[:2])
+    array([[-1.4142135,  0.       ,  1.       ,  0.       ,  0.       ],
+           [ 1.4142135,  0.       ,  0.       ,  1.       ,  0.       ]], dtype=float32)
+    """
+
+    numeric: tuple[NumericColumn, ...]
+    categorical: tuple[CategoricalColumn, ...]
+    dropped: dict[str, str]
+
+    @classmethod
+    def fit(cls, features: pd.DataFrame) -> TablePreprocessor:
+        """Learn from the training rows.
+
+        Raises
+        ------
+        InvalidInputError
+            When a column holds infinite values, or no column is of use.
+        """
+        from sklearn.impute import SimpleImputer
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        numbers: dict[str, NDArray[np.float64]] = {}
+        categorical = []
+        dropped = {}
+        for name in map(str, features.columns):
+            column = features[name]
+            if column.isna().all():
+                dropped[name] = "holds no value"
+            elif (parsed := _as_numbers(column)) is not None:
+                numbers[name] = _check_not_infinite(name, parsed)
+            else:
+                text = _as_text(column)
+                counts = text.dropna().value_counts()
+                if len(counts) > MAX_CATEGORIES and counts.iloc[0] == 1:
+                    dropped[name] = "holds a different text in every row"
+                    continue
+                frequent = sorted(counts.index, key=lambda value: (-counts[value], value))[:MAX_CATEGORIES]
+                kept = text[text.isin(frequent) | text.isna()].to_numpy(dtype=object, na_value=None)
+                encoder = OneHotEncoder().fit(kept.reshape(-1, 1))
+                categorical.append(CategoricalColumn(name, tuple(encoder.categories_[0].tolist())))
+        numeric = []
+        if numbers:
+            table = np.column_stack(list(numbers.values()))
+            imputer = SimpleImputer(strategy="median").fit(table)
+            scaler = StandardScaler().fit(imputer.transform(table))
+            learnt = zip(numbers, imputer.statistics_, scaler.mean_, scaler.scale_, np.isnan(table).any(axis=0))
+            numeric = [
+                NumericColumn(name, float(median), float(mean), float(scale), bool(has_missing))
+                for name, median, mean, scale, has_missing in learnt
+            ]
+        if not numeric and not categorical:
+            reject("features", "a table with at least one usable column", dropped or "no columns", "add columns")
+        return cls(tuple(numeric), tuple(categorical), dropped)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the features that :meth:`transform` returns, in order."""
+        names = []
+        for column in self.numeric:
+            names += [column.name, f"{column.name} missing"] if column.has_missing else [column.name]
+        for group in self.categorical:
+            names += [
+                f"{group.name} missing" if category is None else f"{group.name} = {category}"
+                for category in group.categories
+            ]
+        return names
+
+    def transform(self, features: pd.DataFrame) -> NDArray[np.float32]:
+        """Return the float features of a table with the same columns; others are ignored.
+
+        Returns
+        -------
+        ndarray, shape (n, number of feature names), float32
+
+        Raises
+        ------
+        InvalidInputError
+            When a column is missing, or one that was numeric holds text or infinite values.
+        """
+        known = [column.name for column in (*self.numeric, *self.categorical)]
+        absent = [name for name in known if name not in features.columns]
+        if absent:
+            reject("table", f"with the columns of the training table ({len(known)})", f"none named {absent}", "add them")
+        blocks: list[NDArray[Any]] = []
+        for column in self.numeric:
+            values = _as_numbers(features[column.name])
+            if values is None:
+                wrong = _first_text(features[column.name])
+                reject(f"column {column.name!r}", "numeric as in training", repr(wrong), "correct it or leave it blank")
+            missing = np.isnan(_check_not_infinite(column.name, values))
+            blocks.append((np.where(missing, column.median, values) - column.mean) / column.scale)
+            if column.has_missing:
+                blocks.append(missing)
+        for group in self.categorical:
+            text = _as_text(features[group.name])
+            blocks += [
+                text.isna().to_numpy() if category is None else (text == category).to_numpy(dtype=bool, na_value=False)
+                for category in group.categories
+            ]
+        return np.column_stack(blocks).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything learnt as what JSON can hold; :meth:`from_dict` is the way back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> TablePreprocessor:
+        """Return the preprocessor that :meth:`to_dict` described."""
+        return cls(
+            tuple(NumericColumn(**column) for column in saved["numeric"]),
+            tuple(CategoricalColumn(group["name"], tuple(group["categories"])) for group in saved["categorical"]),
+            dict(saved["dropped"]),
+        )
+
+
+def _as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
+    """Return a column as floats with NaN for missing, None if some value is not a number."""
+    import pandas as pd
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    if not (is_numeric_dtype(column) or is_bool_dtype(column)):
+        text = _as_text(column)
+        column = pd.to_numeric(text.replace({"True": "1", "False": "0"}), errors="coerce")
+        if (column.isna() & text.notna()).any():
+            return None
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _first_text(column: pd.Series) -> str:
+    """Return the first value that is not a number."""
+    import pandas as pd
+
+    text = _as_text(column).dropna()
+    return str(text[pd.to_numeric(text, errors="coerce").isna()].iloc[0])
+
+
+def _check_not_infinite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if np.isinf(values).any():
+        num_infinite = int(np.isinf(values).sum())
+        reject(f"column {name!r}", "finite or missing", f"{num_infinite} infinite values", "leave them blank")
+    return values
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Return a column as stripped strings, with the missing values (blank ones too) kept missing."""
+    import pandas as pd
+
+    missing = column.isna()
+    text = [None if absent else _text(value) or None for value, absent in zip(column, missing, strict=True)]
+    return pd.Series(text, index=column.index, dtype=object)
+
+
+def _text(value: object) -> str:
+    """Return a value as text that does not depend on the file: 1 and 1.0 are both "1"."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
