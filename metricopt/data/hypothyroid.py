@@ -10,9 +10,8 @@ from metricopt.data.tables import Table, make_table, read_table
 def load_hypothyroid() -> Table:
     """Return 3163 patients with 25 features, 151 of them hypothyroid (4.8 %).
 
-    Ages, five hormone measurements, a protein that hardly anybody was tested for, and yes/no findings; a sixth of the
-    age and up to a quarter of the measured values are missing. Source and licence (CC BY 4.0): ``hypothyroid.txt``
-    beside the data file.
+    Age, sex, yes/no findings and six blood tests; 8 to 22 % of the values of a test are missing, of the sixth (TBG)
+    92 %. Source and licence (CC BY 4.0): ``hypothyroid.txt`` beside the data file.
 
     Returns
     -------

@@ -291,10 +291,16 @@ class TablePreprocessor:
             table = np.column_stack(list(numbers.values()))
             imputer = SimpleImputer(strategy="median").fit(table)
             scaler = StandardScaler().fit(imputer.transform(table))
-            learnt = zip(numbers, imputer.statistics_, scaler.mean_, scaler.scale_, np.isnan(table).any(axis=0))
+            has_missing = np.isnan(table).any(axis=0).tolist()
             numeric = [
-                NumericColumn(name, float(median), float(mean), float(scale), bool(has_missing))
-                for name, median, mean, scale, has_missing in learnt
+                NumericColumn(
+                    name,
+                    median=float(imputer.statistics_[i]),
+                    mean=float(scaler.mean_[i]),
+                    scale=float(scaler.scale_[i]),
+                    has_missing=has_missing[i],
+                )
+                for i, name in enumerate(numbers)
             ]
         if not numeric and not categorical:
             reject("features", "a table with at least one usable column", dropped or "no columns", "add columns")
@@ -325,10 +331,10 @@ class TablePreprocessor:
         InvalidInputError
             When a column is missing, or one that was numeric holds text or infinite values.
         """
-        known = [column.name for column in (*self.numeric, *self.categorical)]
+        known = [column.name for column in self.numeric] + [group.name for group in self.categorical]
         absent = [name for name in known if name not in features.columns]
         if absent:
-            reject("table", f"with the columns of the training table ({len(known)})", f"none named {absent}", "add them")
+            reject("table", "one with the columns of the training table", f"none named {absent}", "add them")
         blocks: list[NDArray[Any]] = []
         for column in self.numeric:
             values = _as_numbers(features[column.name])
