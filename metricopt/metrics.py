@@ -61,6 +61,7 @@ class Linear:
     negatives: Any = 0.0
 
     def __call__(self, counts: Counts) -> Array:
+        """Return the value of the form."""
         return (
             self.tp * counts.true_positives
             + self.fp * counts.false_positives
@@ -93,6 +94,7 @@ class Ratio:
     denominator: Linear
 
     def __call__(self, counts: Counts) -> Array:
+        """Return the value of the metric, NaN where undefined."""
         numerator, denominator = self.numerator(counts), self.denominator(counts)
         if isinstance(numerator, torch.Tensor):
             return torch.where(denominator > 0, numerator / denominator, torch.nan)

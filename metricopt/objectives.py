@@ -78,6 +78,7 @@ class CountObjective(Objective):
 
     @property
     def metric_name(self) -> str:
+        """The metric that is maximised, e.g. ``"recall"``."""
         return self.maximised.name
 
     @property
@@ -235,6 +236,7 @@ class OFBS(CountObjective):
 
     @property
     def maximised(self) -> Ratio:
+        """F-beta as a ratio of counts."""
         return metrics.f_beta_ratio(self.beta)
 
 
@@ -325,7 +327,7 @@ def get_objective(
         return objective
     check_choice("objective", objective, REGISTRY)
     kind = REGISTRY[objective]
-    given = {"alpha": per_label("alpha", alpha, label_names), "beta": beta}
+    given: dict[str, Any] = {"alpha": per_label("alpha", alpha, label_names), "beta": beta}
     for short, value in given.items():
         if value is not None and short != kind.short:
             wanted = f"takes {kind.short}" if kind.short else "takes neither"
