@@ -9,6 +9,7 @@ pandas and scikit-learn are imported inside the functions, so that ``import metr
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,18 +84,25 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         reject("path", "an existing file", str(path), "check the name and the folder")
     try:
-        if suffix in _PARQUET:
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(
-                path, sep=_SEPARATORS[suffix], na_values=["?"], skipinitialspace=True, index_col=False, low_memory=False
-            )
-    except (ValueError, OSError) as error:  # parser, encoding and Arrow errors are all of these
-        reject("path", "a readable table", f"{path} ({error})", "check that every row has the columns of the header")
+        frame = pd.read_parquet(path) if suffix in _PARQUET else _read_text_table(path, _SEPARATORS[suffix])
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:  # encoding and Arrow errors are of these too
+        reason = str(error).strip()
+        reject("path", "a readable table", f"{path} ({reason})", "check that every row has the columns of the header")
     if frame.empty:
         reject("path", "a table with at least one row", f"no rows in {path}", "check how the file was written")
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame
+
+
+def _read_text_table(path: Path, separator: str) -> pd.DataFrame:
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        # rows longer than the header: pandas would cut them off, or take the first column for row names
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            path, sep=separator, na_values=["?"], skipinitialspace=True, index_col=False, low_memory=False
+        )
 
 
 def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = None) -> Table:
@@ -291,16 +299,15 @@ class TablePreprocessor:
             table = np.column_stack(list(numbers.values()))
             imputer = SimpleImputer(strategy="median").fit(table)
             scaler = StandardScaler().fit(imputer.transform(table))
-            has_missing = np.isnan(table).any(axis=0).tolist()
             numeric = [
                 NumericColumn(
                     name,
                     median=float(imputer.statistics_[i]),
                     mean=float(scaler.mean_[i]),
                     scale=float(scaler.scale_[i]),
-                    has_missing=has_missing[i],
+                    has_missing=bool(np.isnan(values).any()),
                 )
-                for i, name in enumerate(numbers)
+                for i, (name, values) in enumerate(numbers.items())
             ]
         if not numeric and not categorical:
             reject("features", "a table with at least one usable column", dropped or "no columns", "add columns")
