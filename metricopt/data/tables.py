@@ -120,7 +120,7 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
     Raises
     ------
     InvalidInputError
-        When the column does not exist, holds no positive or no negative, or leaves it open which value is positive.
+        When two columns share a name, the label column does not exist, holds no positive or no negative, or leaves it open which value is positive.
 
     Examples
     --------
@@ -132,7 +132,11 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
     """
     if frame.empty:
         reject("frame", "a table with at least one row and two columns", f"shape {frame.shape}", "check the file")
-    check_choice("label", label, [str(name) for name in frame.columns])
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    if not frame.columns.is_unique:
+        twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+        reject("frame", "a table whose columns have different names", f"twice {twice}", "rename or remove one of them")
+    check_choice("label", label, frame.columns)
     features = frame.drop(columns=label)
     if features.shape[1] == 0:
         reject("frame", "a table with at least one feature", "the label column alone", "add columns to learn from")

@@ -150,6 +150,15 @@ def test_tables_without_rows_or_features():
         make_table(FRAME[["outcome"]], "outcome")
 
 
+def test_columns_of_the_same_name():
+    frame = pd.DataFrame([[1, 2, 0], [3, 4, 1]])
+    with pytest.raises(
+        InvalidInputError, match="frame must be a table whose columns have different names, got twice .'a'"
+    ):
+        make_table(frame.set_axis(["a", "a", "y"], axis=1), "y")
+    assert list(make_table(frame, "2").features.columns) == ["0", "1"]  # names are text, as in a file
+
+
 def test_take_keeps_rows_together():
     table = make_table(FRAME, "outcome").take(np.array([3, 0]))
     assert len(table) == 2
