@@ -120,7 +120,8 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
     Raises
     ------
     InvalidInputError
-        When two columns share a name, the label column does not exist, holds no positive or no negative, or leaves it open which value is positive.
+        When two columns share a name, the label column does not exist, holds no positive or no negative, or leaves it
+        open which value is positive.
 
     Examples
     --------
