@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
+import torch
 
 from metricopt import metrics
 from metricopt._validation import check_choice, check_fraction, check_positive, per_label, reject
@@ -153,6 +154,7 @@ class CountObjective(Objective):
         r"""Return ``(w_plus, w_minus)`` of the equivalent program "maximise w_plus TP - w_minus FP".
 
         The derivatives of :math:`a - \tau b - \mu e` in TP and (negated) FP, with :math:`e` the bound's excess.
+        An alarm budget charges right alarms too, so there :math:`w_+ = 1 - \mu` turns negative beyond :math:`\mu = 1`.
 
         Parameters
         ----------
@@ -352,6 +354,6 @@ def _set_bound(objective: CountObjective, bound: Any) -> None:
 
 def _like(array: Array, values: Any) -> Array:
     """Return ``values`` as the kind of array that ``array`` is."""
-    if hasattr(array, "new_tensor"):
-        return array.new_tensor(values)
+    if isinstance(array, torch.Tensor):
+        return array.new_tensor(values, dtype=torch.result_type(array, 1.0))  # never rounded to an integer
     return np.asarray(values)

@@ -163,9 +163,11 @@ def _candidate_cuts(ranking: Ranking, objective: CountObjective) -> np.ndarray:
 
 
 def _never_gains(ratio: Ratio, sign: float) -> bool:
-    """Say whether ``sign * ratio`` never rises with false positives: the sign of its derivative in FP."""
-    slope = ratio.denominator * ratio.numerator.fp - ratio.numerator * ratio.denominator.fp
-    return all(sign * coefficient <= 0 for coefficient in (slope.tp, slope.positives, slope.negatives))
+    """Say whether ``sign * ratio`` never rises with false positives (its slope in FP), nor needs them to be defined."""
+    below = ratio.denominator
+    slope = below * ratio.numerator.fp - ratio.numerator * below.fp
+    falls = all(sign * coefficient <= 0 for coefficient in (slope.tp, slope.positives, slope.negatives))
+    return falls and max(below.tp, below.positives, below.negatives) > 0
 
 
 def _sign(objective: CountObjective) -> float:

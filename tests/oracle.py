@@ -56,6 +56,10 @@ def false_discovery_rate(c: Tally) -> float:
     return _over(c[1], c[0] + c[1])
 
 
+def odds(c: Tally) -> float:
+    return _over(c[0], c[1])
+
+
 def f_beta(beta: float) -> Callable[[Tally], float]:
     """Exact (no rounding before the division) where beta**2 and the weights are dyadic."""
     return lambda c: _over((1 + beta**2) * c[0], (1 + beta**2) * c[0] + beta**2 * c[2] + c[1])

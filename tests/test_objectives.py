@@ -101,6 +101,7 @@ def test_feasible_compares_the_ratio_itself():
     assert not FPOR(0.81).feasible(single)
     assert FPOR(0.8).feasible(Counts(*torch.tensor([4, 1, 0, 5])))
     assert not FPOR(0.8).feasible(Counts(*torch.tensor([3, 1, 0, 5])))
+    assert FPOR(0.75).violation(Counts(*torch.tensor([2, 1, 0, 5]))) == 0.125
 
 
 @pytest.mark.parametrize("kind", KINDS)

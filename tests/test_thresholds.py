@@ -91,9 +91,17 @@ class RecallAtFalseDiscoveryRate(RecallAtFPR):
     bounded = metrics.Ratio("false_discovery_rate", metrics.Linear(fp=1.0), metrics.Linear(tp=1.0, fp=1.0))
 
 
+@dataclass(frozen=True)
+class OddsAtRecall(FROP):
+    """Defined only where there are false alarms."""
+
+    maximised = metrics.Ratio("odds", metrics.Linear(tp=1.0), metrics.Linear(fp=1.0))
+
+
 @pytest.mark.parametrize(
     ("objective", "value", "bounded", "sense"),
     [
+        (OddsAtRecall, oracle.odds, oracle.recall, 1),
         (PrecisionAtFPR, oracle.precision, oracle.false_positive_rate, -1),
         (PrecisionAtMinAlarmRate, oracle.precision, oracle.alarm_rate, 1),
         (SpecificityAtRecall, oracle.specificity, oracle.recall, 1),
