@@ -71,7 +71,7 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
 def check_fraction(argument: str, value: float | Sequence[float], *, zero: bool = False) -> None:
     """Reject numbers outside (0, 1], or outside [0, 1] with ``zero``; ``value`` is a number or one per label."""
     rule = "in [0, 1]" if zero else "in (0, 1]"
-    for number in value if isinstance(value, Sequence) else [value]:
+    for number in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
         is_number = isinstance(number, (int, float, np.number)) and not isinstance(number, bool)
         if not (is_number and (0 <= number <= 1 if zero else 0 < number <= 1)):
             reject(argument, rule, repr(number), "give a fraction, e.g. 0.9")

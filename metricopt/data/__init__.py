@@ -1,7 +1,8 @@
 """Where samples come from: one source a file. Heavy packages (pandas, scikit-learn) are imported when first used."""
 
 from metricopt.data.hypothyroid import load_hypothyroid
-from metricopt.data.tables import Table, TablePreprocessor, make_table, read_table, stratified_split
+from metricopt.data.splits import stratified_split
+from metricopt.data.tables import Table, TablePreprocessor, make_table, read_table
 from metricopt.data.toy import rath_hughes_toy
 
 __all__ = [

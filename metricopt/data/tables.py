@@ -168,51 +168,6 @@ def _likely_positive(counts: pd.Series) -> str | None:
     return str(counts.idxmin())
 
 
-def stratified_split(
-    labels: NDArray[np.float64], fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0
-) -> tuple[NDArray[np.intp], ...]:
-    """Deal rows out to parts that all have the prevalence of the whole; always the same rows for the same seed.
-
-    Parameters
-    ----------
-    labels : ndarray, shape (n,), float
-        0, 1 or NaN; rows without a label are dealt out likewise.
-    fractions : sequence of float
-        The share of each part, summing to 1.
-    seed : int
-
-    Returns
-    -------
-    tuple of ndarray of int
-        The row numbers of each part, ascending; together every row once.
-
-    Raises
-    ------
-    InvalidInputError
-        When the fractions do not sum to 1, or a part would stay without a positive or a negative.
-
-    Examples
-    --------
-    >>> train, test = stratified_split(np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]), fractions=(0.5, 0.5))
-    >>> len(train), len(test)
-    (3, 3)
-    """
-    if min(fractions, default=0.0) <= 0 or not math.isclose(sum(fractions), 1.0):
-        reject("fractions", "positive and sum to 1", tuple(fractions), "give for example (0.6, 0.2, 0.2)")
-    random = np.random.RandomState(seed)  # its stream is frozen, unlike that of the newer generators
-    parts: list[list[NDArray[np.intp]]] = [[] for _ in fractions]
-    cuts = np.cumsum(fractions)[:-1]
-    for name, member in (("positives", labels == 1), ("negatives", labels == 0), ("", np.isnan(labels))):
-        rows = random.permutation(np.flatnonzero(member))
-        shares = np.split(rows, np.round(cuts * len(rows)).astype(np.intp))
-        if name and min(map(len, shares)) == 0:
-            remedy = f"take fewer or larger parts than {tuple(fractions)}"
-            reject("labels", f"of enough {name} for every part", f"{len(rows)} {name}", remedy)
-        for part, share in zip(parts, shares, strict=True):
-            part.append(share)
-    return tuple(np.sort(np.concatenate(part)) for part in parts)
-
-
 @dataclass(frozen=True)
 class NumericColumn:
     """What was learnt of a numeric column: replacement of missing values, mean and deviation after it."""

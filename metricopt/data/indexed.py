@@ -1,0 +1,197 @@
+"""Rows that know their index: any map-style loader, rebuilt over chosen rows so that each batch names its samples.
+
+This file decides how a user's :class:`~torch.utils.data.DataLoader` is taken apart and put together again, and how its
+labels are read. It leaves which rows are held out to :mod:`metricopt.data.splits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
+
+from metricopt._arrays import to_numpy
+from metricopt._validation import reject
+
+
+class IndexedDataset(Dataset[Any]):
+    """Chosen rows of a data set; item k is ``(dataset[rows[k]], k)``."""
+
+    def __init__(self, dataset: Dataset[Any], rows: np.ndarray) -> None:
+        self._dataset, self._rows = dataset, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, position: int) -> tuple[Any, int]:
+        return self._dataset[int(self._rows[position])], position
+
+
+class IndexedTensors(Dataset[Any]):
+    """Chosen rows of a :class:`~torch.utils.data.TensorDataset`, a whole batch at once: collating rows is slow."""
+
+    def __init__(self, dataset: TensorDataset, rows: np.ndarray) -> None:
+        self._tensors = tuple(tensor[torch.from_numpy(rows)] for tensor in dataset.tensors)
+        self._num_rows = len(rows)
+
+    def __len__(self) -> int:
+        return self._num_rows
+
+    def __getitems__(self, positions: list[int]) -> tuple[Any, Tensor]:
+        index = torch.tensor(positions)
+        return tuple(tensor[index] for tensor in self._tensors), index
+
+
+class IndexedCollate:
+    """Collates samples as the user's loader does, and their indices beside them."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self._collate = collate
+
+    def __call__(self, items: list[tuple[Any, int]]) -> tuple[Any, Tensor]:
+        samples, index = zip(*items, strict=True)
+        return self._collate(list(samples)), torch.tensor(index)
+
+
+def _as_they_are(batch: Any) -> Any:
+    return batch
+
+
+def is_iterable(loader: DataLoader[Any]) -> bool:
+    """Say whether the loader's data set has no rows to pick from."""
+    return isinstance(loader.dataset, IterableDataset)
+
+
+def has_own_order(loader: DataLoader[Any]) -> bool:
+    """Say whether the loader draws samples in a way of its own, beyond in order or shuffled."""
+    sampler = loader.sampler
+    if type(loader.batch_sampler) is not BatchSampler:
+        return True
+    shuffled = type(sampler) is RandomSampler and not sampler.replacement and len(sampler) == len(loader.dataset)  # type: ignore[arg-type]
+    return not (shuffled or type(sampler) is SequentialSampler)
+
+
+def indexed_loader(
+    loader: DataLoader[Any],
+    dataset: Dataset[Any],
+    rows: np.ndarray,
+    *,
+    shuffled: bool,
+    generator: torch.Generator,
+    batch_size: int | None = None,
+) -> DataLoader[Any]:
+    """Return a loader like ``loader`` that yields ``(what it yielded, index)`` over the chosen rows.
+
+    Parameters
+    ----------
+    loader : DataLoader
+        Gives batch size, workers, collate function and the rest.
+    dataset : Dataset
+        Where the rows come from: the loader's own, or the same rows without augmentation.
+    rows : ndarray, shape (n,), int
+        Which rows; index k stands for row ``rows[k]``.
+    shuffled : bool
+        Draw batches as ``loader`` does, in an order drawn from ``generator`` if it shuffles; else all rows, in order.
+    generator : torch.Generator
+        Source of the order and of the workers' seeds.
+    batch_size : int, optional
+        Another batch size.
+    """
+    own_order = shuffled and has_own_order(loader)
+    indexed: Dataset[Any]
+    collate: Callable[[Any], Any]
+    if type(dataset) is TensorDataset and loader.collate_fn is default_collate:
+        indexed, collate = IndexedTensors(dataset, rows), _as_they_are
+    else:
+        indexed, collate = IndexedDataset(dataset, rows), IndexedCollate(loader.collate_fn)
+    order: dict[str, Any]
+    if own_order and type(loader.batch_sampler) is not BatchSampler:
+        order = {"batch_sampler": loader.batch_sampler}
+    else:
+        order = {"batch_size": batch_size or loader.batch_size, "drop_last": shuffled and loader.drop_last}
+        if own_order:
+            order["sampler"] = loader.sampler
+        else:
+            order["shuffle"] = shuffled and type(loader.sampler) is RandomSampler
+    workers: dict[str, Any] = {}
+    if loader.num_workers:
+        workers = {"prefetch_factor": loader.prefetch_factor, "persistent_workers": loader.persistent_workers}
+    return DataLoader(
+        indexed,
+        num_workers=loader.num_workers,
+        collate_fn=collate,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        generator=generator,
+        **order,
+        **workers,
+    )
+
+
+def split_batch(batch: Any) -> tuple[Any, Any]:
+    """Return ``(x, y)`` of what a loader yields.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a pair.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        got = f"{len(batch)} items" if isinstance(batch, (tuple, list)) else type(batch).__name__
+        reject("loader", "one that yields (x, y)", got, "yield pairs; put several inputs into x as a tuple or dict")
+    return batch[0], batch[1]
+
+
+def as_label_columns(labels: Any) -> np.ndarray:
+    """Return labels as float32 of shape (n, L)."""
+    array = to_numpy("labels", labels).astype(np.float32)
+    if array.ndim not in (1, 2):
+        reject("labels", "of shape (n,) or (n, L)", f"shape {array.shape}", "give one row a sample")
+    return array.reshape(len(array), -1)
+
+
+def read_labels(loader: DataLoader[Any], batches: Callable[[DataLoader[Any]], Iterator[Any]]) -> np.ndarray:
+    """Return the labels of all rows of a loader's data set.
+
+    From its ``labels`` or ``targets``, from the last of a :class:`~torch.utils.data.TensorDataset`'s tensors, or by one
+    scan through ``batches`` (which may show progress).
+
+    Returns
+    -------
+    ndarray, shape (n, L), float32
+    """
+    known = _known_labels(loader.dataset)
+    if known is not None:
+        return known
+    rows = np.arange(len(loader.dataset))  # type: ignore[arg-type]
+    scan = indexed_loader(loader, loader.dataset, rows, shuffled=False, generator=torch.Generator())
+    return np.concatenate([as_label_columns(split_batch(batch)[1]) for batch, _ in batches(scan)])
+
+
+def _known_labels(dataset: Any) -> np.ndarray | None:
+    if isinstance(dataset, Subset):
+        known = _known_labels(dataset.dataset)
+        return None if known is None else known[np.asarray(dataset.indices)]
+    if type(dataset) is TensorDataset and len(dataset.tensors) == 2:
+        return as_label_columns(dataset.tensors[1])
+    for name in ("labels", "targets"):
+        labels: Sequence[Any] | None = getattr(dataset, name, None)
+        if labels is not None and not callable(labels) and len(labels) == len(dataset):
+            return as_label_columns(labels)
+    return None

@@ -1,0 +1,133 @@
+"""From inputs to scores: how a model is called on a batch, and on a whole data set.
+
+This file decides what shapes of inputs and logits are accepted. It leaves what the scores are good for to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metricopt._validation import InvalidInputError, reject
+from metricopt.data.indexed import as_label_columns, split_batch
+
+
+def to_device(x: Any, device: torch.device) -> Any:
+    """Return the tensors of ``x`` (a tensor, tuple, list or dict of such) on ``device``."""
+    if isinstance(x, Tensor):
+        return x.to(device, non_blocking=True)
+    if isinstance(x, Mapping):
+        return {name: to_device(value, device) for name, value in x.items()}
+    if isinstance(x, (tuple, list)):
+        return tuple(to_device(value, device) for value in x)
+    return x
+
+
+def forward(model: nn.Module, x: Any) -> Tensor:
+    """Return the scores of a batch as (B, L), in float32 or better.
+
+    Parameters
+    ----------
+    model : Module
+        Maps a batch to logits (B,), (B, 1) or (B, L).
+    x : Tensor, tuple or dict
+        A tuple is passed as positional arguments, a dict as keyword arguments.
+
+    Raises
+    ------
+    InvalidInputError
+        If the output is no tensor of such a shape.
+    """
+    if isinstance(x, Mapping):
+        logits = model(**x)
+    elif isinstance(x, (tuple, list)):
+        logits = model(*x)
+    else:
+        logits = model(x)
+    num_rows = _num_rows(x)
+    if not isinstance(logits, Tensor):
+        reject("model", "one that returns a tensor of logits", type(logits).__name__, "wrap it so that it returns logits")
+    if logits.ndim not in (1, 2) or (num_rows is not None and len(logits) != num_rows):
+        rows = "B" if num_rows is None else num_rows
+        reject(
+            "model",
+            f"one that returns logits of shape ({rows},), ({rows}, 1) or ({rows}, labels)",
+            f"shape {tuple(logits.shape)}",
+            "return one logit a sample and label",
+        )
+    columns = logits if logits.ndim == 2 else logits[:, None]
+    return columns if columns.dtype in (torch.float32, torch.float64) else columns.float()
+
+
+def check_scores(scores: Tensor, x: Any, batch: int) -> None:
+    """Reject NaN or infinite scores of a batch, and say whether its features are to blame."""
+    if scores.isfinite().all():
+        return
+    bad = [name for name, value in _tensors(x) if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        reject("features", "finite", f"NaN or infinity in {bad[0]} of batch {batch}", "impute or clean them first")
+    reject("logits", "finite", f"NaN or infinity in batch {batch}", "check the model's weights and layers")
+
+
+@torch.no_grad()
+def score_loader(
+    model: nn.Module, batches: Iterable[Any], device: torch.device, num_labels: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and labels of all samples, ``ndarray (n, L)`` each, in the order that they come.
+
+    The model is in evaluation mode meanwhile.
+
+    Parameters
+    ----------
+    model : Module
+    batches : iterable of (x, y)
+    device : torch.device
+    num_labels : int, optional
+        How many columns the model must return; that of y by default.
+
+    Raises
+    ------
+    InvalidInputError
+        If a batch is no pair, a score is not finite, or scores and labels differ in shape.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        all_scores, all_labels = [], []
+        for number, batch in enumerate(batches):
+            x, y = split_batch(batch)
+            x, labels = to_device(x, device), as_label_columns(y)
+            scores = forward(model, x)
+            check_scores(scores, x, number)
+            wanted = labels.shape[1] if num_labels is None else num_labels
+            if scores.shape != (len(labels), wanted) or labels.shape[1] != wanted:
+                reject(
+                    "model and labels",
+                    f"of one shape, with {wanted} label(s)",
+                    f"logits {tuple(scores.shape)} for labels {labels.shape}",
+                    "return one logit for each label",
+                )
+            all_scores.append(scores.cpu().numpy())
+            all_labels.append(labels)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not all_scores:
+        raise InvalidInputError("loader must be non-empty, got no batch; check its data set, batch_size and drop_last")
+    return np.concatenate(all_scores), np.concatenate(all_labels)
+
+
+def _tensors(x: Any, name: str = "x") -> list[tuple[str, Tensor]]:
+    if isinstance(x, Tensor):
+        return [(name, x)]
+    items = x.items() if isinstance(x, Mapping) else enumerate(x) if isinstance(x, (tuple, list)) else ()
+    return [found for key, value in items for found in _tensors(value, f"{name}[{key!r}]")]
+
+
+def _num_rows(x: Any) -> int | None:
+    tensors = _tensors(x)
+    return len(tensors[0][1]) if tensors and tensors[0][1].ndim else None

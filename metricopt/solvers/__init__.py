@@ -1,0 +1,44 @@
+"""How the programs are solved: one algorithm a file, all behind :class:`~metricopt.solvers.base.Solver`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from metricopt._validation import check_choice, reject
+from metricopt.solvers.base import Solver, Stage
+from metricopt.solvers.profiled import Profiled
+from metricopt.solvers.surrogate import Surrogate, cross_entropy
+
+__all__ = ["Profiled", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
+
+REGISTRY: dict[str, Callable[[], Solver]] = {"profiled": Profiled, "cross_entropy": Surrogate}
+
+
+def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor]) -> Solver:
+    """Return the solver that a name, an instance or a loss stands for.
+
+    Parameters
+    ----------
+    solver : str, Solver or callable
+        A name of :data:`REGISTRY`; an instance; or a loss ``(scores, labels) -> scalar``, such as a torch loss module.
+
+    Raises
+    ------
+    InvalidInputError
+        On an unknown name or something that is none of the three.
+
+    Examples
+    --------
+    >>> type(get_solver("profiled")).__name__
+    'Profiled'
+    """
+    if isinstance(solver, Solver):
+        return solver
+    if isinstance(solver, str):
+        check_choice("solver", solver, REGISTRY)
+        return REGISTRY[solver]()
+    if isinstance(solver, type) or not callable(solver):
+        reject("solver", "a name, a Solver or a loss (scores, labels) -> scalar", repr(solver), "create an instance")
+    return Surrogate(solver)

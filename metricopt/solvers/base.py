@@ -1,0 +1,95 @@
+"""What a solver is: it turns an objective into a loss on batches, and moves its own state between them.
+
+This file decides the interface that the training loop (and one's own loop) drives. It leaves every algorithm to the
+files beside it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from metricopt.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with its own optimizer.
+
+    Attributes
+    ----------
+    name : str
+        Shown in progress and history.
+    epochs : int, >= 1
+    start : "warm" or "best"
+        From which weights: those at the end of the warm-up, or the best found so far.
+    """
+
+    name: str
+    epochs: int
+    start: Literal["warm", "best"] = "warm"
+
+
+class Solver(ABC):
+    """An algorithm that trains on an objective.
+
+    The order of calls: :meth:`prepare` once; then for each of :meth:`stages`, :meth:`start` once, :meth:`refresh` now
+    and then, and for each batch :meth:`loss`, the optimizer's step, and :meth:`step`.
+    """
+
+    needs_index: bool = False
+    """Whether :meth:`loss` must be told which samples it sees (explicit slacks)."""
+
+    @abstractmethod
+    def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        """Learn the problem.
+
+        Parameters
+        ----------
+        objective : Objective
+        labels : ndarray, shape (n, L), float
+            Labels of all training samples, NaN = missing.
+        sample_weight : ndarray, shape (n, L), float, or None
+        """
+
+    @abstractmethod
+    def stages(self, epochs: int) -> Sequence[Stage]:
+        """Divide ``epochs`` (>= 1) of direct training into stages; their epochs sum to ``epochs``."""
+
+    def start(self, stage: Stage, num_steps: int) -> None:  # noqa: B027 - many solvers have nothing to set up
+        """Begin a stage of ``num_steps`` batches."""
+
+    def refresh(self, scores: np.ndarray) -> None:  # noqa: B027 - many solvers have no threshold to refresh
+        """Take note of the latest scores of all training samples, ``ndarray (n, L)``, in the order of the labels."""
+
+    @abstractmethod
+    def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
+        """Return the loss of a batch, differentiable in ``scores``.
+
+        Parameters
+        ----------
+        scores, labels : Tensor, shape (B, L), float
+        weight : Tensor, shape (B, L), float, optional
+            Sample weights.
+        index : Tensor, shape (B,), int64, optional
+            Row of each sample among the labels of :meth:`prepare`.
+        """
+
+    def step(self) -> None:  # noqa: B027 - many solvers have no state that moves with the batches
+        """Move multipliers and schedules, after the optimizer's step on the last batch."""
+
+    def multiplier(self) -> np.ndarray | None:
+        """Return the multiplier of the bound, ``ndarray (L,)``, None where there is none."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that moves, as tensors and numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - the counterpart of an empty state
+        """Take over what :meth:`state_dict` returned."""

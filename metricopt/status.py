@@ -1,0 +1,35 @@
+"""How a training ended: values that carry advice, never exceptions."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Status(str, Enum):
+    """The outcome for one label. :attr:`advice` says what it means and what to do."""
+
+    FEASIBLE = "feasible"
+    OPTIMIZED = "optimized"
+    INFEASIBLE = "infeasible"
+    NO_POSITIVES = "no_positives"
+    DIVERGED = "diverged"
+
+    @property
+    def advice(self) -> str:
+        """What the status means, and what to do about it."""
+        return _ADVICE[self]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_ADVICE = {
+    Status.FEASIBLE: "The bound holds on the data that chose the threshold. On new data it can be missed: evaluate on a "
+    "test set, and ask for a stricter bound if its interval reaches below.",
+    Status.OPTIMIZED: "The objective has no bound; its value is the best found on the data that chose the threshold.",
+    Status.INFEASIBLE: "No threshold meets the bound; the returned one comes nearest. Lower the bound to what is "
+    "achievable, or give more data, better features or a more flexible model.",
+    Status.NO_POSITIVES: "The label has no positives or no negatives in the data, so it was left out.",
+    Status.DIVERGED: "The loss became NaN or infinite; the best model found until then is returned. Lower learning_rate "
+    "or set gradient_clip.",
+}
