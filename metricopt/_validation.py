@@ -68,7 +68,7 @@ def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
     reject(argument, f"one of {', '.join(map(repr, names))}", repr(value), remedy)
 
 
-def check_fraction(argument: str, value: float | Sequence[float], *, zero: bool = False) -> None:
+def check_fraction(argument: str, value: Any, *, zero: bool = False) -> None:
     """Reject numbers outside (0, 1], or outside [0, 1] with ``zero``; ``value`` is a number or one per label."""
     rule = "in [0, 1]" if zero else "in (0, 1]"
     for number in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:

@@ -169,14 +169,14 @@ def class_errors(
     Tensor, shape (2, L)
         Errors among the negatives and among the positives.
     """
-    return _ClassErrors.apply(u, labels, weight, offset, slopes, height)  # type: ignore[no-untyped-call]
+    return _ClassErrors.apply(u, labels, weight, offset, slopes, height)
 
 
 class _ClassErrors(torch.autograd.Function):
     """Keeps each sample's slope from the forward pass, which saves most of a backward pass on small batches."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, u: Tensor, labels: Tensor, weight: Tensor | None, offset: float, slopes: Tensor, height: float
     ) -> Tensor:
         is_missing = labels.isnan()
@@ -194,7 +194,7 @@ class _ClassErrors(torch.autograd.Function):
         return torch.stack([errors.sum(dim=0) - of_positives, of_positives])
 
     @staticmethod
-    def backward(ctx: Any, by_class: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, by_class: Tensor) -> tuple[Tensor | None, ...]:
         gradient, labels = ctx.saved_tensors
         return -gradient * torch.lerp(by_class[0], by_class[1], labels), None, None, None, None, None
 

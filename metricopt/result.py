@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMAT = 1
-BASELINE = "cross-entropy + tuned threshold"
 
 
 class History(list[dict[str, Any]]):
@@ -83,7 +81,9 @@ class FitResult:
     train, validation : Report
         What the thresholds reach on the training part and on the held-out part (None if ``val_fraction=0``).
     baseline_train, baseline_validation : Report
-        The same for candidate zero: cross-entropy's best epoch with its own exact threshold.
+        The same for candidate zero with its own exact threshold.
+    baseline_name : str
+        What candidate zero is: the best epoch of the cross-entropy warm-up, or the model as it was passed.
     history : History
     selected_stage : str
         The stage of training that the returned weights come from.
@@ -101,6 +101,7 @@ class FitResult:
     validation: Report | None
     baseline_train: Report
     baseline_validation: Report | None
+    baseline_name: str
     history: History
     selected_stage: str
     solver: str
@@ -167,3 +168,356 @@ class FitResult:
             scored=scored,
             **rest,
         )
+
+    @property
+    def threshold(self) -> Any:
+        """The threshold: a float, or with several labels an array of shape (L,)."""
+        return float(self.thresholds[0]) if len(self.thresholds) == 1 else self.thresholds
+
+    @property
+    def status(self) -> Any:
+        """The :class:`~metricopt.status.Status`, or with several labels one by label name."""
+        return self.statuses[0] if len(self.statuses) == 1 else dict(zip(self.label_names, self.statuses, strict=True))
+
+    @property
+    def selection(self) -> Report:
+        """The report on the data that chose model and threshold: validation, or training if nothing was held out."""
+        return self.validation or self.train
+
+    @property
+    def baseline(self) -> Report:
+        """Candidate zero on the same data as :attr:`selection`."""
+        return self.baseline_validation or self.baseline_train
+
+    def scores(self, data: Any) -> np.ndarray:
+        """Return the model's scores.
+
+        Parameters
+        ----------
+        data : Tensor, ndarray, tuple or dict of Tensors, Dataset or DataLoader
+            Inputs, or a data set of (x, y) pairs or of inputs alone; always in the order of the data set.
+
+        Returns
+        -------
+        ndarray, shape (n,) for one label, else (n, L), float32
+
+        Raises
+        ------
+        InvalidInputError
+            If inputs or scores are not finite.
+        """
+        device = _device_of(self.model)
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                columns = []
+                for number, batch in enumerate(_batches_of(data)):
+                    x = to_device(_inputs(batch), device)
+                    scores = forward(self.model, x)
+                    check_scores(scores, x, number)
+                    columns.append(scores.cpu().numpy())
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        if not columns:
+            raise InvalidInputError("data must be non-empty, got no sample; pass at least one")
+        stacked = np.concatenate(columns)
+        return stacked[:, 0] if stacked.shape[1] == 1 else stacked
+
+    def predict(self, data: Any) -> np.ndarray:
+        """Return 1 where the model raises an alarm (score >= threshold), else 0.
+
+        Parameters
+        ----------
+        data
+            As for :meth:`scores`.
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, L), int64
+        """
+        return (self.scores(data).astype(np.float64) >= self.threshold).astype(np.int64)
+
+    def evaluate(self, test_data: Any, *, by: Any = None, data: str = "test") -> Report:
+        """Return what the model reaches at its threshold on other data, with intervals.
+
+        Parameters
+        ----------
+        test_data : DataLoader, Dataset of (x, y), or tuple (x, y)
+        by : array, shape (n,), optional
+            A value a sample (site, sex): the report then holds the same by subgroup.
+        data : str
+            What to call the data in the report.
+
+        Raises
+        ------
+        InvalidInputError
+            If labels are not 0, 1 or NaN, or shapes do not fit.
+        """
+        scores, labels = score_loader(
+            self.model, _pairs_of(test_data), _device_of(self.model), num_labels=len(self.label_names)
+        )
+        return evaluate(scores, labels, self.thresholds, self.objective, label_names=self.label_names, data=data, by=by)
+
+    def with_bound(self, alpha: Bound | dict[str, float]) -> FitResult:
+        """Return the same model at the exact threshold for another bound, without training.
+
+        Training for that bound can only do better on the data that chooses; see ``fit``.
+
+        Parameters
+        ----------
+        alpha : float, or one per label as a tuple or by name
+        """
+        if isinstance(alpha, dict):
+            alpha = tuple(alpha[name] for name in self.label_names)
+        rest = {
+            name: getattr(self, name)
+            for name in ("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions")
+        }
+        diverged = Status.DIVERGED in self.statuses
+        return FitResult.from_scores(
+            self.model, self.objective.with_bound(alpha), self.scored, diverged=diverged, **rest
+        )
+
+    def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+        """Draw the precision-recall curves of this model and of cross-entropy, the bound and the operating points.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+        label : str, optional
+            Which label, the first by default.
+        """
+        from metricopt.plots import plot_precision_recall
+
+        which = 0
+        if label is not None:
+            check_choice("label", label, self.label_names)
+            which = self.label_names.index(label)
+        chooser = self.scored.get("validation", self.scored["train"])
+        present = ~np.isnan(chooser.labels[:, which])
+        weight = None if chooser.sample_weight is None else chooser.sample_weight[present, which]
+        curves = {
+            name: metrics.precision_recall_curve(scores[present, which], chooser.labels[present, which], weight)
+            for name, scores in ((self.objective.name, chooser.scores), (self.baseline_name, chooser.baseline_scores))
+        }
+        points = {self.objective.name: self.selection[which], self.baseline_name: self.baseline[which]}
+        title = f"{self.label_names[which]}: {self.objective.for_labels(len(self.label_names))[which]}"
+        return plot_precision_recall(curves, points, ax=ax, title=f"{title}\non {chooser.data} data")
+
+    def summary(self) -> str:
+        """Return a text that says what was asked, what was reached, on which data, and against what."""
+        lines = [f"Asked     {self.objective}"]
+        for which, (name, status) in enumerate(zip(self.label_names, self.statuses, strict=True)):
+            own, base = self.selection[which], self.baseline[which]
+            head = f"{name}: " if len(self.label_names) > 1 else ""
+            lines.append(f"Status    {head}{status}. {self.advice(name)}")
+            lines.append(f"Threshold {head}{self.thresholds[which]:.6g} (score >= threshold is an alarm)")
+            for report, baseline in ((own, base), (self.train[which], self.baseline_train[which])):
+                data = self.selection.data if report is own else self.train.data
+                if report is not own and self.validation is None:
+                    continue
+                lines.append(f"On {data} data ({report.num_samples} samples, {report.counts.positives:g} positive)")
+                lines.append(f"  {f'{self.objective.name} ({self.solver})':33s}{_one_line(report)}")
+                lines.append(f"  {self.baseline_name + ' + tuned threshold':33s}{_one_line(baseline)}")
+        lines.append(f"Weights from the stage {self.selected_stage!r}, after {self.seconds:.1f} s of training.")
+        return "\n".join(lines)
+
+    def advice(self, label: str | None = None) -> str:
+        """Return what a label's status means, with the best achievable value where the bound is missed."""
+        which = 0 if label is None else self.label_names.index(label)
+        report, status = self.selection[which], self.statuses[which]
+        text = status.advice
+        if status is Status.INFEASIBLE:
+            reached = f"{report.bounded_value:.3f}"
+            text += f" Best achievable {report.bounded_metric}: {reached} (asked {report.bound:g})."
+        return text
+
+    def __repr__(self) -> str:
+        parts = []
+        for report, status in zip(self.selection, self.statuses, strict=True):
+            bounded = "" if report.bounded_metric is None else f", {report.bounded_metric} {report.bounded_value:.3f}"
+            parts.append(f"{report.label}: {status}, {report.metric} {report.value:.3f}{bounded}")
+        return f"FitResult({self.objective!r}, {'; '.join(parts)} on {self.selection.data} data)"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
+
+        The folder appears complete or not at all; an existing result there is replaced.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
+        Raises
+        ------
+        InvalidInputError
+            If the path exists and holds something else than a result.
+        """
+        from safetensors.torch import save_model
+
+        folder = Path(path)
+        if folder.exists() and not (folder / "result.json").is_file() and any(folder.iterdir()):
+            reject("path", "a new folder or one with a result", str(folder), "choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "model.safetensors", lambda file: save_model(self.model, file))
+        _write(folder / "scores.safetensors", lambda file: _save_scores(self.scored, file))
+        text = json.dumps(self._to_dict(), indent=1, allow_nan=False)
+        _write(folder / "result.json", lambda file: Path(file).write_text(text, encoding="utf-8"))
+        return folder
+
+    def _to_dict(self) -> dict[str, Any]:
+        reports = ("train", "validation", "baseline_train", "baseline_validation")
+        return {
+            "format": FORMAT,
+            "objective": {"name": self.objective.name, **asdict(cast(Any, self.objective))},
+            "label_names": list(self.label_names),
+            "thresholds": [None if np.isnan(t) else float(t) for t in self.thresholds],
+            "statuses": [status.value for status in self.statuses],
+            **{name: report.to_dict() if (report := getattr(self, name)) else None for name in reports},
+            "baseline_name": self.baseline_name,
+            "history": [
+                {
+                    key: None if isinstance(value, float) and not np.isfinite(value) else value
+                    for key, value in row.items()
+                }
+                for row in self.history
+            ],
+            "selected_stage": self.selected_stage,
+            "solver": self.solver,
+            "seconds": self.seconds,
+            "versions": self.versions,
+        }
+
+
+def load(path: str | Path, model: nn.Module) -> FitResult:
+    """Read a result that :meth:`FitResult.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    model : Module
+        A model of the same architecture; its weights are replaced.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder holds no result, one of a later format, or weights of another architecture.
+    """
+    from safetensors.torch import load_file, load_model
+
+    folder = Path(path)
+    try:
+        saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "scores.safetensors")
+    except FileNotFoundError as error:
+        reject("path", "a folder with a saved result", str(folder), f"{Path(error.filename).name} is missing there")
+    except Exception as error:
+        reject("path", "a folder with a readable result", str(folder), f"a file is damaged: {error}")
+    if saved.get("format") != FORMAT:
+        reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
+    try:
+        load_model(model, folder / "model.safetensors")
+    except RuntimeError as error:
+        reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
+    name = saved["objective"].pop("name")
+    check_choice("objective", name, REGISTRY)
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
+    reports = {
+        key: Report.from_dict(saved[key]) if saved[key] else None
+        for key in ("train", "validation", "baseline_train", "baseline_validation")
+    }
+    return FitResult(
+        model=model,
+        objective=cast(CountObjective, REGISTRY[name](**arguments)),
+        label_names=tuple(saved["label_names"]),
+        thresholds=np.array([np.nan if t is None else t for t in saved["thresholds"]]),
+        statuses=tuple(Status(status) for status in saved["statuses"]),
+        baseline_name=saved["baseline_name"],
+        history=History(saved["history"]),
+        selected_stage=saved["selected_stage"],
+        solver=saved["solver"],
+        seconds=saved["seconds"],
+        versions=saved["versions"],
+        scored=_load_scores(tensors),
+        **cast(Any, reports),
+    )
+
+
+def _save_scores(scored: dict[str, Scored], file: str) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {
+        f"{data}.{name}": torch.from_numpy(np.ascontiguousarray(values))
+        for data, part in scored.items()
+        for name, values in vars(part).items()
+        if isinstance(values, np.ndarray)
+    }
+    save_file(tensors, file)
+
+
+def _load_scores(tensors: dict[str, Tensor]) -> dict[str, Scored]:
+    scored: dict[str, Scored] = {}
+    for key, values in sorted(tensors.items()):
+        data, name = key.split(".")
+        empty = Scored(data, *(np.empty(0),) * 3)
+        scored[data] = replace(scored.get(data, empty), **{name: values.numpy()})
+    return scored
+
+
+def _write(path: Path, write: Any) -> None:
+    """Write a file aside and rename it, so that nobody sees half of it."""
+    aside = path.with_name(path.name + ".part")
+    write(str(aside))
+    os.replace(aside, path)
+
+
+def _one_line(report: Any) -> str:
+    text = f"{report.metric} {report.with_interval(report.metric)}"
+    if report.bounded_metric is not None:
+        met = "met" if report.met else "MISSED"
+        text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)} {met}"
+    return text
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def _pairs_of(data: Any) -> Any:
+    """Return batches of (x, y), in the order of the data."""
+    if isinstance(data, (tuple, list)):
+        if len(data) != 2:
+            reject("test_data", "a loader, a data set or a pair (x, y)", f"{len(data)} items", "pass (x, y)")
+        return [(_as_tensor(data[0]), data[1])]
+    return _in_order(data)
+
+
+def _batches_of(data: Any) -> Any:
+    if isinstance(data, (DataLoader, Dataset)):
+        return _in_order(data)
+    return [_as_tensor(data)]
+
+
+def _in_order(data: Any) -> Any:
+    from metricopt.data.indexed import indexed_loader, is_iterable
+
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=256)
+    if is_iterable(loader):
+        return loader
+    rows = np.arange(len(cast(Any, loader.dataset)))
+    ordered = indexed_loader(loader, loader.dataset, rows, shuffled=False, generator=torch.Generator())
+    return (batch for batch, _ in ordered)
+
+
+def _inputs(batch: Any) -> Any:
+    """Return x of a batch that may be (x, y) or x alone."""
+    return split_batch(batch)[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch
+
+
+def _as_tensor(x: Any) -> Any:
+    return torch.as_tensor(x) if isinstance(x, np.ndarray) else x

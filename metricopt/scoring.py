@@ -50,7 +50,9 @@ def forward(model: nn.Module, x: Any) -> Tensor:
         logits = model(x)
     num_rows = _num_rows(x)
     if not isinstance(logits, Tensor):
-        reject("model", "one that returns a tensor of logits", type(logits).__name__, "wrap it so that it returns logits")
+        reject(
+            "model", "one that returns a tensor of logits", type(logits).__name__, "wrap it so that it returns logits"
+        )
     if logits.ndim not in (1, 2) or (num_rows is not None and len(logits) != num_rows):
         rows = "B" if num_rows is None else num_rows
         reject(
@@ -75,7 +77,12 @@ def check_scores(scores: Tensor, x: Any, batch: int) -> None:
 
 @torch.no_grad()
 def score_loader(
-    model: nn.Module, batches: Iterable[Any], device: torch.device, num_labels: int | None = None
+    model: nn.Module,
+    batches: Iterable[Any],
+    device: torch.device,
+    num_labels: int | None = None,
+    *,
+    must_be_finite: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels of all samples, ``ndarray (n, L)`` each, in the order that they come.
 
@@ -88,6 +95,8 @@ def score_loader(
     device : torch.device
     num_labels : int, optional
         How many columns the model must return; that of y by default.
+    must_be_finite : bool
+        Reject scores that are NaN or infinite.
 
     Raises
     ------
@@ -102,7 +111,8 @@ def score_loader(
             x, y = split_batch(batch)
             x, labels = to_device(x, device), as_label_columns(y)
             scores = forward(model, x)
-            check_scores(scores, x, number)
+            if must_be_finite:
+                check_scores(scores, x, number)
             wanted = labels.shape[1] if num_labels is None else num_labels
             if scores.shape != (len(labels), wanted) or labels.shape[1] != wanted:
                 reject(

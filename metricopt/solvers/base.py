@@ -42,8 +42,12 @@ class Solver(ABC):
     and then, and for each batch :meth:`loss`, the optimizer's step, and :meth:`step`.
     """
 
+    name: str
+    """Under which results speak of the solver."""
     needs_index: bool = False
     """Whether :meth:`loss` must be told which samples it sees (explicit slacks)."""
+    warms_up: bool = True
+    """Whether training begins with cross-entropy unless the user says otherwise."""
 
     @abstractmethod
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
@@ -64,8 +68,10 @@ class Solver(ABC):
     def start(self, stage: Stage, num_steps: int) -> None:  # noqa: B027 - many solvers have nothing to set up
         """Begin a stage of ``num_steps`` batches."""
 
-    def refresh(self, scores: np.ndarray) -> None:  # noqa: B027 - many solvers have no threshold to refresh
-        """Take note of the latest scores of all training samples, ``ndarray (n, L)``, in the order of the labels."""
+    def refresh(  # noqa: B027 - many solvers have no threshold to refresh
+        self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None
+    ) -> None:
+        """Take note of the latest scores of the training samples; all three of shape (n, L)."""
 
     @abstractmethod
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:

@@ -82,10 +82,12 @@ PATHS = {
 class Profiled(Solver):
     """Slack eliminated, threshold exact, multiplier for the bound; see the module's text. Chooses its own schedule."""
 
+    name = "profiled"
+
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, CountObjective):
             reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
-        self._objective, self._labels, self._sample_weight = objective, labels, sample_weight
+        self._objective = objective
         weight = np.ones_like(labels) if sample_weight is None else sample_weight
         positives, negatives = (
             torch.from_numpy(np.where(labels == truth, weight, 0).sum(axis=0)).float() for truth in (1, 0)
@@ -110,8 +112,8 @@ class Profiled(Solver):
         self._path, self._step, self._num_steps = PATHS[stage.name], 0, num_steps
         self._multiplier = torch.full_like(self._multiplier, self._path.multiplier).minimum(0.9 * self._most)
 
-    def refresh(self, scores: np.ndarray) -> None:
-        choice = choose_threshold(scores, self._labels, self._objective, self._sample_weight)
+    def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        choice = choose_threshold(scores, labels, self._objective, sample_weight)
         self._threshold = self._threshold.new_tensor(np.nan_to_num(choice.threshold))
         self._value = self._value.new_tensor(np.nan_to_num(choice.value))
         self._spread = self._spread.new_tensor(scores.std(axis=0) + 1e-12)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import reject
@@ -56,8 +56,11 @@ class Surrogate(Solver):
         sample weights.
     """
 
+    warms_up = False
+
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> None:
         self._loss = loss
+        self.name = getattr(loss, "__name__", type(loss).__name__)
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if sample_weight is not None and self._loss is not cross_entropy:

@@ -1,0 +1,211 @@
+"""Which samples train and which select: the user's loader taken apart into parts that the loop can use.
+
+This file decides what is held out and checks that both parts can be learnt from. It leaves loading to
+:mod:`metricopt.data.indexed` and the choice of rows to :mod:`metricopt.data.splits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from metricopt._arrays import to_numpy
+from metricopt._validation import check_finite, check_labels, reject
+from metricopt.data.indexed import as_label_columns, indexed_loader, is_iterable, read_labels, split_batch
+from metricopt.data.splits import stratified_split
+
+SCORING_BATCH = 4096
+"""For rows that lie in memory; other data are scored in batches of the user's size."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples of one purpose.
+
+    Attributes
+    ----------
+    loader : iterable of (batch, index)
+        For scoring: all samples, in order.
+    labels : ndarray, shape (n, L), float32
+    sample_weight : ndarray, shape (n, L), float64, or None
+    """
+
+    loader: Iterable[tuple[Any, Any]]
+    labels: np.ndarray
+    sample_weight: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def batches(self) -> Iterator[Any]:
+        """The batches without their index."""
+        return (batch for batch, _ in self.loader)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The parts of a training.
+
+    Attributes
+    ----------
+    train : Part
+    validation : Part or None
+        None where the training data select.
+    train_loader : sized iterable of (batch, index)
+        For training: batches as the user's loader draws them; index counts the rows of ``train``.
+    order : torch.Generator
+        What the order of ``train_loader`` is drawn from.
+    is_stream : bool
+        Whether the samples come from an iterable data set, so that an index is a position in the latest pass.
+    """
+
+    train: Part
+    validation: Part | None
+    train_loader: Any
+    order: torch.Generator
+    is_stream: bool
+
+    @property
+    def selection(self) -> Part:
+        """The part whose exact metric chooses the model."""
+        return self.validation or self.train
+
+
+def make_partition(
+    loader: DataLoader[Any],
+    *,
+    val_loader: DataLoader[Any] | None,
+    eval_dataset: Dataset[Any] | None,
+    val_fraction: float,
+    groups: Sequence[Any] | None,
+    sample_weight: Any,
+    seed: int,
+    watch: Callable[[Iterable[Any], str], Iterator[Any]],
+) -> Partition:
+    """Take the user's loaders apart; the arguments are those of ``fit``.
+
+    Parameters
+    ----------
+    watch : callable ``(iterable, what) -> iterator``
+        Shows progress while data are read.
+
+    Raises
+    ------
+    InvalidInputError
+        If labels are not 0, 1 or NaN, a part has no positive or no negative, or ``sample_weight`` does not fit.
+    """
+    order = torch.Generator().manual_seed(seed)
+    validation = None if val_loader is None else _whole(val_loader, order, watch, "val_loader")
+    if is_iterable(loader):
+        stream = _Stream(loader)
+        labels = _read_stream(stream, watch)
+        _check_part("loader", labels)
+        return Partition(Part(stream, labels, None), validation, stream, order, is_stream=True)
+
+    labels = read_labels(loader, lambda scan: watch(scan, "reading labels"))
+    check_labels(labels)
+    weight = _as_weight(sample_weight, labels)
+    rows = np.arange(len(labels))
+    if not len(rows):
+        reject("loader", "non-empty", "a data set of 0 samples", "check the data set")
+    held_out = None
+    if validation is None and val_fraction > 0:
+        _check_part("loader", labels)
+        rows, held_out = stratified_split(labels, (1 - val_fraction, val_fraction), seed, groups)
+
+    def scored(rows: np.ndarray) -> Part:
+        dataset = loader.dataset if eval_dataset is None else eval_dataset
+        scoring = indexed_loader(
+            loader, dataset, rows, shuffled=False, generator=order, batch_size=_scoring_batch(loader)
+        )
+        return Part(scoring, labels[rows], None if weight is None else weight[rows])
+
+    train = scored(rows)
+    if held_out is not None:
+        validation = scored(held_out)
+        _check_part("the held-out part of loader", validation.labels)
+    _check_part("loader" if held_out is None else "the training part of loader", train.labels)
+    train_loader = indexed_loader(loader, loader.dataset, rows, shuffled=True, generator=order)
+    if len(train_loader) == 0:
+        got = f"{len(rows)} training samples in batches of {loader.batch_size} with drop_last"
+        reject("loader", "one with at least one batch", got, "lower batch_size or val_fraction")
+    return Partition(train, validation, train_loader, order, is_stream=False)
+
+
+class _Stream:
+    """A loader over an iterable data set; the index is the position in the pass."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+        self._num_batches = 0
+
+    def __iter__(self) -> Iterator[tuple[Any, torch.Tensor]]:
+        position = number = 0
+        for batch in self._loader:
+            size = len(as_label_columns(split_batch(batch)[1]))
+            yield batch, torch.arange(position, position + size)
+            position, number = position + size, number + 1
+        self._num_batches = number
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+
+def _read_stream(stream: Any, watch: Callable[[Iterable[Any], str], Iterator[Any]]) -> np.ndarray:
+    columns = [as_label_columns(split_batch(batch)[1]) for batch, _ in watch(stream, "reading labels")]
+    if not columns:
+        reject("loader", "non-empty", "no batch", "check the data set")
+    return np.concatenate(columns)
+
+
+def _whole(
+    loader: DataLoader[Any], order: torch.Generator, watch: Callable[[Iterable[Any], str], Iterator[Any]], argument: str
+) -> Part:
+    """Return all samples of a loader."""
+    if is_iterable(loader):
+        stream = _Stream(loader)
+        labels = _read_stream(stream, watch)
+        scoring: Any = stream
+    else:
+        labels = read_labels(loader, lambda scan: watch(scan, "reading validation labels"))
+        rows = np.arange(len(labels))
+        scoring = indexed_loader(
+            loader, loader.dataset, rows, shuffled=False, generator=order, batch_size=_scoring_batch(loader)
+        )
+    _check_part(argument, labels)
+    return Part(scoring, labels, None)
+
+
+def _check_part(argument: str, labels: np.ndarray) -> None:
+    """Reject a part from which no label can be learnt."""
+    check_labels(labels)
+    positives, negatives = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
+    if ((positives > 0) & (negatives > 0)).any():
+        return
+    missing = "positives" if (positives == 0).all() else "negatives"
+    got = f"no {missing} among {len(labels)} samples"
+    reject(argument, "one with positives and negatives", got, "add samples of that class or check the labels")
+
+
+def _as_weight(sample_weight: Any, labels: np.ndarray) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weight = to_numpy("sample_weight", sample_weight).astype(np.float64)
+    if weight.shape not in (labels.shape, labels.shape[:1]):
+        rule = f"of shape {labels.shape[:1]} or {labels.shape}"
+        reject("sample_weight", rule, f"shape {weight.shape}", "give one weight a row of the loader's data set")
+    check_finite("sample_weight", weight)
+    if (weight < 0).any():
+        reject("sample_weight", ">= 0", f"{weight.min():g}", "give 0 to leave a sample out")
+    return np.broadcast_to(weight.reshape(len(labels), -1), labels.shape)
+
+
+def _scoring_batch(loader: DataLoader[Any]) -> int:
+    size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 64
+    return max(size, SCORING_BATCH) if type(loader.dataset) is TensorDataset else size

@@ -1,0 +1,560 @@
+"""The front door, :func:`fit`, and the one training loop of the library.
+
+This file decides the order of things: warm-up, stages, scoring, selection. It leaves losses and multipliers to the
+solver, thresholds to :mod:`metricopt.thresholds`, and devices and precision to accelerate.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import platform
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from metricopt._validation import Faults, reject
+from metricopt.data.indexed import as_label_columns, has_own_order, is_iterable, split_batch
+from metricopt.objectives import CountObjective, Objective, get_objective
+from metricopt.partition import Partition, make_partition
+from metricopt.progress import Display
+from metricopt.result import FitResult, History, Scored
+from metricopt.scoring import forward, score_loader, to_device
+from metricopt.solvers import Solver, Stage, Surrogate, get_solver
+from metricopt.thresholds import ThresholdChoice, choose_threshold
+
+DEFAULT_STEPS = 3500
+MIN_DEFAULT_EPOCHS = 20
+WARMUP_SHARE = 0.25
+MIN_REFRESH_STEPS = 5
+REFRESHES_AN_EPOCH = 4
+
+OptimizerLike: TypeAlias = "torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]"
+Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"
+
+
+def fit(
+    model: nn.Module,
+    loader: DataLoader[Any],
+    objective: str | Objective,
+    *,
+    alpha: float | Sequence[float] | Mapping[str, float] | None = None,
+    beta: float | None = None,
+    label_names: Sequence[str] | None = None,
+    groups: Sequence[Any] | None = None,
+    val_loader: DataLoader[Any] | None = None,
+    eval_dataset: Dataset[Any] | None = None,
+    val_fraction: float = 0.2,
+    solver: str | Solver | Callable[[Tensor, Tensor], Tensor] = "profiled",
+    epochs: int | None = None,
+    warmup_epochs: int | None = None,
+    learning_rate: float | None = None,
+    optimizer: OptimizerLike | None = None,
+    scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
+    gradient_clip: float | None = None,
+    sample_weight: Any = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> FitResult:
+    r"""Train a model on the metric that its users answer for.
+
+    .. math:: \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad \text{its bound}
+
+    A warm-up with cross-entropy comes first; its best epoch with its exact threshold is candidate zero. The solver then
+    trains on the objective itself, in stages. After every epoch the exact metric is computed on the selection data (the
+    held-out part, or the training data if ``val_fraction=0``), and the best weights are returned: on that data the
+    result is never below candidate zero.
+
+    Parameters
+    ----------
+    model : Module
+        Maps x to logits of shape (B,), (B, 1) or (B, L); trained in place. A tuple x is passed as positional, a dict as
+        keyword arguments.
+    loader : DataLoader
+        Yields (x, y), y of shape (B,) or (B, L) with 0, 1 or NaN (missing). Its batch size, workers, collate function
+        and order are kept.
+    objective : str or Objective
+        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
+    alpha : float, sequence or {label name: float}, in (0, 1]
+        The bound of a bounded objective asked for by name.
+    beta : float, > 0
+        The beta of OFBS asked for by name.
+    label_names : sequence of str, length L
+        Names for reports.
+    groups : sequence, shape (n,)
+        Rows of equal value (a patient's images) are held out together.
+    val_loader : DataLoader
+        Selection data; nothing is held out then.
+    eval_dataset : Dataset
+        The rows of ``loader.dataset`` without training augmentation, for scoring.
+    val_fraction : float, in [0, 1)
+        The share of rows held out for selection, stratified and seeded. 0 selects on the training data.
+    solver : str, Solver or loss
+        ``"profiled"`` (default) or ``"cross_entropy"``; an instance; or any loss ``(scores, labels) -> scalar``, to
+        compare with.
+    epochs : int
+        In total, warm-up included. By default as many as make about 3,500 steps, at least 20.
+    warmup_epochs : int
+        Of these, with cross-entropy; a quarter by default. 0 starts from the model as it is.
+    learning_rate : float, > 0
+        Of Adam. By default 0.02 for a linear model, 0.003 for small networks and 0.001 above 100,000 parameters.
+    optimizer : Optimizer or callable ``(parameters) -> Optimizer``
+        Instead of Adam; every stage begins with its initial state.
+    scheduler : callable ``(optimizer) -> LRScheduler``
+        Made for every stage anew and stepped once an epoch.
+    gradient_clip : float, > 0
+        The largest norm of the gradient.
+    sample_weight : array, shape (n,) or (n, L)
+        Weights >= 0 of the rows of ``loader.dataset``, in training, thresholds and reports.
+    seed : int
+        The same seed gives the same result, bit for bit on one CPU.
+    device : str or device
+        Where to train; accelerate's choice by default.
+    progress : bool
+        Show a progress bar; by default if standard error is a terminal.
+    callbacks : sequence of callable
+        Called after every epoch with its records (one a label, as in the history); one that returns True ends training.
+
+    Returns
+    -------
+    FitResult
+        Also where the bound cannot be met or the loss diverges: its status says so, with advice.
+
+    Raises
+    ------
+    InvalidInputError
+        On bad arguments, data or model outputs, before training starts.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> x = torch.linspace(-1, 1, 200)[:, None]
+    >>> y = (x[:, 0] > 0.8).float()
+    >>> loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
+    >>> result = fit(torch.nn.Linear(1, 1), loader, "FPOR", alpha=0.9, epochs=40)
+    >>> result.status, result.validation.recall
+    (<Status.FEASIBLE: 'feasible'>, 1.0)
+
+    References
+    ----------
+    L. Peng, Y. Travadi, C. He, Y. Cui, J. Sun (2025). Exact reformulation and optimization for direct metric
+    optimization in binary imbalanced classification.
+    """
+    target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
+    chosen = get_solver(solver)
+    faults = Faults()
+    for name, number, least in (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0), ("seed", seed, 0)):
+        is_count = isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= least
+        faults.check(number is None or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
+    for name, value in (("learning_rate", learning_rate), ("gradient_clip", gradient_clip)):
+        is_positive = isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+        faults.check(value is None or is_positive, name, "a finite number above 0", repr(value), "give e.g. 0.01")
+    faults.check(
+        isinstance(val_fraction, (int, float)) and 0 <= val_fraction < 1,
+        *("val_fraction", "in [0, 1)", repr(val_fraction), "give e.g. 0.2, or 0 to select on the training data"),
+    )
+    faults.check(
+        optimizer is None or learning_rate is None,
+        *("learning_rate", "left out beside optimizer", learning_rate, "set it in the optimizer"),
+    )
+    faults.check(isinstance(model, nn.Module), "model", "a torch Module", type(model).__name__, "wrap it in one")
+    _check_loaders(faults, loader, val_loader, eval_dataset, val_fraction, groups, sample_weight, chosen)
+    faults.raise_if_any()
+    if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
+        reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
+
+    with _as_it_was(model, seed), Display(progress) as display:
+        accelerator = _make_accelerator()
+        on = accelerator.device if device is None else torch.device(device)
+        model.to(on)
+        parts = make_partition(
+            loader,
+            val_loader=val_loader,
+            eval_dataset=eval_dataset,
+            val_fraction=0.0 if val_loader is not None else val_fraction,
+            groups=groups,
+            sample_weight=sample_weight,
+            seed=seed,
+            watch=display.watch,
+        )
+        num_labels = parts.train.labels.shape[1]
+        names = tuple(label_names or (["label"] if num_labels == 1 else map(str, range(num_labels))))
+        if len(names) != num_labels:
+            reject(
+                "label_names", f"one name a label ({num_labels})", list(names), "give as many names as y has columns"
+            )
+        target.for_labels(num_labels)
+        loop = _Loop(
+            model,
+            parts,
+            target,
+            chosen,
+            names,
+            accelerator=accelerator,
+            device=on,
+            make_optimizer=_optimizer_maker(model, optimizer, learning_rate),
+            make_scheduler=scheduler,
+            gradient_clip=gradient_clip,
+            callbacks=callbacks,
+            display=display,
+            seed=seed,
+        )
+        return loop.run(_plan(chosen, epochs, warmup_epochs, len(parts.train_loader)))
+
+
+class _Loop:
+    """The one training loop: stages of epochs of batches, the exact metric after every epoch, the best weights kept."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parts: Partition,
+        objective: CountObjective,
+        solver: Solver,
+        label_names: tuple[str, ...],
+        *,
+        accelerator: Any,
+        device: torch.device,
+        make_optimizer: Callable[[], torch.optim.Optimizer],
+        make_scheduler: Callable[[torch.optim.Optimizer], Any] | None,
+        gradient_clip: float | None,
+        callbacks: Sequence[Callback],
+        display: Display,
+        seed: int,
+    ) -> None:
+        self._model, self._parts, self._objective, self._solver = model, parts, objective, solver
+        self._label_names, self._callbacks, self._display, self._seed = label_names, callbacks, display, seed
+        self._accelerator, self._device, self._gradient_clip = accelerator, device, gradient_clip
+        self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
+        self._history = History()
+        self._epoch = self._step = 0
+        self._stopped = self._diverged = False
+        train = parts.train
+        self._weight = None if train.sample_weight is None else torch.from_numpy(np.array(train.sample_weight)).float()
+        # The latest score of every training sample, from whichever pass saw it last.
+        self._latest, self._latest_labels = np.zeros_like(train.labels), train.labels
+        self._refresh_steps = max(MIN_REFRESH_STEPS, len(parts.train_loader) // REFRESHES_AN_EPOCH)
+
+    def run(self, plan: Sequence[tuple[Solver, Stage]]) -> FitResult:
+        """Train stage by stage and return the best."""
+        began = time.perf_counter()
+        start = self._candidate("start")
+        if not np.array_equal(start.labels, self._parts.selection.labels, equal_nan=True) and not self._parts.is_stream:
+            reject("loader", "one whose y are the data set's labels", "other values", "drop the attribute `labels`")
+        self._solver.prepare(self._objective, self._parts.train.labels, self._parts.train.sample_weight)
+        self._display.begin(sum(stage.epochs for _, stage in plan))
+        best, baseline, warm = start, start, start.weights
+        for solver, stage in plan:
+            is_warmup = solver is not self._solver
+            self._model.load_state_dict(best.weights if stage.start == "best" else warm)
+            unimproved = 0
+            for candidate in self._epochs(solver, stage):
+                if is_warmup and (baseline is start or candidate.key >= baseline.key):
+                    best = baseline = candidate
+                elif not is_warmup and candidate.key > best.key:
+                    best, unimproved = candidate, 0
+                else:
+                    unimproved += 1
+                self._display.show(self._epoch, stage.name, self._records(best, stage.name, math.nan)[0])
+                # A stage that polishes the best model has nothing left to find; one on a path of its own may.
+                if self._stopped or (stage.start == "best" and unimproved > stage.epochs // 2):
+                    break
+            if is_warmup:
+                warm = self._weights()
+            if self._stopped or (self._is_perfect(best) and not is_warmup):
+                break
+        seconds = time.perf_counter() - began
+        return self._result(best, baseline, "the model as passed" if baseline is start else "cross-entropy", seconds)
+
+    def _epochs(self, solver: Solver, stage: Stage) -> Iterator[_Candidate]:
+        """Train for the epochs of a stage; yield what each leads to, until one diverges."""
+        optimizer = self._make_optimizer()
+        if self._accelerator.mixed_precision != "no":
+            optimizer = self._accelerator.prepare(optimizer)
+        scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
+        train = self._parts.train
+        if solver is self._solver:
+            self._latest, labels = score_loader(self._model, train.batches, self._device)
+            self._latest_labels = labels if self._parts.is_stream else train.labels
+            solver.start(stage, stage.epochs * len(self._parts.train_loader))
+            self._refresh()
+        for _ in range(stage.epochs):
+            self._epoch += 1
+            try:
+                loss = self._train_epoch(solver, optimizer)
+                candidate = self._candidate(stage.name)
+            except _DivergedError:
+                self._diverged = self._stopped = True
+                return
+            if scheduler is not None:
+                scheduler.step()
+            records = self._records(candidate, stage.name, loss)
+            self._history.extend(records)
+            self._stopped = any([callback(records) is True for callback in self._callbacks])
+            yield candidate
+
+    def _train_epoch(self, solver: Solver, optimizer: torch.optim.Optimizer) -> float:
+        """Take one step a batch; return the mean loss."""
+        self._parts.order.manual_seed(self._seed * 1_000_003 + self._epoch)
+        self._model.train()
+        is_direct = solver is self._solver
+        total, num_batches = 0.0, 0
+        for batch, index in self._parts.train_loader:
+            x, y = split_batch(batch)
+            labels = torch.as_tensor(as_label_columns(y), device=self._device)
+            optimizer.zero_grad()
+            with self._accelerator.autocast():
+                scores = forward(self._model, to_device(x, self._device))
+            weight = None if self._weight is None else self._weight[index].to(self._device)
+            loss = solver.loss(scores, labels, weight, index)
+            total, num_batches = total + loss.item(), num_batches + 1
+            if not math.isfinite(total):
+                raise _DivergedError
+            self._accelerator.backward(loss)
+            if self._gradient_clip is not None:
+                self._accelerator.clip_grad_norm_(self._model.parameters(), self._gradient_clip)
+            optimizer.step()
+            solver.step()
+            if is_direct:
+                self._remember(scores, labels, index)
+        return total / max(num_batches, 1)
+
+    def _remember(self, scores: Tensor, labels: Tensor, index: Tensor) -> None:
+        """Keep the scores of a batch, and let the solver see all of them now and then."""
+        rows = index.numpy()
+        if self._parts.is_stream:
+            rows = rows % len(self._latest)
+            self._latest_labels[rows] = labels.cpu().numpy()
+        self._latest[rows] = scores.detach().cpu().numpy()
+        self._step += 1
+        if self._step % self._refresh_steps == 0:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        if not np.isfinite(self._latest).all():
+            raise _DivergedError
+        self._solver.refresh(self._latest, self._latest_labels, self._parts.train.sample_weight)
+
+    def _candidate(self, stage: str) -> _Candidate:
+        """Return the weights as they are, with the exact metric that they reach on the selection data."""
+        part = self._parts.selection
+        scores, labels = score_loader(
+            self._model, part.batches, self._device, part.labels.shape[1], must_be_finite=self._epoch == 0
+        )
+        if not np.isfinite(scores).all():
+            raise _DivergedError
+        choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
+        return _Candidate(choice, _key(choice, self._objective), self._weights(), stage, scores, labels)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+
+    def _is_perfect(self, candidate: _Candidate) -> bool:
+        return bool((np.nan_to_num(candidate.choice.value, nan=1.0) == 1).all() and candidate.choice.feasible.all())
+
+    def _records(self, candidate: _Candidate, stage: str, loss: float) -> list[dict[str, Any]]:
+        """Return what the history keeps of an epoch, one record a label."""
+        choice, multiplier = candidate.choice, self._solver.multiplier()
+        return [
+            {
+                "epoch": self._epoch,
+                "stage": stage,
+                "label": name,
+                "loss": loss,
+                "metric": single.metric_name,
+                "value": float(choice.value[label]),
+                "bounded_metric": None if single.bounded is None else single.bounded.name,
+                "bounded_value": None if choice.bounded_value is None else float(choice.bounded_value[label]),
+                "bound": single.bound,
+                "feasible": bool(choice.feasible[label]),
+                "threshold": float(choice.threshold[label]),
+                "multiplier": None if multiplier is None else float(multiplier[label]),
+            }
+            for label, (name, single) in enumerate(
+                zip(self._label_names, self._objective.for_labels(len(self._label_names)), strict=True)
+            )
+        ]
+
+    def _result(self, best: _Candidate, baseline: _Candidate, baseline_name: str, seconds: float) -> FitResult:
+        """Score both parts with the best weights and with candidate zero's."""
+        scored = {}
+        for data, part in (("train", self._parts.train), ("validation", self._parts.validation)):
+            if part is None:
+                continue
+            scores = []
+            for candidate in (baseline, best):
+                self._model.load_state_dict(candidate.weights)
+                own, labels = score_loader(self._model, part.batches, self._device)
+                scores.append(own)
+            scored[data] = Scored(data, scores[1], scores[0], labels, part.sample_weight)
+        return FitResult.from_scores(
+            self._model,
+            self._objective,
+            scored,
+            diverged=self._diverged,
+            label_names=self._label_names,
+            baseline_name=baseline_name,
+            history=self._history,
+            selected_stage=best.stage,
+            solver=self._solver.name,
+            seconds=seconds,
+            versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
+        )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Weights that could be returned, and what the exact threshold makes of them on the selection data."""
+
+    choice: ThresholdChoice
+    key: tuple[float, float]
+    weights: dict[str, Tensor]
+    stage: str
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+class _DivergedError(Exception):
+    """A score or a loss is NaN or infinite."""
+
+
+def _key(choice: ThresholdChoice, objective: CountObjective) -> tuple[float, float]:
+    """Return what candidates are compared by: the value where feasible, below it how near the bound comes.
+
+    Averaged over the labels that have a value.
+    """
+    safety = np.zeros_like(choice.value) if choice.bounded_value is None else np.nan_to_num(choice.bounded_value)
+    safety = safety if objective.sense == "min" else -safety
+    value = np.where(choice.feasible, choice.value, safety - 2)
+    learnable = ~np.isnan(choice.value)
+    if not learnable.any():
+        return (-np.inf, -np.inf)
+    return float(value[learnable].mean()), float(safety[learnable].mean())
+
+
+def _plan(
+    solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_an_epoch: int
+) -> list[tuple[Solver, Stage]]:
+    """Return the stages of a training, each with the solver that runs it."""
+    if epochs is None:
+        epochs = max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_an_epoch))
+        epochs = max(epochs, (warmup_epochs or 0) + 1)
+    if warmup_epochs is None:
+        warmup_epochs = round(WARMUP_SHARE * epochs) if solver.warms_up else 0
+    warmup = [(Surrogate(), Stage("warm-up", warmup_epochs))] if warmup_epochs else []
+    return [*warmup, *((solver, stage) for stage in solver.stages(epochs - warmup_epochs))]
+
+
+def _check_loaders(
+    faults: Faults,
+    loader: Any,
+    val_loader: Any,
+    eval_dataset: Any,
+    val_fraction: float,
+    groups: Any,
+    sample_weight: Any,
+    solver: Solver,
+) -> None:
+    """Note what does not fit together among the arguments that bring data."""
+    for name, value in (("loader", loader), ("val_loader", val_loader)):
+        is_loader = isinstance(value, DataLoader)
+        faults.check(
+            is_loader or (name == "val_loader" and value is None),
+            *(
+                name,
+                "a torch DataLoader",
+                type(value).__name__,
+                "wrap the data set: DataLoader(dataset, batch_size=256)",
+            ),
+        )
+    faults.raise_if_any()
+    holds_out = val_loader is None and val_fraction > 0
+    if is_iterable(loader):
+        remedy = "pass val_loader, or val_fraction=0"
+        faults.check(not holds_out, "loader", "over a map-style data set to hold rows out", "an iterable one", remedy)
+        faults.check(not solver.needs_index, "loader", f"map-style for {solver.name}", "iterable", "use 'profiled'")
+        for name, value in (("groups", groups), ("sample_weight", sample_weight), ("eval_dataset", eval_dataset)):
+            faults.check(value is None, name, "left out for an iterable data set", "given", "use a map-style one")
+        return
+    got = "a sampler of its own"
+    faults.check(
+        not (holds_out and has_own_order(loader)), "loader", "without one to hold rows out", got, "pass val_loader"
+    )
+    if eval_dataset is not None:
+        lengths = (len(loader.dataset), len(eval_dataset))
+        faults.check(
+            lengths[0] == lengths[1],
+            *(
+                "eval_dataset",
+                f"the same {lengths[0]} rows as the loader's",
+                f"{lengths[1]} rows",
+                "pass the same rows",
+            ),
+        )
+
+
+@contextmanager
+def _as_it_was(model: nn.Module, seed: int) -> Iterator[None]:
+    """Seed the random generators; afterwards leave them and the model's mode as they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count()))
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _make_accelerator() -> Any:
+    from accelerate import Accelerator
+
+    accelerator = Accelerator()
+    if accelerator.num_processes > 1:
+        reject("fit", "run in one process", f"{accelerator.num_processes}", "launch it with --num_processes 1")
+    return accelerator
+
+
+def _optimizer_maker(
+    model: nn.Module, optimizer: OptimizerLike | None, learning_rate: float | None
+) -> Callable[[], torch.optim.Optimizer]:
+    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own in its initial state."""
+    if isinstance(optimizer, torch.optim.Optimizer):
+        initial = copy.deepcopy(optimizer.state_dict())
+
+        def reset() -> torch.optim.Optimizer:
+            optimizer.load_state_dict(copy.deepcopy(initial))
+            return optimizer
+
+        return reset
+    if optimizer is not None:
+        if not callable(optimizer):
+            reject("optimizer", "an Optimizer or a callable (parameters) -> Optimizer", optimizer, "pass one of them")
+        return lambda: optimizer(model.parameters())
+    rate = _default_learning_rate(model) if learning_rate is None else learning_rate
+    return lambda: torch.optim.Adam(model.parameters(), lr=rate)
+
+
+def _default_learning_rate(model: nn.Module) -> float:
+    sizes = [parameter.numel() for parameter in model.parameters() if parameter.ndim > 1]
+    if len(sizes) <= 1:
+        return 0.02
+    return 0.003 if sum(sizes) <= 100_000 else 0.001
