@@ -15,8 +15,9 @@ from metricopt.metrics import (
     specificity,
 )
 from metricopt.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
-from metricopt.result import FitResult, load
+from metricopt.result import FitResult
 from metricopt.status import Status
+from metricopt.storage import load
 from metricopt.thresholds import ThresholdChoice, choose_threshold
 from metricopt.training import fit
 

@@ -117,7 +117,7 @@ class Report(Sequence[LabelReport]):
         """Return numbers and names alone, for JSON; undefined values are None."""
         return {
             "data": self.data,
-            "labels": [_without_nan(asdict(report)) for report in self.labels],
+            "labels": [without_nan(asdict(report)) for report in self.labels],
             "subgroups": {name: report.to_dict() for name, report in self.subgroups.items()},
         }
 
@@ -127,7 +127,9 @@ class Report(Sequence[LabelReport]):
         labels = []
         for entry in saved["labels"]:
             # None stands for NaN everywhere but where a label has no bound.
-            kept = {key: np.nan if value is None and key not in _NO_BOUND else value for key, value in entry.items()}
+            kept: dict[str, Any] = {
+                key: np.nan if value is None and key not in _NO_BOUND else value for key, value in entry.items()
+            }
             kept["intervals"] = {name: tuple(ends) for name, ends in entry["intervals"].items()}
             if entry["bound"] is not None and entry["bounded_value"] is None:
                 kept["bounded_value"] = np.nan
@@ -242,5 +244,8 @@ def _intervals(counts: Counts, objective: CountObjective) -> dict[str, tuple[flo
     return intervals
 
 
-def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in values.items()}
+def without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the same with None for NaN and infinity, which JSON does not know."""
+    return {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
+    }

@@ -6,7 +6,7 @@ This file decides how progress looks; it leaves what is measured to the training
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any
 
@@ -61,7 +61,7 @@ class Display:
         if self._bar is None:
             yield from items
             return
-        task = self._bar.add_task(what, total=len(items) if hasattr(items, "__len__") else None)
+        task = self._bar.add_task(what, total=len(items) if isinstance(items, Sized) else None)
         for item in items:
             yield item
             self._bar.advance(task)

@@ -6,22 +6,20 @@ This file decides how a result is read, applied and stored. Metrics come from :m
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from metricopt import metrics
 from metricopt._validation import InvalidInputError, check_choice, reject
 from metricopt.data.indexed import split_batch
 from metricopt.evaluation import Report, evaluate
-from metricopt.objectives import REGISTRY, Bound, CountObjective
+from metricopt.objectives import Bound, CountObjective
 from metricopt.scoring import check_scores, forward, score_loader, to_device
 from metricopt.status import Status
 from metricopt.thresholds import choose_threshold
@@ -29,8 +27,6 @@ from metricopt.thresholds import choose_threshold
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-FORMAT = 1
 
 
 class History(list[dict[str, Any]]):
@@ -311,17 +307,18 @@ class FitResult:
         """Return a text that says what was asked, what was reached, on which data, and against what."""
         lines = [f"Asked     {self.objective}"]
         for which, (name, status) in enumerate(zip(self.label_names, self.statuses, strict=True)):
-            own, base = self.selection[which], self.baseline[which]
             head = f"{name}: " if len(self.label_names) > 1 else ""
             lines.append(f"Status    {head}{status}. {self.advice(name)}")
             lines.append(f"Threshold {head}{self.thresholds[which]:.6g} (score >= threshold is an alarm)")
-            for report, baseline in ((own, base), (self.train[which], self.baseline_train[which])):
-                data = self.selection.data if report is own else self.train.data
-                if report is not own and self.validation is None:
+            parts = [(self.validation, self.baseline_validation), (self.train, self.baseline_train)]
+            for part, baseline in parts:
+                if part is None or baseline is None:
                     continue
-                lines.append(f"On {data} data ({report.num_samples} samples, {report.counts.positives:g} positive)")
+                report = part[which]
+                size = f"{report.num_samples} samples, {report.counts.positives:g} positive"
+                lines.append(f"On {head}{part.data} data ({size})")
                 lines.append(f"  {f'{self.objective.name} ({self.solver})':33s}{_one_line(report)}")
-                lines.append(f"  {self.baseline_name + ' + tuned threshold':33s}{_one_line(baseline)}")
+                lines.append(f"  {self.baseline_name + ' + tuned threshold':33s}{_one_line(baseline[which])}")
         lines.append(f"Weights from the stage {self.selected_stage!r}, after {self.seconds:.1f} s of training.")
         return "\n".join(lines)
 
@@ -345,7 +342,7 @@ class FitResult:
     def save(self, path: str | Path) -> Path:
         """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
 
-        The folder appears complete or not at all; an existing result there is replaced.
+        Each file appears complete or not at all, ``result.json`` last; an existing result there is replaced.
 
         Parameters
         ----------
@@ -357,123 +354,9 @@ class FitResult:
         InvalidInputError
             If the path exists and holds something else than a result.
         """
-        from safetensors.torch import save_model
+        from metricopt.storage import save
 
-        folder = Path(path)
-        if folder.exists() and not (folder / "result.json").is_file() and any(folder.iterdir()):
-            reject("path", "a new folder or one with a result", str(folder), "choose another folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "model.safetensors", lambda file: save_model(self.model, file))
-        _write(folder / "scores.safetensors", lambda file: _save_scores(self.scored, file))
-        text = json.dumps(self._to_dict(), indent=1, allow_nan=False)
-        _write(folder / "result.json", lambda file: Path(file).write_text(text, encoding="utf-8"))
-        return folder
-
-    def _to_dict(self) -> dict[str, Any]:
-        reports = ("train", "validation", "baseline_train", "baseline_validation")
-        return {
-            "format": FORMAT,
-            "objective": {"name": self.objective.name, **asdict(cast(Any, self.objective))},
-            "label_names": list(self.label_names),
-            "thresholds": [None if np.isnan(t) else float(t) for t in self.thresholds],
-            "statuses": [status.value for status in self.statuses],
-            **{name: report.to_dict() if (report := getattr(self, name)) else None for name in reports},
-            "baseline_name": self.baseline_name,
-            "history": [
-                {
-                    key: None if isinstance(value, float) and not np.isfinite(value) else value
-                    for key, value in row.items()
-                }
-                for row in self.history
-            ],
-            "selected_stage": self.selected_stage,
-            "solver": self.solver,
-            "seconds": self.seconds,
-            "versions": self.versions,
-        }
-
-
-def load(path: str | Path, model: nn.Module) -> FitResult:
-    """Read a result that :meth:`FitResult.save` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder.
-    model : Module
-        A model of the same architecture; its weights are replaced.
-
-    Raises
-    ------
-    InvalidInputError
-        If the folder holds no result, one of a later format, or weights of another architecture.
-    """
-    from safetensors.torch import load_file, load_model
-
-    folder = Path(path)
-    try:
-        saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "scores.safetensors")
-    except FileNotFoundError as error:
-        reject("path", "a folder with a saved result", str(folder), f"{Path(error.filename).name} is missing there")
-    except Exception as error:
-        reject("path", "a folder with a readable result", str(folder), f"a file is damaged: {error}")
-    if saved.get("format") != FORMAT:
-        reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
-    try:
-        load_model(model, folder / "model.safetensors")
-    except RuntimeError as error:
-        reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
-    name = saved["objective"].pop("name")
-    check_choice("objective", name, REGISTRY)
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
-    reports = {
-        key: Report.from_dict(saved[key]) if saved[key] else None
-        for key in ("train", "validation", "baseline_train", "baseline_validation")
-    }
-    return FitResult(
-        model=model,
-        objective=cast(CountObjective, REGISTRY[name](**arguments)),
-        label_names=tuple(saved["label_names"]),
-        thresholds=np.array([np.nan if t is None else t for t in saved["thresholds"]]),
-        statuses=tuple(Status(status) for status in saved["statuses"]),
-        baseline_name=saved["baseline_name"],
-        history=History(saved["history"]),
-        selected_stage=saved["selected_stage"],
-        solver=saved["solver"],
-        seconds=saved["seconds"],
-        versions=saved["versions"],
-        scored=_load_scores(tensors),
-        **cast(Any, reports),
-    )
-
-
-def _save_scores(scored: dict[str, Scored], file: str) -> None:
-    from safetensors.torch import save_file
-
-    tensors = {
-        f"{data}.{name}": torch.from_numpy(np.ascontiguousarray(values))
-        for data, part in scored.items()
-        for name, values in vars(part).items()
-        if isinstance(values, np.ndarray)
-    }
-    save_file(tensors, file)
-
-
-def _load_scores(tensors: dict[str, Tensor]) -> dict[str, Scored]:
-    scored: dict[str, Scored] = {}
-    for key, values in sorted(tensors.items()):
-        data, name = key.split(".")
-        empty = Scored(data, *(np.empty(0),) * 3)
-        scored[data] = replace(scored.get(data, empty), **{name: values.numpy()})
-    return scored
-
-
-def _write(path: Path, write: Any) -> None:
-    """Write a file aside and rename it, so that nobody sees half of it."""
-    aside = path.with_name(path.name + ".part")
-    write(str(aside))
-    os.replace(aside, path)
+        return save(self, Path(path))
 
 
 def _one_line(report: Any) -> str:

@@ -24,12 +24,12 @@ class Status(str, Enum):
 
 
 _ADVICE = {
-    Status.FEASIBLE: "The bound holds on the data that chose the threshold. On new data it can be missed: evaluate on a "
-    "test set, and ask for a stricter bound if its interval reaches below.",
+    Status.FEASIBLE: "The bound holds on the data that chose the threshold. New data can miss it: evaluate on a test "
+    "set, and ask for a stricter bound if its interval reaches below.",
     Status.OPTIMIZED: "The objective has no bound; its value is the best found on the data that chose the threshold.",
     Status.INFEASIBLE: "No threshold meets the bound; the returned one comes nearest. Lower the bound to what is "
     "achievable, or give more data, better features or a more flexible model.",
     Status.NO_POSITIVES: "The label has no positives or no negatives in the data, so it was left out.",
-    Status.DIVERGED: "The loss became NaN or infinite; the best model found until then is returned. Lower learning_rate "
-    "or set gradient_clip.",
+    Status.DIVERGED: "The loss became NaN or infinite; the best model found until then is returned. Lower "
+    "learning_rate or set gradient_clip.",
 }

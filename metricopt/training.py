@@ -1,20 +1,16 @@
-"""The front door, :func:`fit`, and the one training loop of the library.
+"""The front door: :func:`fit` checks what it is given and sets the loop to work.
 
-This file decides the order of things: warm-up, stages, scoring, selection. It leaves losses and multipliers to the
-solver, thresholds to :mod:`metricopt.thresholds`, and devices and precision to accelerate.
+This file decides arguments and defaults. It leaves training to :mod:`metricopt.loop`, and what is held out to
+:mod:`metricopt.partition`.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import platform
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,23 +19,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from metricopt._validation import Faults, reject
-from metricopt.data.indexed import as_label_columns, has_own_order, is_iterable, split_batch
+from metricopt.data.indexed import has_own_order, is_iterable
+from metricopt.loop import Callback, Loop
 from metricopt.objectives import CountObjective, Objective, get_objective
-from metricopt.partition import Partition, make_partition
+from metricopt.partition import make_partition
 from metricopt.progress import Display
-from metricopt.result import FitResult, History, Scored
-from metricopt.scoring import forward, score_loader, to_device
+from metricopt.result import FitResult
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
-from metricopt.thresholds import ThresholdChoice, choose_threshold
 
 DEFAULT_STEPS = 3500
 MIN_DEFAULT_EPOCHS = 20
 WARMUP_SHARE = 0.25
-MIN_REFRESH_STEPS = 5
-REFRESHES_AN_EPOCH = 4
 
 OptimizerLike: TypeAlias = "torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]"
-Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"
 
 
 def fit(
@@ -153,6 +145,8 @@ def fit(
     optimization in binary imbalanced classification.
     """
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
+    if not isinstance(target, CountObjective):
+        reject("objective", "one with counts at a threshold", target.name, "choose another")
     chosen = get_solver(solver)
     faults = Faults()
     for name, number, least in (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0), ("seed", seed, 0)):
@@ -196,7 +190,7 @@ def fit(
                 "label_names", f"one name a label ({num_labels})", list(names), "give as many names as y has columns"
             )
         target.for_labels(num_labels)
-        loop = _Loop(
+        loop = Loop(
             model,
             parts,
             target,
@@ -212,236 +206,6 @@ def fit(
             seed=seed,
         )
         return loop.run(_plan(chosen, epochs, warmup_epochs, len(parts.train_loader)))
-
-
-class _Loop:
-    """The one training loop: stages of epochs of batches, the exact metric after every epoch, the best weights kept."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        parts: Partition,
-        objective: CountObjective,
-        solver: Solver,
-        label_names: tuple[str, ...],
-        *,
-        accelerator: Any,
-        device: torch.device,
-        make_optimizer: Callable[[], torch.optim.Optimizer],
-        make_scheduler: Callable[[torch.optim.Optimizer], Any] | None,
-        gradient_clip: float | None,
-        callbacks: Sequence[Callback],
-        display: Display,
-        seed: int,
-    ) -> None:
-        self._model, self._parts, self._objective, self._solver = model, parts, objective, solver
-        self._label_names, self._callbacks, self._display, self._seed = label_names, callbacks, display, seed
-        self._accelerator, self._device, self._gradient_clip = accelerator, device, gradient_clip
-        self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
-        self._history = History()
-        self._epoch = self._step = 0
-        self._stopped = self._diverged = False
-        train = parts.train
-        self._weight = None if train.sample_weight is None else torch.from_numpy(np.array(train.sample_weight)).float()
-        # The latest score of every training sample, from whichever pass saw it last.
-        self._latest, self._latest_labels = np.zeros_like(train.labels), train.labels
-        self._refresh_steps = max(MIN_REFRESH_STEPS, len(parts.train_loader) // REFRESHES_AN_EPOCH)
-
-    def run(self, plan: Sequence[tuple[Solver, Stage]]) -> FitResult:
-        """Train stage by stage and return the best."""
-        began = time.perf_counter()
-        start = self._candidate("start")
-        if not np.array_equal(start.labels, self._parts.selection.labels, equal_nan=True) and not self._parts.is_stream:
-            reject("loader", "one whose y are the data set's labels", "other values", "drop the attribute `labels`")
-        self._solver.prepare(self._objective, self._parts.train.labels, self._parts.train.sample_weight)
-        self._display.begin(sum(stage.epochs for _, stage in plan))
-        best, baseline, warm = start, start, start.weights
-        for solver, stage in plan:
-            is_warmup = solver is not self._solver
-            self._model.load_state_dict(best.weights if stage.start == "best" else warm)
-            unimproved = 0
-            for candidate in self._epochs(solver, stage):
-                if is_warmup and (baseline is start or candidate.key >= baseline.key):
-                    best = baseline = candidate
-                elif not is_warmup and candidate.key > best.key:
-                    best, unimproved = candidate, 0
-                else:
-                    unimproved += 1
-                self._display.show(self._epoch, stage.name, self._records(best, stage.name, math.nan)[0])
-                # A stage that polishes the best model has nothing left to find; one on a path of its own may.
-                if self._stopped or (stage.start == "best" and unimproved > stage.epochs // 2):
-                    break
-            if is_warmup:
-                warm = self._weights()
-            if self._stopped or (self._is_perfect(best) and not is_warmup):
-                break
-        seconds = time.perf_counter() - began
-        return self._result(best, baseline, "the model as passed" if baseline is start else "cross-entropy", seconds)
-
-    def _epochs(self, solver: Solver, stage: Stage) -> Iterator[_Candidate]:
-        """Train for the epochs of a stage; yield what each leads to, until one diverges."""
-        optimizer = self._make_optimizer()
-        if self._accelerator.mixed_precision != "no":
-            optimizer = self._accelerator.prepare(optimizer)
-        scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
-        train = self._parts.train
-        if solver is self._solver:
-            self._latest, labels = score_loader(self._model, train.batches, self._device)
-            self._latest_labels = labels if self._parts.is_stream else train.labels
-            solver.start(stage, stage.epochs * len(self._parts.train_loader))
-            self._refresh()
-        for _ in range(stage.epochs):
-            self._epoch += 1
-            try:
-                loss = self._train_epoch(solver, optimizer)
-                candidate = self._candidate(stage.name)
-            except _DivergedError:
-                self._diverged = self._stopped = True
-                return
-            if scheduler is not None:
-                scheduler.step()
-            records = self._records(candidate, stage.name, loss)
-            self._history.extend(records)
-            self._stopped = any([callback(records) is True for callback in self._callbacks])
-            yield candidate
-
-    def _train_epoch(self, solver: Solver, optimizer: torch.optim.Optimizer) -> float:
-        """Take one step a batch; return the mean loss."""
-        self._parts.order.manual_seed(self._seed * 1_000_003 + self._epoch)
-        self._model.train()
-        is_direct = solver is self._solver
-        total, num_batches = 0.0, 0
-        for batch, index in self._parts.train_loader:
-            x, y = split_batch(batch)
-            labels = torch.as_tensor(as_label_columns(y), device=self._device)
-            optimizer.zero_grad()
-            with self._accelerator.autocast():
-                scores = forward(self._model, to_device(x, self._device))
-            weight = None if self._weight is None else self._weight[index].to(self._device)
-            loss = solver.loss(scores, labels, weight, index)
-            total, num_batches = total + loss.item(), num_batches + 1
-            if not math.isfinite(total):
-                raise _DivergedError
-            self._accelerator.backward(loss)
-            if self._gradient_clip is not None:
-                self._accelerator.clip_grad_norm_(self._model.parameters(), self._gradient_clip)
-            optimizer.step()
-            solver.step()
-            if is_direct:
-                self._remember(scores, labels, index)
-        return total / max(num_batches, 1)
-
-    def _remember(self, scores: Tensor, labels: Tensor, index: Tensor) -> None:
-        """Keep the scores of a batch, and let the solver see all of them now and then."""
-        rows = index.numpy()
-        if self._parts.is_stream:
-            rows = rows % len(self._latest)
-            self._latest_labels[rows] = labels.cpu().numpy()
-        self._latest[rows] = scores.detach().cpu().numpy()
-        self._step += 1
-        if self._step % self._refresh_steps == 0:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        if not np.isfinite(self._latest).all():
-            raise _DivergedError
-        self._solver.refresh(self._latest, self._latest_labels, self._parts.train.sample_weight)
-
-    def _candidate(self, stage: str) -> _Candidate:
-        """Return the weights as they are, with the exact metric that they reach on the selection data."""
-        part = self._parts.selection
-        scores, labels = score_loader(
-            self._model, part.batches, self._device, part.labels.shape[1], must_be_finite=self._epoch == 0
-        )
-        if not np.isfinite(scores).all():
-            raise _DivergedError
-        choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
-        return _Candidate(choice, _key(choice, self._objective), self._weights(), stage, scores, labels)
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
-
-    def _is_perfect(self, candidate: _Candidate) -> bool:
-        return bool((np.nan_to_num(candidate.choice.value, nan=1.0) == 1).all() and candidate.choice.feasible.all())
-
-    def _records(self, candidate: _Candidate, stage: str, loss: float) -> list[dict[str, Any]]:
-        """Return what the history keeps of an epoch, one record a label."""
-        choice, multiplier = candidate.choice, self._solver.multiplier()
-        return [
-            {
-                "epoch": self._epoch,
-                "stage": stage,
-                "label": name,
-                "loss": loss,
-                "metric": single.metric_name,
-                "value": float(choice.value[label]),
-                "bounded_metric": None if single.bounded is None else single.bounded.name,
-                "bounded_value": None if choice.bounded_value is None else float(choice.bounded_value[label]),
-                "bound": single.bound,
-                "feasible": bool(choice.feasible[label]),
-                "threshold": float(choice.threshold[label]),
-                "multiplier": None if multiplier is None else float(multiplier[label]),
-            }
-            for label, (name, single) in enumerate(
-                zip(self._label_names, self._objective.for_labels(len(self._label_names)), strict=True)
-            )
-        ]
-
-    def _result(self, best: _Candidate, baseline: _Candidate, baseline_name: str, seconds: float) -> FitResult:
-        """Score both parts with the best weights and with candidate zero's."""
-        scored = {}
-        for data, part in (("train", self._parts.train), ("validation", self._parts.validation)):
-            if part is None:
-                continue
-            scores = []
-            for candidate in (baseline, best):
-                self._model.load_state_dict(candidate.weights)
-                own, labels = score_loader(self._model, part.batches, self._device)
-                scores.append(own)
-            scored[data] = Scored(data, scores[1], scores[0], labels, part.sample_weight)
-        return FitResult.from_scores(
-            self._model,
-            self._objective,
-            scored,
-            diverged=self._diverged,
-            label_names=self._label_names,
-            baseline_name=baseline_name,
-            history=self._history,
-            selected_stage=best.stage,
-            solver=self._solver.name,
-            seconds=seconds,
-            versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
-        )
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """Weights that could be returned, and what the exact threshold makes of them on the selection data."""
-
-    choice: ThresholdChoice
-    key: tuple[float, float]
-    weights: dict[str, Tensor]
-    stage: str
-    scores: np.ndarray
-    labels: np.ndarray
-
-
-class _DivergedError(Exception):
-    """A score or a loss is NaN or infinite."""
-
-
-def _key(choice: ThresholdChoice, objective: CountObjective) -> tuple[float, float]:
-    """Return what candidates are compared by: the value where feasible, below it how near the bound comes.
-
-    Averaged over the labels that have a value.
-    """
-    safety = np.zeros_like(choice.value) if choice.bounded_value is None else np.nan_to_num(choice.bounded_value)
-    safety = safety if objective.sense == "min" else -safety
-    value = np.where(choice.feasible, choice.value, safety - 2)
-    learnable = ~np.isnan(choice.value)
-    if not learnable.any():
-        return (-np.inf, -np.inf)
-    return float(value[learnable].mean()), float(safety[learnable].mean())
 
 
 def _plan(

@@ -15,12 +15,14 @@ HEAVY = {"accelerate", "cooper", "mapie", "matplotlib", "pandas", "scipy", "skle
 LEAVES = {"_torchvision", "backbones", "data", "losses", "plots", "report", "transfer"}
 LAYERS = [
     {"_validation"},
-    {"_arrays"},
+    {"_arrays", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
+    {"evaluation", "progress"},
     LEAVES,
-    {"solvers"},
-    {"checkpoint", "loss", "result"},
+    {"solvers", "scoring", "partition"},
+    {"checkpoint", "loss", "result", "storage"},
+    {"loop"},
     {"training"},
     {"estimator", "tradeoff"},
     {"__init__"},

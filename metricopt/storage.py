@@ -1,0 +1,137 @@
+"""Results on disk: weights and scores as safetensors, all else as JSON, nothing pickled.
+
+This file decides the files and their format; what a result is comes from :mod:`metricopt.result`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metricopt._validation import check_choice, reject
+from metricopt.evaluation import Report, without_nan
+from metricopt.objectives import REGISTRY, CountObjective
+from metricopt.result import FitResult, History, Scored
+from metricopt.status import Status
+
+FORMAT = 1
+_REPORTS = ("train", "validation", "baseline_train", "baseline_validation")
+
+
+def save(result: FitResult, folder: Path) -> Path:
+    """Write a result; see :meth:`metricopt.result.FitResult.save`."""
+    from safetensors.torch import save_model
+
+    if folder.exists() and not (folder / "result.json").is_file() and any(folder.iterdir()):
+        reject("path", "a new folder or one with a result", str(folder), "choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "model.safetensors", lambda file: save_model(result.model, file))
+    _write(folder / "scores.safetensors", lambda file: _save_scores(result.scored, file))
+    text = json.dumps(_to_dict(result), indent=1, allow_nan=False)
+    _write(folder / "result.json", lambda file: Path(file).write_text(text, encoding="utf-8"))
+    return folder
+
+
+def load(path: str | Path, model: nn.Module) -> FitResult:
+    """Read a result that :meth:`FitResult.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    model : Module
+        A model of the same architecture; its weights are replaced.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder holds no result, one of a later format, or weights of another architecture.
+    """
+    from safetensors.torch import load_file, load_model
+
+    folder = Path(path)
+    try:
+        saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "scores.safetensors")
+    except FileNotFoundError as error:
+        reject("path", "a folder with a saved result", str(folder), f"{Path(error.filename).name} is missing there")
+    except Exception as error:
+        reject("path", "a folder with a readable result", str(folder), f"a file is damaged: {error}")
+    if saved.get("format") != FORMAT:
+        reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
+    try:
+        load_model(model, folder / "model.safetensors")
+    except RuntimeError as error:
+        reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
+    name = saved["objective"].pop("name")
+    check_choice("objective", name, REGISTRY)
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
+    reports = {key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS}
+    return FitResult(
+        model=model,
+        objective=cast(CountObjective, REGISTRY[name](**arguments)),
+        label_names=tuple(saved["label_names"]),
+        thresholds=np.array([np.nan if t is None else t for t in saved["thresholds"]]),
+        statuses=tuple(Status(status) for status in saved["statuses"]),
+        baseline_name=saved["baseline_name"],
+        history=History(saved["history"]),
+        selected_stage=saved["selected_stage"],
+        solver=saved["solver"],
+        seconds=saved["seconds"],
+        versions=saved["versions"],
+        scored=_load_scores(tensors),
+        **cast(Any, reports),
+    )
+
+
+def _to_dict(result: FitResult) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "objective": {"name": result.objective.name, **asdict(cast(Any, result.objective))},
+        "label_names": list(result.label_names),
+        "thresholds": [None if np.isnan(t) else float(t) for t in result.thresholds],
+        "statuses": [status.value for status in result.statuses],
+        **{name: report.to_dict() if (report := getattr(result, name)) else None for name in _REPORTS},
+        "baseline_name": result.baseline_name,
+        "history": [without_nan(record) for record in result.history],
+        "selected_stage": result.selected_stage,
+        "solver": result.solver,
+        "seconds": result.seconds,
+        "versions": result.versions,
+    }
+
+
+def _save_scores(scored: dict[str, Scored], file: str) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {
+        f"{data}.{name}": torch.from_numpy(np.ascontiguousarray(values))
+        for data, part in scored.items()
+        for name, values in vars(part).items()
+        if isinstance(values, np.ndarray)
+    }
+    save_file(tensors, file)
+
+
+def _load_scores(tensors: dict[str, Tensor]) -> dict[str, Scored]:
+    scored: dict[str, Scored] = {}
+    for key, values in sorted(tensors.items()):
+        data, name = key.split(".")
+        empty = Scored(data, *(np.empty(0),) * 3)
+        scored[data] = replace(scored.get(data, empty), **cast(Any, {name: values.numpy()}))
+    return scored
+
+
+def _write(path: Path, write: Callable[[str], Any]) -> None:
+    """Write a file aside and rename it, so that nobody sees half of it."""
+    aside = path.with_name(path.name + ".part")
+    write(str(aside))
+    os.replace(aside, path)
