@@ -296,7 +296,10 @@ class FitResult:
         present = ~np.isnan(chooser.labels[:, which])
         weight = None if chooser.sample_weight is None else chooser.sample_weight[present, which]
         curves = {
-            name: metrics.precision_recall_curve(scores[present, which], chooser.labels[present, which], weight)
+            name: cast(
+                metrics.PrecisionRecallCurve,
+                metrics.precision_recall_curve(scores[present, which], chooser.labels[present, which], weight),
+            )
             for name, scores in ((self.objective.name, chooser.scores), (self.baseline_name, chooser.baseline_scores))
         }
         points = {self.objective.name: self.selection[which], self.baseline_name: self.baseline[which]}
