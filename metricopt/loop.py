@@ -29,7 +29,7 @@ from metricopt.solvers import Solver, Stage
 from metricopt.thresholds import ThresholdChoice, choose_threshold
 
 MIN_REFRESH_STEPS = 5
-REFRESHES_AN_EPOCH = 4
+REFRESHES_AN_EPOCH = 2
 
 Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"
 

@@ -70,10 +70,15 @@ class Linear:
         )
 
     def __add__(self, other: Linear) -> Linear:
-        return Linear(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Linear(
+            self.tp + other.tp,
+            self.fp + other.fp,
+            self.positives + other.positives,
+            self.negatives + other.negatives,
+        )
 
     def __mul__(self, factor: Any) -> Linear:
-        return Linear(*(getattr(self, f.name) * factor for f in fields(self)))
+        return Linear(self.tp * factor, self.fp * factor, self.positives * factor, self.negatives * factor)
 
     def __sub__(self, other: Linear) -> Linear:
         return self + other * -1.0

@@ -43,6 +43,9 @@ MIN_EPOCHS_A_STAGE = 4
 """Fewer epochs are too few for a path to narrow its ramps: short trainings run fewer paths."""
 
 
+_MOVING = ("multiplier", "threshold", "spread", "value")
+
+
 @dataclass(frozen=True)
 class Path:
     """How one path narrows its ramps; steepness and cap change geometrically.
@@ -89,15 +92,13 @@ class Profiled(Solver):
             reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
         self._objective = objective
         weight = np.ones_like(labels) if sample_weight is None else sample_weight
-        positives, negatives = (
-            torch.from_numpy(np.where(labels == truth, weight, 0).sum(axis=0)).float() for truth in (1, 0)
-        )
+        positives, negatives = (np.where(labels == truth, weight, 0).sum(axis=0, dtype=np.float64) for truth in (1, 0))
         # A label without positives or negatives has nothing to learn from: its errors weigh nothing.
         learnable = (positives > 0) & (negatives > 0)
-        self._samples_per_positive = torch.where(learnable, len(labels) / positives, 0)
+        self._samples_per_positive = np.divide(len(labels), positives, out=np.zeros_like(positives), where=learnable)
         self._num_learnable = max(int(learnable.sum()), 1)
-        self._multiplier, self._threshold, self._value = torch.zeros(3, labels.shape[1])
-        self._spread = torch.ones(labels.shape[1])
+        self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
+        self._spread = np.ones(labels.shape[1])
         self._path, self._step, self._num_steps = PATHS["ramp"], 0, 1
         self._set_violation_of_errors(positives, negatives)
         self._set_class_weights()
@@ -110,74 +111,117 @@ class Profiled(Solver):
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._path, self._step, self._num_steps = PATHS[stage.name], 0, num_steps
-        self._multiplier = torch.full_like(self._multiplier, self._path.multiplier).minimum(0.9 * self._most)
+        self._multiplier = np.minimum(self._path.multiplier, 0.9 * self._most)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         choice = choose_threshold(scores, labels, self._objective, sample_weight)
-        self._threshold = self._threshold.new_tensor(np.nan_to_num(choice.threshold))
-        self._value = self._value.new_tensor(np.nan_to_num(choice.value))
-        self._spread = self._spread.new_tensor(scores.std(axis=0) + 1e-12)
+        self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
+        self._spread = scores.std(axis=0, dtype=np.float64) + 1e-12
         self._set_class_weights()
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
-        self._move_to(scores.device)
-        weights = (self._weights_without_bound + self._multiplier * self._weights_of_bound).clamp(min=0)
-        weights = weights / weights.amax(dim=0)  # to a maximum of 1: the steepness then means the same everywhere
-        offset, slopes, height = self._ramp(weights)
-        u = (scores - self._threshold) / self._spread
-        errors = class_errors(u, labels, weight, offset=offset, slopes=slopes, height=height)
-        errors = errors * (self._samples_per_positive / len(scores))  # per positive that a batch is expected to hold
-        self._violation = self._violation_at_no_error + (self._violation_per_error * errors.detach()).sum(dim=0)
-        return (weights * errors).sum() / self._num_learnable
+        class_weights = np.maximum(self._weights_without_bound + self._multiplier * self._weights_of_bound, 0)
+        class_weights /= class_weights.max(axis=0)  # so that a steepness means the same everywhere
+        per_positive = self._samples_per_positive / len(scores)  # one over the positives that a batch should hold
+        share = class_weights * (per_positive / self._num_learnable)
+        errors, derivatives = self._soft_errors(
+            scores.detach().cpu().numpy(),
+            labels.cpu().numpy(),
+            None if weight is None else weight.cpu().numpy(),
+            class_weights,
+            share,
+        )
+        self._violation = self._violation_at_no_error + (self._violation_per_error * errors).sum(axis=0) * per_positive
+        return _KnownDerivatives.apply(scores, float((share * errors).sum()), derivatives)
 
     def step(self) -> None:
-        self._multiplier = (self._multiplier + MULTIPLIER_STEP * self._violation).clamp(min=0).minimum(self._most)
+        self._multiplier = np.clip(self._multiplier + MULTIPLIER_STEP * self._violation, 0, self._most)
         self._step += 1
 
     def multiplier(self) -> np.ndarray | None:
-        return None if self._objective.bounded is None else self._multiplier.cpu().numpy().astype(np.float64)
+        return None if self._objective.bounded is None else self._multiplier.copy()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, "_" + name) for name in ("multiplier", "threshold", "spread", "value", "step")}
+        arrays = {name: torch.from_numpy(getattr(self, "_" + name).copy()) for name in _MOVING}
+        return {**arrays, "step": self._step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, "_" + name, value)
+        self._step = state["step"]
+        for name in _MOVING:
+            setattr(self, "_" + name, state[name].numpy().copy())
         self._set_class_weights()
 
     def _set_class_weights(self) -> None:
         """Store the weights of (negatives, positives), linear in the multiplier, as coefficients of shape (2, L)."""
+        none = np.zeros_like(self._value)
         without, with_one = (
-            torch.stack(self._objective.class_weights(torch.full_like(self._value, multiplier), self._value)[::-1])
-            for multiplier in (0.0, 1.0)
+            np.stack(self._objective.class_weights(none + multiplier, self._value)[::-1]) for multiplier in (0, 1)
         )
         self._weights_without_bound, self._weights_of_bound = without, with_one - without
         # Where a class would lose all its weight (an alarm budget's positives), the multiplier has gone too far.
-        used_up = torch.where(self._weights_of_bound < 0, -without / self._weights_of_bound, torch.inf)
-        self._most = used_up.amin(dim=0).clamp(max=MAX_MULTIPLIER)
+        falls = self._weights_of_bound < 0
+        used_up = np.divide(-without, self._weights_of_bound, out=np.full_like(without, MAX_MULTIPLIER), where=falls)
+        self._most = used_up.min(axis=0)
 
-    def _set_violation_of_errors(self, positives: Tensor, negatives: Tensor) -> None:
+    def _set_violation_of_errors(self, positives: np.ndarray, negatives: np.ndarray) -> None:
         """Store the bound's violation, linear in the errors of (negatives, positives) per positive, as coefficients."""
-        none = torch.zeros_like(positives)
+        none = np.zeros_like(positives)
         perfect = self._objective.violation(Counts(positives, none, none, negatives))
         all_alarms = self._objective.violation(Counts(positives, negatives, none, none))
         no_alarms = self._objective.violation(Counts(none, none, positives, negatives))
-        per_error = torch.stack([(all_alarms - perfect) * positives / negatives, no_alarms - perfect])
-        self._violation_at_no_error, self._violation_per_error = perfect.nan_to_num(), per_error.nan_to_num()
+        with np.errstate(invalid="ignore", divide="ignore"):  # labels without negatives
+            per_error = np.stack([(all_alarms - perfect) * positives / negatives, no_alarms - perfect])
+        self._violation_at_no_error = np.nan_to_num(perfect)
+        self._violation_per_error = np.nan_to_num(per_error, posinf=0, neginf=0)
 
-    def _ramp(self, weights: Tensor) -> tuple[float, Tensor, float]:
-        """Return offset, slopes by class and height of the ramps at this point of the path."""
-        progress = min(self._step / max(self._num_steps - 1, 1), 1.0)
-        steepness = _between(self._path.steepness, progress)
+    def _soft_errors(
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        class_weights: np.ndarray,
+        share: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the soft errors of (negatives, positives) and the derivatives of their sum, in shares, by score.
+
+        Parameters
+        ----------
+        scores, labels, weight : ndarray, shape (B, L)
+        class_weights, share : ndarray, shape (2, L)
+            What an error weighs against one of the other class, and in the loss.
+        """
+        slopes = _between(self._path.steepness, self._progress) / self._spread
+        offset, height, slopes = 1.0, _between(self._path.cap, self._progress), np.stack([slopes, slopes])
         if self._path.surrogate == "ramp":
-            return 0.5, steepness / weights.clamp(min=1e-6), 1.0
-        return 1.0, torch.full_like(weights, steepness), _between(self._path.cap, progress)
+            offset, height, slopes = 0.5, 1.0, slopes / np.maximum(class_weights, 1e-6)
+        return class_errors(
+            scores - self._threshold,
+            labels,
+            weight,
+            offset=offset,
+            slopes=slopes,
+            height=height,
+            class_weights=share,
+        )
 
-    def _move_to(self, device: torch.device) -> None:
-        if self._multiplier.device != device:
-            for name, value in vars(self).items():
-                if isinstance(value, Tensor):
-                    setattr(self, name, value.to(device))
+    @property
+    def _progress(self) -> float:
+        """How far along its path training is, from 0 to 1."""
+        return min(self._step / max(self._num_steps - 1, 1), 1.0)
+
+
+class _KnownDerivatives(torch.autograd.Function):
+    """A loss whose derivatives in the scores came with it: a backward pass of one multiplication."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, loss: float, derivatives: np.ndarray) -> Tensor:
+        ctx.save_for_backward(torch.from_numpy(derivatives).to(scores))
+        return torch.tensor(loss, dtype=scores.dtype, device=scores.device)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        (derivatives,) = ctx.saved_tensors
+        return outer * derivatives, None, None
 
 
 def _between(ends: tuple[float, float], progress: float) -> float:
