@@ -74,5 +74,7 @@ class Surrogate(Solver):
             return cross_entropy(scores, labels, weight)
         if labels.shape[1] == 1 and labels.isnan().any():
             present = ~labels[:, 0].isnan()
+            if not present.any():
+                return scores.sum() * 0  # the mean of nothing is NaN, which would look like divergence
             scores, labels = scores[present], labels[present]
         return self._loss(scores, labels)
