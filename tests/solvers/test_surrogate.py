@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from metricopt._validation import InvalidInputError
+from metricopt.objectives import FPOR
+from metricopt.solvers import Profiled, Surrogate, cross_entropy, get_solver
+
+SCORES = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.5, 3.0]])
+LABELS = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [0.0, torch.nan]])
+LABELS_1 = np.array([[1.0], [0.0]])
+
+
+def test_cross_entropy_is_the_mean_over_labels_present():
+    present = ~LABELS.isnan()
+    expected = binary_cross_entropy_with_logits(SCORES[present], LABELS[present])
+    torch.testing.assert_close(cross_entropy(SCORES, LABELS), expected)
+    torch.testing.assert_close(
+        cross_entropy(SCORES, present.float()), binary_cross_entropy_with_logits(SCORES, present.float())
+    )
+
+
+def test_cross_entropy_weighs_samples():
+    weight = torch.tensor([[1.0, 2.0], [5.0, 3.0], [0.0, 7.0]])
+    by_sample = binary_cross_entropy_with_logits(SCORES, LABELS.nan_to_num(), reduction="none") * weight
+    torch.testing.assert_close(cross_entropy(SCORES, LABELS, weight), by_sample[~LABELS.isnan()].sum() / 4)
+
+
+def test_cross_entropy_without_labels_is_a_differentiable_zero():
+    scores = torch.ones(2, 1, requires_grad=True)
+    loss = cross_entropy(scores, torch.full((2, 1), torch.nan))
+    loss.backward()
+    assert loss.item() == 0 and scores.grad.abs().sum() == 0
+
+
+def test_a_loss_sees_present_labels_of_one_label_and_all_of_several():
+    seen = []
+
+    def loss(scores, labels):
+        seen.append((scores, labels))
+        return scores.sum()
+
+    solver = Surrogate(loss)
+    assert solver.name == "loss" and [stage.epochs for stage in solver.stages(7)] == [7]
+    solver.loss(SCORES[:, :1], LABELS[:, :1])
+    assert seen[-1][0].tolist() == [[0.5], [-0.5]] and seen[-1][1].tolist() == [[1.0], [0.0]]
+    solver.loss(SCORES, LABELS)
+    assert seen[-1][0] is SCORES and seen[-1][1] is LABELS
+
+
+def test_a_mean_loss_over_a_batch_without_labels_is_zero():
+    scores = torch.ones(2, 1, requires_grad=True)
+    loss = Surrogate(torch.nn.BCEWithLogitsLoss()).loss(scores, torch.full((2, 1), torch.nan))
+    loss.backward()
+    assert loss.item() == 0 and scores.grad.abs().sum() == 0
+
+
+def test_weights_need_a_loss_that_takes_them():
+    weight = np.ones((2, 1))
+    with pytest.raises(InvalidInputError, match="sample_weight must be left out when solver is a loss, got weights; "):
+        Surrogate(torch.nn.BCEWithLogitsLoss()).prepare(FPOR(0.9), LABELS_1, weight)
+    Surrogate(torch.nn.BCEWithLogitsLoss()).prepare(FPOR(0.9), LABELS_1, None)
+    Surrogate().prepare(FPOR(0.9), LABELS_1, weight)
+
+
+def test_get_solver():
+    instance = Profiled()
+    assert get_solver(instance) is instance
+    assert isinstance(get_solver("profiled"), Profiled)
+    assert get_solver("cross_entropy").name == "cross_entropy"
+    assert get_solver(torch.nn.BCEWithLogitsLoss()).name == "BCEWithLogitsLoss"
+
+
+@pytest.mark.parametrize(
+    ("solver", "message"),
+    [
+        ("profield", "solver must be one of 'cross_entropy', 'profiled', got 'profield'; did you mean 'profiled'?"),
+        (torch.nn.BCEWithLogitsLoss, "solver must be a name, a Solver or a loss .*; create an instance"),
+        (3, "solver must be a name, a Solver or a loss .*, got 3; "),
+    ],
+)
+def test_get_solver_rejects_what_is_none(solver, message):
+    with pytest.raises(InvalidInputError, match=message):
+        get_solver(solver)
