@@ -410,7 +410,7 @@ def _draw(run: Run) -> Any:
             scores, labels = _scores(result, data, run)
             curves[name] = _curve(scores, labels)
             points[name] = (test if data == "test" else result.selection)[0]
-        role = "kept for the test" if data == "test" else "chose model and threshold"
+        role = "new to the model" if data == "test" else "chose model and threshold"
         plot_precision_recall(curves, points, ax=ax, title=f"{data} data ({role})")
     figure.suptitle(f"{run.label} = {run.positive}: {run.result.objective}")
     return figure

@@ -16,6 +16,7 @@ from metricopt.metrics import PRECISION, RECALL, PrecisionRecallCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 # Okabe and Ito (2008): told apart by colour-blind readers; the line styles and markers tell them apart in grey print.
 _STYLES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"), ("#CC79A7", ":", "D"))
@@ -61,45 +62,60 @@ def plot_precision_recall(
         from matplotlib.figure import Figure
 
         ax = Figure(figsize=(6, 5.6), layout="constrained").subplots()
-    for report in list(points.values())[:1]:
-        _draw_request(ax, report)
+    lines, marks = [], []
     for number, (name, curve) in enumerate(curves.items()):
         color, line, marker = _STYLES[number % len(_STYLES)]
         # The precision at a threshold holds until the recall of the next one, as average precision counts it.
-        ax.plot(curve.recall, curve.precision, line, color=color, drawstyle="steps-post", label=name, zorder=2)
+        lines += ax.plot(curve.recall, curve.precision, line, color=color, drawstyle="steps-post", label=name, zorder=2)
         if name in points and not np.isnan(points[name].precision):
-            _mark(ax, points[name], color, marker, number)
+            recall, precision = points[name].recall, points[name].precision
+            label = f"recall {recall:.3f}, precision {precision:.3f}"
+            # Later points are larger and lie below, so that equal ones are all seen.
+            size, order = 7 + 4 * number, 9 - number
+            marks += ax.plot(
+                recall, precision, marker, color=color, mec="black", markersize=size, label=label, zorder=order
+            )
+    request = [handle for report in list(points.values())[:1] for handle in _draw_request(ax, report)]
     ax.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     ax.set_title(title, fontsize="medium")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize="small")
+    # Below the axes, the values too: no place inside is free of curves on all data.
+    ax.legend(
+        handles=[*lines, *request, *marks],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.12),
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+    )
     return ax
 
 
-def _draw_request(ax: Axes, report: LabelReport) -> None:
-    """Draw what was asked for into the plane, behind the curves."""
+def _draw_request(ax: Axes, report: LabelReport) -> list[Line2D]:
+    """Draw what was asked for into the plane, behind the curves; return what the legend explains."""
     line: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1.5)), "linewidth": 1.2, "zorder": 1}
-    side: dict[str, Any] = {"color": "0.93", "zorder": 0, "label": "_infeasible"}
+    side: dict[str, Any] = {"color": "0.93", "zorder": 0}
     label = f"{report.bounded_metric} >= {report.bound}"
     if report.bounded_metric == PRECISION.name and report.bound is not None:
         ax.axhspan(0, report.bound, **side)
-        ax.axhline(report.bound, label=label, **line)
-    elif report.bounded_metric == RECALL.name and report.bound is not None:
+        return [ax.axhline(report.bound, label=label, **line)]
+    if report.bounded_metric == RECALL.name and report.bound is not None:
         ax.axvspan(0, report.bound, **side)
-        ax.axvline(report.bound, label=label, **line)
-    elif report.bounded_metric is None:
+        return [ax.axvline(report.bound, label=label, **line)]
+    if report.bounded_metric is None:
         _draw_iso_f_beta(ax, float(report.metric.removeprefix("f")))
+    return []
 
 
 def _draw_iso_f_beta(ax: Axes, beta: float) -> None:
     """Draw lines of equal F-beta."""
     square = beta**2
     for level in _ISO_LEVELS:
-        recall = np.linspace(0.001, 1, 400)
+        recall = np.linspace(0, 1, 1001)
         # F = (1 + b^2) p r / (b^2 p + r), solved for p.
         with np.errstate(divide="ignore"):
             precision = level * recall / ((1 + square) * recall - level * square)
-        shown = (precision > 0) & (precision <= 1)
-        ax.plot(recall[shown], precision[shown], color="0.8", linewidth=0.8, zorder=1, label=f"_iso {level:g}")
+        shown = (precision > 0) & np.isfinite(precision)
+        ax.plot(recall[shown], precision[shown], color="0.8", linewidth=0.8, zorder=1)
         ax.annotate(
             f"F{beta:g} = {level:g}",
             (1, precision[-1]),
@@ -109,24 +125,3 @@ def _draw_iso_f_beta(ax: Axes, beta: float) -> None:
             fontsize="x-small",
             color="0.5",
         )
-
-
-def _mark(ax: Axes, report: LabelReport, color: str, marker: str, number: int) -> None:
-    """Mark an operating point and write its values beside it, where the plane is likely empty."""
-    point = (report.recall, report.precision)
-    # Later points are larger and lie below, so that equal ones are all seen.
-    ax.plot(*point, marker, color=color, mec="black", markersize=7 + 4 * number, label="_point", zorder=9 - number)
-    right, up = (-1 if report.recall > 0.5 else 1), (-1 if report.precision > 0.5 else 1)
-    ax.annotate(
-        f"recall {report.recall:.3f}\nprecision {report.precision:.3f}",
-        point,
-        xytext=((45 - 35 * number) * right, (30 + 42 * number) * up),
-        textcoords="offset points",
-        ha="right" if right < 0 else "left",
-        va="top" if up < 0 else "bottom",
-        fontsize="small",
-        color=color,
-        bbox={"facecolor": "white", "edgecolor": color, "alpha": 0.85, "boxstyle": "round"},
-        arrowprops={"arrowstyle": "-", "color": color},
-        zorder=3,
-    )
