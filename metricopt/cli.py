@@ -85,6 +85,8 @@ class Run:
     test : tuple (x, y)
         The rows that took no part in training and selection.
     test_report, baseline_test_report : Report
+    num_unlabelled : int
+        Rows of the table that were left out for want of a label.
     """
 
     options: Options
@@ -97,6 +99,7 @@ class Run:
     test: tuple[torch.Tensor, torch.Tensor]
     test_report: Report
     baseline_test_report: Report
+    num_unlabelled: int
 
     @property
     def methods(self) -> tuple[str, str]:
@@ -310,6 +313,7 @@ def _train(table: Table, groups: np.ndarray | None, options: Options) -> Run:
     """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part."""
     objective = _check(options)
     labelled = np.flatnonzero(~np.isnan(table.labels))
+    num_unlabelled = len(table) - len(labelled)
     table, groups = table.take(labelled), None if groups is None else groups[labelled]
     rest, test = stratified_split(
         table.labels, (1 - options.test_fraction, options.test_fraction), options.seed, groups
@@ -354,6 +358,7 @@ def _train(table: Table, groups: np.ndarray | None, options: Options) -> Run:
         test=test_data,
         test_report=result.evaluate(test_data),
         baseline_test_report=baseline.evaluate(test_data),
+        num_unlabelled=num_unlabelled,
     )
 
 
@@ -382,6 +387,7 @@ def _write(run: Run, out: Path, source: dict[str, Any]) -> None:
         "epochs": run.epochs,
         "seconds": {"training": run.result.seconds, "cross_entropy": run.baseline.seconds},
         "options": {**source, **asdict(run.options)},
+        "num_unlabelled": run.num_unlabelled,
         "dropped_columns": run.preprocessor.dropped,
         "versions": run.result.versions,
     }
@@ -456,6 +462,8 @@ def _notes(run: Run) -> list[str]:
             f"On the test rows {test.bounded_metric} is {test.with_interval(test.bounded_metric)}: a bound met on the "
             "rows that chose the threshold can be missed on new ones. Ask for a stricter one if you need a margin."
         )
+    if run.num_unlabelled:
+        notes.append(f"Left out: {run.num_unlabelled} rows without a label.")
     if run.preprocessor.dropped:
         notes.append("Columns left out: " + ", ".join(f"{n} ({why})" for n, why in run.preprocessor.dropped.items()))
     return notes
