@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import expit
 from torch.utils.data import DataLoader, TensorDataset
@@ -112,3 +113,13 @@ def run_one(dataset: str, split: int, batch_size: int | None) -> list[dict[str, 
                 }
             )
     return records
+
+
+def summary(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the mean value by data set, objective and method, the sigmoid at its best schedule in each split."""
+    frame = pd.DataFrame(rows)
+    values = frame.pivot_table(index=["dataset", "objective", "split"], columns="method", values="value")
+    values["best sigmoid"] = values[list(SIGMOID_SCHEDULES)].max(axis=1)
+    means = values.groupby(["dataset", "objective"]).mean()[["cross-entropy", "best sigmoid", "profiled"]]
+    means["profiled - best sigmoid"] = means["profiled"] - means["best sigmoid"]
+    return means

@@ -112,6 +112,7 @@ def run_one(seed: int, name: str, batch_size: int | None) -> dict[str, Any]:
         "reached": value,
         "cross_entropy": warm,
         "gap": max(optimum - value, 0.0),
+        "cross_entropy_gap": max(optimum - warm, 0.0),
         "stage": result.selected_stage,
         "seconds": round(seconds, 2),
     }

@@ -28,7 +28,7 @@ from metricopt.scoring import forward, score_loader, to_device
 from metricopt.solvers import Solver, Stage
 from metricopt.thresholds import ThresholdChoice, choose_threshold
 
-MIN_REFRESH_STEPS = 5
+MIN_REFRESH_STEPS = 10
 REFRESHES_AN_EPOCH = 2
 
 Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"

@@ -1,0 +1,109 @@
+"""The command line of the benchmarks: ``python -m benchmarks SUITE``; every suite writes its own results."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks import linear, mixtures, results, speed, toy
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Measure metricopt; results go to benchmarks/results."
+)
+console = Console()
+
+Quick = Annotated[bool, typer.Option("--quick", help="A small version, printed only.")]
+Processes = Annotated[int, typer.Option(help="How many processes share the work.")]
+
+
+@app.command("toy")
+def run_toy(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train the Rath-Hughes toy problem, where the global optimum is known."""
+    jobs = [partial(toy.run_one, *case) for case in toy.cases(seeds=1 if quick else 5)]
+    rows = _run_all(jobs, processes)
+    frame = pd.DataFrame(rows)
+    table = frame.groupby(["bound", "batch"]).agg(
+        runs=("seed", "size"), at_optimum=("at_optimum", "sum"), seconds=("seconds", "max")
+    )
+    _finish("toy", "Rath-Hughes toy problem: recall at a precision, linear model", rows, {"Runs": table}, quick)
+
+
+@app.command("mixtures")
+def run_mixtures(quick: Quick = False, processes: Processes = 2, batch_size: int = 256) -> None:
+    """Train on random 2-D mixtures and compare with the global optimum."""
+    num_problems = 4 if quick else 100
+    jobs = [
+        partial(mixtures.run_one, seed, name, batch_size)
+        for name in ("FPOR", "FROP", "F1")
+        for seed in range(num_problems)
+    ]
+    rows = _run_all(jobs, processes)
+    table = (
+        pd.DataFrame(rows)
+        .groupby("objective")
+        .agg(
+            problems=("gap", "size"),
+            at_optimum=("gap", lambda gap: int((gap < 1e-9).sum())),
+            mean_gap=("gap", lambda gap: f"{gap.mean():.5f}"),
+            largest_gap=("gap", "max"),
+            cross_entropy_at_optimum=("cross_entropy_gap", lambda gap: int((gap < 1e-9).sum())),
+            cross_entropy_mean_gap=("cross_entropy_gap", "mean"),
+            seconds=("seconds", "mean"),
+        )
+    )
+    _finish("mixtures", "Random 2-D mixtures: gap to the global optimum of linear models", rows, {"Gaps": table}, quick)
+
+
+@app.command("linear")
+def run_linear(quick: Quick = False, processes: Processes = 2, batch_size: int = 256) -> None:
+    """Train linear models on real sets: training metric against cross-entropy and sigmoid relaxations."""
+    datasets = ("yeast3",) if quick else linear.DATASETS
+    jobs = [
+        partial(linear.run_one, dataset, split, batch_size)
+        for dataset in datasets
+        for split in range(1 if quick else linear.NUM_SPLITS)
+    ]
+    rows = [row for part in _run_all(jobs, processes) for row in part]
+    title = "Linear models: the objective reached on the training data"
+    _finish("linear", title, rows, {"Mean over splits": linear.summary(rows)}, quick)
+
+
+@app.command("speed")
+def run_speed(quick: Quick = False) -> None:
+    """Time a step and an exact threshold against what they build on; one thread."""
+    rows = speed.run(quick)
+    table = pd.DataFrame(rows).set_index("what")
+    _finish("speed", "Speed: ratios within one run, one thread", rows, {"Ratios": table}, quick)
+    if not all(row["within_budget"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _run_all(jobs: Iterable[Callable[[], Any]], processes: int) -> list[Any]:
+    """Run the jobs in processes of their own, in order, with progress."""
+    jobs = list(jobs)
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        done = pool.imap(_call, jobs)
+        return list(track(done, total=len(jobs), console=Console(stderr=True), disable=not console.is_terminal))
+
+
+def _call(job: Callable[[], Any]) -> Any:
+    return job()
+
+
+def _finish(name: str, title: str, rows: list[dict[str, Any]], tables: dict[str, pd.DataFrame], quick: bool) -> None:
+    for heading, table in tables.items():
+        console.print(f"\n[bold]{title}[/bold] - {heading}\n")
+        console.print(results.markdown(table), soft_wrap=True)
+    if not quick:
+        console.print(f"\nWritten to {results.write(name, title, f'python -m benchmarks {name}', rows, tables)}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,102 @@
+"""What a step costs against a plain cross-entropy step, and an exact threshold against a sort; one thread.
+
+Both sides of a ratio run in turn within one process, so that the machine's mood cancels. This file decides what is
+timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import metricopt
+from metricopt.objectives import FPOR
+
+
+def step_ratio(num_samples: int = 50_000, repeats: int = 15, epochs: int = 4) -> list[dict[str, Any]]:
+    """Time a profiled step against a cross-entropy step in the training loop of ``fit``: MLP 32-64-1, batches of 256.
+
+    Whole epochs are timed, so refreshes of the threshold and scoring are in both; data lie in memory.
+    """
+    torch.manual_seed(0)
+    features = torch.randn(num_samples, 32)
+    labels = (features[:, 0] + torch.randn(num_samples) > 2).float()
+    loader = DataLoader(TensorDataset(features, labels), batch_size=256, shuffle=True)
+    steps = len(loader)
+
+    def seconds_a_step(solver: str) -> float:
+        moments: list[float] = []
+        metricopt.fit(
+            torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1)),
+            loader,
+            FPOR(0.8),
+            solver=solver,
+            epochs=epochs,
+            warmup_epochs=0,
+            val_fraction=0,
+            progress=False,
+            callbacks=[lambda _: moments.append(time.perf_counter())],
+        )
+        return min(np.diff(moments)) / steps
+
+    return _in_turn(
+        "step: profiled / cross-entropy, MLP 32-64-1, batch 256",
+        lambda: seconds_a_step("profiled"),
+        lambda: seconds_a_step("cross_entropy"),
+        repeats,
+        budget=1.25,
+    )
+
+
+def threshold_ratio(num_samples: int = 1_000_000, repeats: int = 7) -> list[dict[str, Any]]:
+    """Time the exact threshold of 1e6 scores, 5 % positive, against NumPy's argsort of them."""
+    random = np.random.default_rng(0)
+    labels = (random.random(num_samples) < 0.05).astype(np.float32)
+    scores = (random.standard_normal(num_samples) + labels).astype(np.float32)
+    objective = FPOR(0.5)
+    return _in_turn(
+        f"exact threshold / numpy argsort, {num_samples:,} float32 scores",
+        lambda: _seconds(lambda: metricopt.choose_threshold(scores, labels, objective)),
+        lambda: _seconds(lambda: np.argsort(scores)),
+        repeats,
+        budget=2.0,
+    )
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return a row a budget."""
+    torch.set_num_threads(1)
+    if quick:
+        return step_ratio(num_samples=20_000, repeats=3) + threshold_ratio(num_samples=200_000, repeats=3)
+    return step_ratio() + threshold_ratio()
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _in_turn(
+    what: str, measured: Callable[[], float], reference: Callable[[], float], repeats: int, budget: float
+) -> list[dict[str, Any]]:
+    """Time both sides in turn; the ratio is the median of the pairs'."""
+    pairs = np.array([(measured(), reference()) for _ in range(repeats + 1)])[1:]  # the first warms up
+    ratios = pairs[:, 0] / pairs[:, 1]
+    return [
+        {
+            "what": what,
+            "microseconds": round(float(np.median(pairs[:, 0])) * 1e6, 1),
+            "reference_microseconds": round(float(np.median(pairs[:, 1])) * 1e6, 1),
+            "ratio": round(float(np.median(ratios)), 3),
+            "lowest_ratio": round(float(ratios.min()), 3),
+            "highest_ratio": round(float(ratios.max()), 3),
+            "budget": budget,
+            "within_budget": bool(np.median(ratios) <= budget),
+        }
+    ]
