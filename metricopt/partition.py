@@ -16,7 +16,14 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from metricopt._arrays import to_numpy
 from metricopt._validation import check_finite, check_labels, reject
-from metricopt.data.indexed import as_label_columns, indexed_loader, is_iterable, read_labels, split_batch
+from metricopt.data.indexed import (
+    as_label_columns,
+    batch_size_of,
+    indexed_loader,
+    is_iterable,
+    read_labels,
+    split_batch,
+)
 from metricopt.data.splits import stratified_split
 
 SCORING_BATCH = 4096
@@ -207,5 +214,5 @@ def _as_weight(sample_weight: Any, labels: np.ndarray) -> np.ndarray | None:
 
 
 def _scoring_batch(loader: DataLoader[Any]) -> int:
-    size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 64
+    size = batch_size_of(loader)
     return max(size, SCORING_BATCH) if type(loader.dataset) is TensorDataset else size

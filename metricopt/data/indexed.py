@@ -6,7 +6,7 @@ labels are read. It leaves which rows are held out to :mod:`metricopt.data.split
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from torch.utils.data import (
 )
 
 from metricopt._arrays import to_numpy
-from metricopt._validation import reject
+from metricopt._validation import InvalidInputError, check_labels, reject
 
 
 class IndexedDataset(Dataset[Any]):
@@ -122,7 +122,7 @@ def indexed_loader(
     if own_order and type(loader.batch_sampler) is not BatchSampler:
         order = {"batch_sampler": loader.batch_sampler}
     else:
-        order = {"batch_size": batch_size or loader.batch_size, "drop_last": shuffled and loader.drop_last}
+        order = {"batch_size": batch_size or batch_size_of(loader), "drop_last": shuffled and loader.drop_last}
         if own_order:
             order["sampler"] = loader.sampler
         else:
@@ -144,6 +144,11 @@ def indexed_loader(
     )
 
 
+def batch_size_of(loader: DataLoader[Any]) -> int:
+    """Return the size of a loader's batches, 64 where a batch sampler of its own does not tell."""
+    return loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 64
+
+
 def split_batch(batch: Any) -> tuple[Any, Any]:
     """Return ``(x, y)`` of what a loader yields.
 
@@ -163,14 +168,14 @@ def as_label_columns(labels: Any) -> np.ndarray:
     array = to_numpy("labels", labels).astype(np.float32)
     if array.ndim not in (1, 2):
         reject("labels", "of shape (n,) or (n, L)", f"shape {array.shape}", "give one row a sample")
-    return array.reshape(len(array), -1)
+    return array if array.ndim == 2 else array[:, np.newaxis]  # (n,) -> (n, 1)
 
 
 def read_labels(loader: DataLoader[Any], batches: Callable[[DataLoader[Any]], Iterator[Any]]) -> np.ndarray:
     """Return the labels of all rows of a loader's data set.
 
-    From its ``labels`` or ``targets``, from the last of a :class:`~torch.utils.data.TensorDataset`'s tensors, or by one
-    scan through ``batches`` (which may show progress).
+    From its ``labels`` or ``targets`` where these are 0, 1 or NaN, from the last of a
+    :class:`~torch.utils.data.TensorDataset`'s tensors, or by one scan through ``batches`` (which may show progress).
 
     Returns
     -------
@@ -181,17 +186,28 @@ def read_labels(loader: DataLoader[Any], batches: Callable[[DataLoader[Any]], It
         return known
     rows = np.arange(len(loader.dataset))  # type: ignore[arg-type]
     scan = indexed_loader(loader, loader.dataset, rows, shuffled=False, generator=torch.Generator())
-    return np.concatenate([as_label_columns(split_batch(batch)[1]) for batch, _ in batches(scan)])
+    columns = [as_label_columns(split_batch(batch)[1]) for batch, _ in batches(scan)]
+    return np.concatenate(columns) if columns else np.empty((0, 1), dtype=np.float32)
 
 
 def _known_labels(dataset: Any) -> np.ndarray | None:
     if isinstance(dataset, Subset):
         known = _known_labels(dataset.dataset)
-        return None if known is None else known[np.asarray(dataset.indices)]
+        return None if known is None else known[np.asarray(dataset.indices, dtype=np.intp)]
     if type(dataset) is TensorDataset and len(dataset.tensors) == 2:
         return as_label_columns(dataset.tensors[1])
     for name in ("labels", "targets"):
-        labels: Sequence[Any] | None = getattr(dataset, name, None)
-        if labels is not None and not callable(labels) and len(labels) == len(dataset):
-            return as_label_columns(labels)
+        labels = _as_binary_columns(getattr(dataset, name, None))
+        if labels is not None and len(labels) == len(dataset):
+            return labels
     return None
+
+
+def _as_binary_columns(labels: Any) -> np.ndarray | None:
+    """Return what a data set calls its labels, None where it means something else (classes 0 to 9, names)."""
+    try:
+        columns = as_label_columns(labels)
+        check_labels(columns)
+    except InvalidInputError:
+        return None
+    return columns
