@@ -3,15 +3,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from metricopt._validation import InvalidInputError
-from metricopt.data import TablePreprocessor, load_hypothyroid, make_table, read_table, stratified_split
+from metricopt.data import TablePreprocessor, load_hypothyroid, make_table, read_table
 from metricopt.data.tables import MAX_CATEGORIES
 
 FRAME = pd.DataFrame(
@@ -304,49 +302,6 @@ def test_training_tables_without_anything_to_learn_from():
         TablePreprocessor.fit(pd.DataFrame({"a": [None, None]}))
     with pytest.raises(InvalidInputError, match="column 'a' must be finite or missing"):
         TablePreprocessor.fit(pd.DataFrame({"a": [1.0, np.inf]}))
-
-
-# Splitting
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    num_positives=st.integers(5, 60),
-    num_negatives=st.integers(5, 200),
-    num_missing=st.integers(0, 20),
-    seed=st.integers(0, 99),
-)
-def test_split_deals_every_row_once_at_the_prevalence_of_the_whole(num_positives, num_negatives, num_missing, seed):
-    labels = np.repeat([1.0, 0.0, np.nan], [num_positives, num_negatives, num_missing])
-    fractions = (0.6, 0.2, 0.2)
-    parts = stratified_split(labels, fractions, seed)
-    assert sorted(np.concatenate(parts)) == list(range(len(labels)))
-    for part, fraction in zip(parts, fractions, strict=True):
-        assert (np.diff(part) > 0).all()
-        assert abs((labels[part] == 1).sum() - fraction * num_positives) <= 1
-        assert abs((labels[part] == 0).sum() - fraction * num_negatives) <= 1
-
-
-def test_split_depends_on_the_seed_alone():
-    labels = np.repeat([1.0, 0.0], [20, 80])
-    first, again, other = (stratified_split(labels, (0.5, 0.5), seed)[0].tolist() for seed in (1, 1, 2))
-    assert first == again != other
-
-
-@pytest.mark.parametrize("fractions", [(0.6, 0.3), (1.2, -0.2), (1.0, 0.0), ()])
-def test_split_wants_fractions_of_one(fractions):
-    labels = np.repeat([1.0, 0.0], [20, 80])
-    with pytest.raises(InvalidInputError, match="fractions must be positive and sum to 1, got"):
-        stratified_split(labels, fractions)
-    assert len(stratified_split(labels, (1.0,))[0]) == 100
-
-
-def test_split_wants_a_positive_for_every_part():
-    with pytest.raises(
-        InvalidInputError, match="labels must be of enough positives for every part, got 2 positives; take"
-    ):
-        stratified_split(np.repeat([1.0, 0.0], [2, 80]), (0.6, 0.2, 0.2))
-    assert len(stratified_split(np.repeat([1.0, 0.0], [5, 80]), (0.6, 0.2, 0.2))) == 3
 
 
 # The bundled table
