@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from typing import Annotated, Any
 
@@ -87,14 +88,12 @@ def run_speed(quick: Quick = False) -> None:
 
 def _run_all(jobs: Iterable[Callable[[], Any]], processes: int) -> list[Any]:
     """Run the jobs in processes of their own, in order, with progress."""
-    jobs = list(jobs)
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        done = pool.imap(_call, jobs)
-        return list(track(done, total=len(jobs), console=Console(stderr=True), disable=not console.is_terminal))
-
-
-def _call(job: Callable[[], Any]) -> Any:
-    return job()
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        progress = track(as_completed(futures), total=len(futures), console=Console(stderr=True))
+        for future in progress:
+            future.result()  # a failed job ends the run at once
+    return [future.result() for future in futures]
 
 
 def _finish(name: str, title: str, rows: list[dict[str, Any]], tables: dict[str, pd.DataFrame], quick: bool) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from metricopt._validation import reject
 from metricopt.data.indexed import as_label_columns, split_batch
 from metricopt.objectives import CountObjective
-from metricopt.partition import Partition
+from metricopt.partition import Part, Partition
 from metricopt.progress import Display
 from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
@@ -70,9 +70,8 @@ class Loop:
     def run(self, plan: Sequence[tuple[Solver, Stage]]) -> FitResult:
         """Train stage by stage and return the best."""
         began = time.perf_counter()
+        self._check_parts()
         start = self._candidate("start")
-        if not np.array_equal(start.labels, self._parts.selection.labels, equal_nan=True) and not self._parts.is_stream:
-            reject("loader", "one whose y are the data set's labels", "other values", "drop the attribute `labels`")
         self._solver.prepare(self._objective, self._parts.train.labels, self._parts.train.sample_weight)
         self._display.begin(sum(stage.epochs for _, stage in plan))
         best, baseline, warm = start, start, start.weights
@@ -98,6 +97,15 @@ class Loop:
         seconds = time.perf_counter() - began
         return self._result(best, baseline, "the model as passed" if baseline is start else "cross-entropy", seconds)
 
+    def _check_parts(self) -> None:
+        """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch."""
+        for part in filter(None, (self._parts.train, self._parts.validation)):
+            batches = self._display.watch(part.batches, "checking the data")
+            _, labels = score_loader(self._model, batches, self._device, part.labels.shape[1])
+            if not self._parts.is_stream and not np.array_equal(labels, part.labels, equal_nan=True):
+                remedy = "let y agree with the data set's attribute `labels` or `targets`"
+                reject("loader", "one that yields the labels of its data set", "other values", remedy)
+
     def _epochs(self, solver: Solver, stage: Stage) -> Iterator[_Candidate]:
         """Train for the epochs of a stage; yield what each leads to, until one diverges."""
         optimizer = self._make_optimizer()
@@ -106,7 +114,7 @@ class Loop:
         scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
         train = self._parts.train
         if solver is self._solver:
-            self._latest, labels = score_loader(self._model, train.batches, self._device)
+            self._latest, labels = self._score(train)
             self._latest_labels = labels if self._parts.is_stream else train.labels
             solver.start(stage, stage.epochs * len(self._parts.train_loader))
             self._refresh()
@@ -170,13 +178,21 @@ class Loop:
     def _candidate(self, stage: str) -> _Candidate:
         """Return the weights as they are, with the exact metric that they reach on the selection data."""
         part = self._parts.selection
-        scores, labels = score_loader(
-            self._model, part.batches, self._device, part.labels.shape[1], must_be_finite=self._epoch == 0
-        )
+        scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
         if not np.isfinite(scores).all():
             raise _DivergedError
         choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
-        return _Candidate(choice, _key(choice, self._objective), self._weights(), stage, scores, labels)
+        return _Candidate(choice, _key(choice, self._objective), self._weights(), stage)
+
+    def _score(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores of a part, which must be finite, and the labels that came with them."""
+        return score_loader(self._model, part.batches, self._device, self._parts.train.labels.shape[1])
+
+    def _check_part(self, part: Part, labels: np.ndarray) -> None:
+        """Reject a data set whose attribute tells other labels than it yields."""
+        if not np.array_equal(labels, part.labels, equal_nan=True) and not self._parts.is_stream:
+            remedy = "drop the data set's attribute `labels` or `targets`"
+            reject("loader", "one whose y are the data set's labels", "other values", remedy)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
@@ -216,7 +232,7 @@ class Loop:
             scores = []
             for candidate in (baseline, best):
                 self._model.load_state_dict(candidate.weights)
-                own, labels = score_loader(self._model, part.batches, self._device)
+                own, labels = self._score(part)
                 scores.append(own)
             scored[data] = Scored(data, scores[1], scores[0], labels, part.sample_weight)
         return FitResult.from_scores(
@@ -242,8 +258,6 @@ class _Candidate:
     key: tuple[float, float]
     weights: dict[str, Tensor]
     stage: str
-    scores: np.ndarray
-    labels: np.ndarray
 
 
 class _DivergedError(Exception):
