@@ -244,6 +244,9 @@ def _check_loaders(
             ),
         )
     faults.raise_if_any()
+    for name, value in (("loader", loader), ("val_loader", val_loader)):
+        makes_batches = value is None or is_iterable(value) or value.batch_sampler is not None
+        faults.check(makes_batches, name, "one that makes batches", "batch_size=None", "give batch_size, e.g. 256")
     holds_out = val_loader is None and val_fraction > 0
     if is_iterable(loader):
         remedy = "pass val_loader, or val_fraction=0"
