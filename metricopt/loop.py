@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from metricopt._validation import reject
 from metricopt.data.indexed import as_label_columns, split_batch
 from metricopt.objectives import CountObjective
-from metricopt.partition import Part, Partition
+from metricopt.partition import Partition
 from metricopt.progress import Display
 from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
@@ -114,7 +114,7 @@ class Loop:
         scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
         train = self._parts.train
         if solver is self._solver:
-            self._latest, labels = self._score(train)
+            self._latest, labels = score_loader(self._model, train.batches, self._device)
             self._latest_labels = labels if self._parts.is_stream else train.labels
             solver.start(stage, stage.epochs * len(self._parts.train_loader))
             self._refresh()
@@ -184,16 +184,6 @@ class Loop:
         choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
         return _Candidate(choice, _key(choice, self._objective), self._weights(), stage)
 
-    def _score(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores of a part, which must be finite, and the labels that came with them."""
-        return score_loader(self._model, part.batches, self._device, self._parts.train.labels.shape[1])
-
-    def _check_part(self, part: Part, labels: np.ndarray) -> None:
-        """Reject a data set whose attribute tells other labels than it yields."""
-        if not np.array_equal(labels, part.labels, equal_nan=True) and not self._parts.is_stream:
-            remedy = "drop the data set's attribute `labels` or `targets`"
-            reject("loader", "one whose y are the data set's labels", "other values", remedy)
-
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
 
@@ -232,7 +222,7 @@ class Loop:
             scores = []
             for candidate in (baseline, best):
                 self._model.load_state_dict(candidate.weights)
-                own, labels = self._score(part)
+                own, labels = score_loader(self._model, part.batches, self._device)
                 scores.append(own)
             scored[data] = Scored(data, scores[1], scores[0], labels, part.sample_weight)
         return FitResult.from_scores(
