@@ -208,13 +208,17 @@ def fit(
         return loop.run(_plan(chosen, epochs, warmup_epochs, len(parts.train_loader)))
 
 
+def default_epochs(steps_an_epoch: int) -> int:
+    """Return how many epochs :func:`fit` takes unless it is told: about 3,500 steps, at least 20 epochs."""
+    return max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_an_epoch))
+
+
 def _plan(
     solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_an_epoch: int
 ) -> list[tuple[Solver, Stage]]:
     """Return the stages of a training, each with the solver that runs it."""
     if epochs is None:
-        epochs = max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_an_epoch))
-        epochs = max(epochs, (warmup_epochs or 0) + 1)
+        epochs = max(default_epochs(steps_an_epoch), (warmup_epochs or 0) + 1)
     if warmup_epochs is None:
         warmup_epochs = round(WARMUP_SHARE * epochs) if solver.warms_up else 0
     warmup = [(Surrogate(), Stage("warm-up", warmup_epochs))] if warmup_epochs else []

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 import metricopt
-from metricopt.cli import app, load_run
+from metricopt.cli import app
 from metricopt.data import make_table, stratified_split
 from metricopt.evaluation import Report
+from metricopt.table_run import load_run
 
 FAST = ["--model", "linear", "--epochs", "8", "--learning-rate", "0.1", "--batch-size", "64"]
 

@@ -24,7 +24,7 @@ LAYERS = [
     {"checkpoint", "loss", "result", "storage"},
     {"loop"},
     {"training"},
-    {"estimator", "tradeoff"},
+    {"estimator", "table_run", "tradeoff"},
     {"__init__"},
     {"__main__", "cli"},
 ]

@@ -1,0 +1,330 @@
+"""A training on a table, beside cross-entropy for as many epochs, and the folder that keeps it.
+
+This file decides which rows of a table train, select and test, and what is written. Commands and what is printed are
+in :mod:`metricopt.cli`, training in :func:`metricopt.fit`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from metricopt._validation import reject
+from metricopt.data import Table, TablePreprocessor, stratified_split
+from metricopt.evaluation import LabelReport, Report
+from metricopt.metrics import PrecisionRecallCurve, precision_recall_curve
+from metricopt.networks import make_table_model
+from metricopt.objectives import Objective, get_objective
+from metricopt.plots import plot_precision_recall
+from metricopt.result import FitResult
+from metricopt.storage import load
+from metricopt.training import default_epochs, fit
+
+FORMAT = 1
+BASELINE = "cross-entropy"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user chooses about a training on a table; the fractions are shares of all rows."""
+
+    objective: str = "FPOR"
+    alpha: float | None = None
+    beta: float | None = None
+    model: str = "mlp"
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_size: int = 256
+    val_fraction: float = 0.2
+    test_fraction: float = 0.2
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training on a table, beside cross-entropy for as many epochs, both with an exact threshold.
+
+    Attributes
+    ----------
+    options : Options
+    label, positive : str
+        The label column and the value of it that counts as positive.
+    epochs : int
+        Of each of the two trainings.
+    preprocessor : TablePreprocessor
+    result, baseline : FitResult
+    test : tuple (x, y)
+        The rows that took no part in training and selection.
+    test_report, baseline_test_report : Report
+    num_unlabelled : int
+        Rows of the table that were left out for want of a label.
+    """
+
+    options: Options
+    label: str
+    positive: str
+    epochs: int
+    preprocessor: TablePreprocessor
+    result: FitResult
+    baseline: FitResult
+    test: tuple[torch.Tensor, torch.Tensor]
+    test_report: Report
+    baseline_test_report: Report
+    num_unlabelled: int
+
+    @property
+    def methods(self) -> tuple[str, str]:
+        """What the model and the one that it is compared with were trained on."""
+        return self.options.objective, BASELINE
+
+    @property
+    def reports(self) -> list[tuple[Report, Report]]:
+        """The reports of model and baseline, on each data set."""
+        pairs = [
+            (self.test_report, self.baseline_test_report),
+            (self.result.validation, self.baseline.validation),
+            (self.result.train, self.baseline.train),
+        ]
+        return [(own, other) for own, other in pairs if own is not None and other is not None]
+
+    @property
+    def bound_missed(self) -> bool:
+        """Whether the bound is missed on the data that chose the threshold."""
+        return self.result.selection[0].met is False
+
+
+def load_run(folder: str | Path) -> tuple[TablePreprocessor, FitResult]:
+    """Read what ``metricopt fit`` wrote.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    tuple of TablePreprocessor and FitResult
+        ``result.predict(preprocessor.transform(frame))`` are the alarms for a data frame.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder holds no result, or a damaged one.
+    """
+    path = Path(folder) / "preprocessing.json"
+    if not path.is_file():
+        reject("run", "a folder that `metricopt fit` wrote", str(folder), "preprocessing.json is missing there")
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if saved["format"] != FORMAT:
+            reject("run", f"a result of format {FORMAT}", saved["format"], "update metricopt")
+        preprocessor = TablePreprocessor.from_dict(saved["columns"])
+        model = make_table_model(saved["model"], len(preprocessor.feature_names))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        reject("run", "a folder with a readable result", str(path), f"the file is damaged: {error!r}")
+    return preprocessor, load(Path(folder) / "model", model)
+
+
+def check_options(options: Options) -> Objective:
+    """Reject options that cannot work, before any data are read; return the objective."""
+    objective = get_objective(options.objective, alpha=options.alpha, beta=options.beta)
+    make_table_model(options.model, 1)
+    if not 0 < options.test_fraction < 1:
+        reject("test_fraction", "in (0, 1)", options.test_fraction, "give e.g. 0.2")
+    if not 0 <= options.val_fraction < 1 - options.test_fraction:
+        rule = f"in [0, {1 - options.test_fraction:g}), what the test leaves"
+        reject("val_fraction", rule, options.val_fraction, "give e.g. 0.2")
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError):
+        reject("device", "one that torch can use here", repr(options.device), "choose e.g. cpu")
+    return objective
+
+
+def train_on_table(
+    table: Table, groups: np.ndarray | None, options: Options, tell: Callable[[str], None] = print
+) -> Run:
+    """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part."""
+    objective = check_options(options)
+    labelled = np.flatnonzero(~np.isnan(table.labels))
+    num_unlabelled = len(table) - len(labelled)
+    table, groups = table.take(labelled), None if groups is None else groups[labelled]
+    rest, test = stratified_split(
+        table.labels, (1 - options.test_fraction, options.test_fraction), options.seed, groups
+    )
+    held = table.take(rest)
+    preprocessor = TablePreprocessor.fit(held.features)
+    x, y = _tensors(preprocessor, held)
+    test_data = _tensors(preprocessor, table.take(test))
+    val_fraction = options.val_fraction / (1 - options.test_fraction)
+    epochs = options.epochs
+    if epochs is None:
+        steps = math.ceil(len(y) * (1 - val_fraction) / options.batch_size)
+        epochs = default_epochs(steps)
+    results = []
+    for solver, what in (("profiled", options.objective), ("cross_entropy", BASELINE)):
+        tell(f"Training on {what}, {epochs} epochs ...")
+        results.append(
+            fit(
+                make_table_model(options.model, x.shape[1], seed=options.seed),
+                DataLoader(TensorDataset(x, y), batch_size=options.batch_size, shuffle=True),
+                objective,
+                label_names=[f"{table.label} = {table.positive}"],
+                groups=None if groups is None else groups[rest].tolist(),
+                val_fraction=val_fraction,
+                solver=solver,
+                epochs=epochs,
+                learning_rate=options.learning_rate,
+                seed=options.seed,
+                device=options.device,
+            )
+        )
+    result, baseline = results
+    return Run(
+        options=options,
+        label=table.label,
+        positive=table.positive,
+        epochs=epochs,
+        preprocessor=preprocessor,
+        result=result,
+        baseline=baseline,
+        test=test_data,
+        test_report=result.evaluate(test_data),
+        baseline_test_report=baseline.evaluate(test_data),
+        num_unlabelled=num_unlabelled,
+    )
+
+
+def _tensors(preprocessor: TablePreprocessor, table: Table) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(preprocessor.transform(table.features)), torch.from_numpy(table.labels).float()
+
+
+def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
+    """Write everything, report.json last."""
+    run.result.save(out / "model")
+    columns = run.preprocessor.to_dict()
+    _write_json(out / "preprocessing.json", {"format": FORMAT, "model": run.options.model, "columns": columns})
+    _draw(run).savefig(out / "curve.png", dpi=120)
+    (out / "summary.md").write_text(_as_markdown(run), encoding="utf-8")
+    report = {
+        "format": FORMAT,
+        "asked": str(run.result.objective),
+        "label": run.label,
+        "positive": run.positive,
+        "status": run.result.status.value,
+        "advice": run.result.advice(),
+        "threshold": run.result.threshold,
+        "selected_on": run.result.selection.data,
+        "reached": {own.data: own.to_dict()["labels"][0] for own, _ in run.reports},
+        "cross_entropy": {other.data: other.to_dict()["labels"][0] for _, other in run.reports},
+        "epochs": run.epochs,
+        "seconds": {"training": run.result.seconds, "cross_entropy": run.baseline.seconds},
+        "options": {**source, **asdict(run.options)},
+        "num_unlabelled": run.num_unlabelled,
+        "dropped_columns": run.preprocessor.dropped,
+        "versions": run.result.versions,
+    }
+    _write_json(out / "report.json", report)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _draw(run: Run) -> Any:
+    """Return a figure: the data that chose the thresholds, and the test data."""
+    from matplotlib.figure import Figure
+
+    chooser = {data: part for data, part in run.result.scored.items() if data == run.result.selection.data}
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for ax, data in zip(panels, (*chooser, "test"), strict=True):
+        curves, points = {}, {}
+        for name, result, test in zip(
+            run.methods,
+            (run.result, run.baseline),
+            (run.test_report, run.baseline_test_report),
+            strict=True,
+        ):
+            scores, labels = _scores(result, data, run)
+            curves[name] = _curve(scores, labels)
+            points[name] = (test if data == "test" else result.selection)[0]
+        role = "new to the model" if data == "test" else "chose model and threshold"
+        plot_precision_recall(curves, points, ax=ax, title=f"{data} data ({role})")
+    figure.suptitle(f"{run.label} = {run.positive}: {run.result.objective}")
+    return figure
+
+
+def _scores(result: FitResult, data: str, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    if data == "test":
+        return result.scores(run.test[0]), run.test[1].numpy()
+    part = result.scored[data]
+    return part.scores[:, 0], part.labels[:, 0]
+
+
+def _curve(scores: np.ndarray, labels: np.ndarray) -> PrecisionRecallCurve:
+    curve = precision_recall_curve(scores, labels)
+    assert isinstance(curve, PrecisionRecallCurve)
+    return curve
+
+
+def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of the comparison."""
+    first = run.test_report[0]
+    names = [first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])]
+    rows = []
+    for pair in run.reports:
+        for method, report in zip(run.methods, pair, strict=True):
+            one: LabelReport = report[0]
+            met = [] if one.met is None else ["met" if one.met else "MISSED"]
+            rows.append([report.data, method, *map(one.with_interval, names), *met])
+    return ["data", "trained on", *names, *(["bound"] if first.bounded_metric else [])], rows
+
+
+def notes(run: Run) -> list[str]:
+    """Return the sentences that say how to read the comparison."""
+    chooser, test = run.result.selection, run.test_report[0]
+    sizes = ", ".join(f"{own.data} {own.num_samples} ({own.counts.positives:g} positive)" for own, _ in run.reports)
+    notes = [
+        f"Rows: {sizes}. In brackets: 95 % intervals.",
+        f"The {chooser.data} rows chose model and threshold. Both trainings took {run.epochs} epochs at most and have "
+        "their best exact threshold.",
+    ]
+    if test.met is False and not run.bound_missed:
+        notes.append(
+            f"On the test rows {test.bounded_metric} is {test.with_interval(test.bounded_metric)}: a bound met on the "
+            "rows that chose the threshold can be missed on new ones. Ask for a stricter one if you need a margin."
+        )
+    if run.num_unlabelled:
+        notes.append(f"Left out: {run.num_unlabelled} rows without a label.")
+    if run.preprocessor.dropped:
+        notes.append("Columns left out: " + ", ".join(f"{n} ({why})" for n, why in run.preprocessor.dropped.items()))
+    return notes
+
+
+def _as_markdown(run: Run) -> str:
+    header, rows = comparison(run)
+    lines = [
+        f"# {run.label} = {run.positive}",
+        "",
+        f"Asked: {run.result.objective}.",
+        "",
+        f"Status: **{run.result.status}**. {run.result.advice()}",
+        "",
+        f"Threshold: {run.result.threshold:.6g} (a score at or above it is an alarm).",
+        "",
+        *("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)),
+        "",
+        *(f"{note}\n" for note in notes(run)),
+        "![Precision-recall curves](curve.png)",
+        "",
+    ]
+    return "\n".join(lines)
