@@ -95,7 +95,7 @@ class Loop:
             if self._stopped or (self._is_perfect(best) and not is_warmup):
                 break
         seconds = time.perf_counter() - began
-        return self._result(best, baseline, "the model as passed" if baseline is start else "cross-entropy", seconds)
+        return self._result(best, baseline, start, seconds)
 
     def _check_parts(self) -> None:
         """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch."""
@@ -112,15 +112,11 @@ class Loop:
         if self._accelerator.mixed_precision != "no":
             optimizer = self._accelerator.prepare(optimizer)
         scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
-        train = self._parts.train
-        if solver is self._solver:
-            self._latest, labels = score_loader(self._model, train.batches, self._device)
-            self._latest_labels = labels if self._parts.is_stream else train.labels
-            solver.start(stage, stage.epochs * len(self._parts.train_loader))
-            self._refresh()
-        for _ in range(stage.epochs):
+        for number in range(stage.epochs):
             self._epoch += 1
             try:
+                if number == 0 and solver is self._solver:
+                    self._start(stage)
                 loss = self._train_epoch(solver, optimizer)
                 candidate = self._candidate(stage.name)
             except _DivergedError:
@@ -132,6 +128,14 @@ class Loop:
             self._history.extend(records)
             self._stopped = any([callback(records) is True for callback in self._callbacks])
             yield candidate
+
+    def _start(self, stage: Stage) -> None:
+        """Begin a stage of the solver, with the scores that its first weights give."""
+        train = self._parts.train
+        self._latest, labels = score_loader(self._model, train.batches, self._device, must_be_finite=False)
+        self._latest_labels = labels if self._parts.is_stream else train.labels
+        self._solver.start(stage, stage.epochs * len(self._parts.train_loader))
+        self._refresh()
 
     def _train_epoch(self, solver: Solver, optimizer: torch.optim.Optimizer) -> float:
         """Take one step a batch; return the mean loss."""
@@ -213,7 +217,7 @@ class Loop:
             )
         ]
 
-    def _result(self, best: _Candidate, baseline: _Candidate, baseline_name: str, seconds: float) -> FitResult:
+    def _result(self, best: _Candidate, baseline: _Candidate, start: _Candidate, seconds: float) -> FitResult:
         """Score both parts with the best weights and with candidate zero's."""
         scored = {}
         for data, part in (("train", self._parts.train), ("validation", self._parts.validation)):
@@ -222,7 +226,11 @@ class Loop:
             scores = []
             for candidate in (baseline, best):
                 self._model.load_state_dict(candidate.weights)
-                own, labels = score_loader(self._model, part.batches, self._device)
+                own, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
+                if not np.isfinite(own).all():  # on training data that did not select; the start is known to be sound
+                    self._diverged = True
+                    sound = start if candidate is baseline else baseline
+                    return self._result(sound, sound, start, seconds)
                 scores.append(own)
             scored[data] = Scored(data, scores[1], scores[0], labels, part.sample_weight)
         return FitResult.from_scores(
@@ -231,7 +239,7 @@ class Loop:
             scored,
             diverged=self._diverged,
             label_names=self._label_names,
-            baseline_name=baseline_name,
+            baseline_name="the model as passed" if baseline is start else "cross-entropy",
             history=self._history,
             selected_stage=best.stage,
             solver=self._solver.name,

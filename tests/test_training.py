@@ -555,6 +555,21 @@ def test_a_model_that_overflows_ends_training_with_the_best_model_so_far(warmup_
     check_against_sklearn(result, result.scored["train"], result.train)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_model_that_overflows_on_training_data_alone_ends_with_a_status(seed):
+    """The selection data stay finite while one training sample does not."""
+    x, y = blobs()
+    x[0] = 1e30
+    validation = loader_of(*blobs(1))
+    result = fit(
+        linear(), loader_of(x, y), "FPOR", alpha=0.7, **FEW, val_loader=validation, learning_rate=1e9,
+        gradient_clip=1.0, seed=seed,
+    )  # fmt: skip
+    assert result.status is Status.DIVERGED
+    assert np.isfinite(result.scored["train"].scores).all() and np.isfinite(result.scores(x)).all()
+    check_against_sklearn(result, result.scored["train"], result.train)
+
+
 # Known optima
 
 
