@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -149,9 +149,11 @@ def fit(
         reject("objective", "one with counts at a threshold", target.name, "choose another")
     chosen = get_solver(solver)
     faults = Faults()
-    for name, number, least in (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0), ("seed", seed, 0)):
-        is_count = isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= least
+    for name, number, least in (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0)):
+        is_count = _is_integer(number) and number >= least
         faults.check(number is None or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
+    is_seed = _is_integer(seed) and 0 <= seed < 2**32
+    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
     for name, value in (("learning_rate", learning_rate), ("gradient_clip", gradient_clip)):
         is_positive = isinstance(value, (int, float)) and math.isfinite(value) and value > 0
         faults.check(value is None or is_positive, name, "a finite number above 0", repr(value), "give e.g. 0.01")
@@ -189,6 +191,8 @@ def fit(
             reject(
                 "label_names", f"one name a label ({num_labels})", list(names), "give as many names as y has columns"
             )
+        if len(set(names)) < num_labels:
+            reject("label_names", "different", list(names), "give each label a name of its own")
         target.for_labels(num_labels)
         loop = Loop(
             model,
@@ -211,6 +215,10 @@ def fit(
 def default_epochs(steps_an_epoch: int) -> int:
     """Return how many epochs :func:`fit` takes unless it is told: about 3,500 steps, at least 20 epochs."""
     return max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_an_epoch))
+
+
+def _is_integer(number: Any) -> TypeGuard[int]:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
 
 
 def _plan(
@@ -236,22 +244,19 @@ def _check_loaders(
     solver: Solver,
 ) -> None:
     """Note what does not fit together among the arguments that bring data."""
+    remedy = "wrap the data set: DataLoader(dataset, batch_size=256)"
+    are_loaders = {
+        "loader": isinstance(loader, DataLoader),
+        "val_loader": val_loader is None or isinstance(val_loader, DataLoader),
+    }
     for name, value in (("loader", loader), ("val_loader", val_loader)):
-        is_loader = isinstance(value, DataLoader)
-        faults.check(
-            is_loader or (name == "val_loader" and value is None),
-            *(
-                name,
-                "a torch DataLoader",
-                type(value).__name__,
-                "wrap the data set: DataLoader(dataset, batch_size=256)",
-            ),
-        )
-    faults.raise_if_any()
+        faults.check(are_loaders[name], name, "a torch DataLoader", type(value).__name__, remedy)
+    if not all(are_loaders.values()):
+        return
     for name, value in (("loader", loader), ("val_loader", val_loader)):
         makes_batches = value is None or is_iterable(value) or value.batch_sampler is not None
         faults.check(makes_batches, name, "one that makes batches", "batch_size=None", "give batch_size, e.g. 256")
-    holds_out = val_loader is None and val_fraction > 0
+    holds_out = val_loader is None and val_fraction != 0
     if is_iterable(loader):
         remedy = "pass val_loader, or val_fraction=0"
         faults.check(not holds_out, "loader", "over a map-style data set to hold rows out", "an iterable one", remedy)
