@@ -74,7 +74,7 @@ def fit_command(
         typer.Option(help="A column (patient, site) whose rows of equal value stay in one part; no feature."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of each of the two trainings; by default about 3,500 steps.")
+        int | None, typer.Option(min=1, help="Of each of the two trainings; by default about 6,000 steps.")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="By default chosen by the size of the model.")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = _DEFAULT.batch_size,

@@ -27,7 +27,7 @@ from metricopt.progress import Display
 from metricopt.result import FitResult
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 
-DEFAULT_STEPS = 3500
+DEFAULT_STEPS = 6000
 MIN_DEFAULT_EPOCHS = 20
 WARMUP_SHARE = 0.25
 
@@ -96,7 +96,7 @@ def fit(
         ``"profiled"`` (default) or ``"cross_entropy"``; an instance; or any loss ``(scores, labels) -> scalar``, to
         compare with.
     epochs : int
-        In total, warm-up included. By default as many as make about 3,500 steps, at least 20.
+        In total, warm-up included. By default as many as make about 6,000 steps, at least 20.
     warmup_epochs : int
         Of these, with cross-entropy; a quarter by default. 0 starts from the model as it is.
     learning_rate : float, > 0
@@ -213,7 +213,7 @@ def fit(
 
 
 def default_epochs(steps_an_epoch: int) -> int:
-    """Return how many epochs :func:`fit` takes unless it is told: about 3,500 steps, at least 20 epochs."""
+    """Return how many epochs :func:`fit` takes unless it is told: about 6,000 steps, at least 20 epochs."""
     return max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_an_epoch))
 
 

@@ -60,6 +60,8 @@ class Path:
     start : "warm" or "best"
     share : int
         Its part of the epochs, relative to the other paths'.
+    anchor : float
+        The weight of cross-entropy, per positive, that is kept beside the ramps.
     """
 
     surrogate: Literal["hinge", "ramp"]
@@ -68,14 +70,17 @@ class Path:
     cap: tuple[float, float] = (20.0, 1.0)
     start: Literal["warm", "best"] = "warm"
     share: int = 4
+    anchor: float = 0.0
 
 
 # In the order in which short trainings take them. No single path is best on all problems: a wide hinge finds far
-# optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish.
+# optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish, and networks that fit the
+# training data exactly go on learning from an anchor of cross-entropy, where the ramps are flat.
 PATHS = {
+    "anchored ramp": Path("ramp", (0.5, 16.0), multiplier=1.0, anchor=0.1),
     "ramp": Path("ramp", (0.5, 16.0), multiplier=1.0),
     "strict hinge": Path("hinge", (1.2, 8.0), multiplier=20.0),
-    "hinge": Path("hinge", (1.0, 8.0), multiplier=1.0),
+    "hinge": Path("hinge", (2.0, 16.0), multiplier=1.0, cap=(10.0, 1.0)),
     "wide hinge": Path("hinge", (0.3, 8.0), multiplier=5.0),
     "polish": Path("ramp", (4.0, 32.0), multiplier=1.0, start="best", share=3),
     "wide polish": Path("ramp", (1.0, 16.0), multiplier=1.0, start="best", share=3),
@@ -99,7 +104,7 @@ class Profiled(Solver):
         self._num_learnable = max(int(learnable.sum()), 1)
         self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
         self._spread = np.ones(labels.shape[1])
-        self._path, self._step, self._num_steps = PATHS["ramp"], 0, 1
+        self._path, self._step, self._num_steps = next(iter(PATHS.values())), 0, 1
         self._set_violation_of_errors(positives, negatives)
         self._set_class_weights()
 
@@ -124,15 +129,17 @@ class Profiled(Solver):
         class_weights /= class_weights.max(axis=0)  # so that a steepness means the same everywhere
         per_positive = self._samples_per_positive / len(scores)  # one over the positives that a batch should hold
         share = class_weights * (per_positive / self._num_learnable)
-        errors, derivatives = self._soft_errors(
-            scores.detach().cpu().numpy(),
-            labels.cpu().numpy(),
-            None if weight is None else weight.cpu().numpy(),
-            class_weights,
-            share,
-        )
+        own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
+        own_weight = None if weight is None else weight.cpu().numpy()
+        errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, share)
         self._violation = self._violation_at_no_error + (self._violation_per_error * errors).sum(axis=0) * per_positive
-        return _KnownDerivatives.apply(scores, float((share * errors).sum()), derivatives)
+        loss = float((share * errors).sum())
+        if self._path.anchor:
+            weight_of_sample = self._path.anchor * per_positive / self._num_learnable
+            cross_entropy, residuals = _cross_entropy(own, truth, own_weight)
+            loss += float((weight_of_sample * cross_entropy).sum())
+            derivatives = derivatives + weight_of_sample * residuals
+        return _KnownDerivatives.apply(scores, loss, derivatives)
 
     def step(self) -> None:
         self._multiplier = np.clip(self._multiplier + MULTIPLIER_STEP * self._violation, 0, self._most)
@@ -222,6 +229,17 @@ class _KnownDerivatives(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
         (derivatives,) = ctx.saved_tensors
         return outer * derivatives, None, None
+
+
+def _cross_entropy(
+    scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each sample's cross-entropy and its derivative in the score, 0 where the label is missing."""
+    small = np.exp(-np.abs(scores))
+    residuals = np.where(scores > 0, 1, small) / (1 + small) - labels
+    losses = np.maximum(scores, 0) - scores * labels + np.log1p(small)
+    weight = 1.0 if weight is None else weight
+    return np.nan_to_num(losses * weight), np.nan_to_num(residuals * weight)
 
 
 def _between(ends: tuple[float, float], progress: float) -> float:
