@@ -1,0 +1,27 @@
+"""The example in the README runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.mark.slow
+def test_example_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec(example, names)
+    printed = capsys.readouterr().out
+    assert "Asked     maximise recall subject to precision >= 0.9" in printed
+    assert names["result"].status == "feasible"
+    assert names["result"].validation.precision >= 0.9
+
+
+def test_links_and_pictures_exist():
+    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (README.parent / link).exists(), link
