@@ -57,7 +57,7 @@ def markdown(table: pd.DataFrame) -> str:
         "| " + " | ".join(["", *map(str, table.columns)]) + " |",
         "|" + "---|" * (len(table.columns) + 1),
     ]
-    for name, row in table.iterrows():
+    for name, row in table.astype(object).iterrows():  # so that counts stay counts
         head = ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
         cells = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
         lines.append("| " + " | ".join([head, *cells]) + " |")
