@@ -1,0 +1,185 @@
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import beta as beta_distribution
+
+from metricopt import FPOR, FROP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
+from metricopt.evaluation import Report, evaluate, with_nan, without_nan
+
+RNG = np.random.default_rng(0)
+LABELS = (RNG.random((200, 2)) < [0.3, 0.1]).astype(np.float32)
+SCORES = (LABELS + RNG.normal(size=LABELS.shape)).astype(np.float32)
+THRESHOLD = np.array([0.5, 1.5])
+NAMES = ["sick", "dead"]
+BY_LABEL = FPOR((0.5, 0.3))
+
+
+def report_of(objective=BY_LABEL, scores=SCORES, labels=LABELS, threshold=THRESHOLD, **arguments):
+    names = NAMES[: scores.shape[1]]
+    return evaluate(scores, labels, threshold, objective, label_names=names, data="test", **arguments)
+
+
+def one_label(objective, scores=SCORES, labels=LABELS, threshold=0.5, **arguments):
+    return report_of(objective, scores[:, :1], labels[:, :1], np.array([threshold]), **arguments)
+
+
+def clopper_pearson(hits, of):
+    """The textbook formula: quantiles of the beta distribution."""
+    low = beta_distribution.ppf(0.025, hits, of - hits + 1) if hits else 0.0
+    high = beta_distribution.ppf(0.975, hits + 1, of - hits) if hits < of else 1.0
+    return low, high
+
+
+@pytest.mark.parametrize("threshold", [-9.0, 0.5, 1.5, 2.5])
+@pytest.mark.parametrize("objective", [FPOR(0.5), FROP(0.5), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.1)])
+def test_intervals_are_clopper_pearson(objective, threshold):
+    report = one_label(objective, threshold=threshold)
+    tp, fp = report.true_positives, report.false_positives
+    positives, negatives = report.counts.positives, report.counts.negatives
+    assert report.intervals["precision"] == pytest.approx(clopper_pearson(tp, tp + fp))
+    assert report.intervals["recall"] == pytest.approx(clopper_pearson(tp, positives))
+    if isinstance(objective, RecallAtFPR):
+        assert report.intervals["false_positive_rate"] == pytest.approx(clopper_pearson(fp, negatives))
+    elif isinstance(objective, RecallAtAlarmRate):
+        assert report.intervals["alarm_rate"] == pytest.approx(clopper_pearson(tp + fp, 200))
+    else:
+        assert set(report.intervals) == {"precision", "recall"}
+
+
+def test_intervals_of_all_and_nothing_reach_the_end():
+    labels = np.array([[1.0], [1.0], [0.0]], np.float32)
+    report = one_label(FPOR(0.5), labels, labels)
+    assert report.intervals["precision"] == pytest.approx(clopper_pearson(2, 2)) and report.intervals["recall"][1] == 1
+    none = one_label(FPOR(0.5), labels, labels, threshold=9.0)
+    assert "precision" not in none.intervals and none.intervals["recall"][0] == 0
+
+
+def test_weighted_samples_have_no_intervals():
+    report = report_of(sample_weight=np.full(LABELS.shape, 0.5))
+    assert [label.intervals for label in report] == [{}, {}]
+    assert report[0].true_positives == report_of()[0].true_positives / 2
+    assert report[0].precision == report_of()[0].precision
+
+
+def test_each_label_has_its_own_threshold_bound_and_name():
+    report = report_of()
+    assert len(report) == 2 and [label.label for label in report] == NAMES
+    for number, name in enumerate(NAMES):
+        alarm, y = SCORES[:, number] >= THRESHOLD[number], LABELS[:, number]
+        assert report[name] is report[number]
+        assert report[name].recall == pytest.approx(alarm[y == 1].mean())
+        assert report[name].precision == pytest.approx(y[alarm].mean())
+        assert (report[name].bound, report[name].threshold) == ((0.5, 0.3)[number], THRESHOLD[number])
+        assert report[name].met == (report[name].precision >= report[name].bound)
+
+
+@pytest.mark.parametrize(
+    ("objective", "metric", "bounded"),
+    [
+        (FPOR(0.5), "recall", "precision"),
+        (FROP(0.5), "precision", "recall"),
+        (OFBS(2.0), "f2", None),
+        (RecallAtFPR(0.1), "recall", "false_positive_rate"),
+        (RecallAtAlarmRate(0.1), "recall", "alarm_rate"),
+    ],
+)
+def test_metric_and_bound_are_named(objective, metric, bounded):
+    report = one_label(objective)
+    assert (report.metric, report.bounded_metric, report.bound) == (metric, bounded, objective.bound)
+    assert report.value == (report.f_beta if metric == "f2" else getattr(report, metric))
+    if bounded is None:
+        assert report.bounded_value is report.met is None
+        p, r = report.precision, report.recall
+        assert report.f_beta == pytest.approx(5 * p * r / (4 * p + r))
+    else:
+        holds = (
+            report.bounded_value >= report.bound if objective.sense == "min" else report.bounded_value <= report.bound
+        )
+        assert report.met == holds
+
+
+def test_missing_labels_count_nowhere():
+    labels = LABELS.copy()
+    labels[:50, 0] = np.nan
+    report, rest = report_of(labels=labels), report_of(scores=SCORES[50:], labels=LABELS[50:])
+    assert report[0] == rest[0] and report[0].num_samples == 150
+    assert report[1] == report_of()[1]
+
+
+def test_metrics_that_are_not_defined_are_nan_and_say_so():
+    report = one_label(FPOR(0.5), labels=np.zeros_like(LABELS), threshold=9.0)
+    assert np.isnan([report.precision, report.recall, report.value, report.bounded_value]).all() and report.met is False
+    assert report.with_interval("recall") == "undefined"
+
+
+def test_metrics_as_text():
+    report = one_label(RecallAtFPR(0.1))
+    low, high = report.intervals["false_positive_rate"]
+    assert report.with_interval("false_positive_rate") == f"{report.bounded_value:.3f} ({low:.3f}-{high:.3f})"
+    assert report.with_interval("recall").startswith(f"{report.recall:.3f} (")
+    f2 = one_label(OFBS(2.0))
+    assert f2.with_interval("f2") == f"{f2.value:.3f}"
+
+
+def test_a_single_label_speaks_for_the_report_and_several_do_not():
+    assert one_label(FPOR(0.5)).recall == report_of()[0].recall
+    with pytest.raises(AttributeError, match=r"has 2 labels: choose one, e.g. report\['sick'\].recall"):
+        _ = report_of().recall
+    with pytest.raises(AttributeError, match="Report has no attribute 'recal'"):
+        _ = report_of().recal
+    with pytest.raises(InvalidInputError, match="label must be one of 'dead', 'sick', got 'sik'; did you mean 'sick'?"):
+        _ = report_of()["sik"]
+
+
+def test_subgroups_are_reports_on_their_rows():
+    site = np.where(np.arange(200) % 3 == 0, "north", "south")
+    report = report_of(by=site)
+    assert list(report.subgroups) == ["north", "south"]
+    for name, part in report.subgroups.items():
+        rows = site == name
+        assert part.labels == report_of(scores=SCORES[rows], labels=LABELS[rows]).labels
+        assert part.data == f"test, {name}"
+    assert report.labels == report_of().labels and report_of().subgroups == {}
+
+
+def test_subgroups_with_weights_and_of_numbers():
+    weight = RNG.random(LABELS.shape)
+    report = report_of(by=(np.arange(200) % 2).tolist(), sample_weight=weight)
+    even = report_of(scores=SCORES[::2], labels=LABELS[::2], sample_weight=weight[::2])
+    assert report.subgroups["0"].labels == even.labels
+
+
+def test_subgroups_want_a_value_a_sample():
+    with pytest.raises(InvalidInputError, match=r"by must be one value a sample \(200\), got shape \(199,\); give"):
+        report_of(by=["a"] * 199)
+    assert list(report_of(by=["a"] * 200).subgroups) == ["a"]
+
+
+def test_reports_go_through_json():
+    labels = LABELS.copy()
+    labels[:, 1] = np.nan
+    for objective in (FPOR((0.5, 0.3)), OFBS(1.0)):
+        report = report_of(objective, labels=labels, threshold=np.array([0.5, np.nan]), by=np.arange(200) % 2)
+        text = json.dumps(report.to_dict(), allow_nan=False)
+        back = Report.from_dict(json.loads(text))
+        assert repr(back) == repr(report)  # NaN differs from itself, not its text
+        assert json.dumps(back.to_dict()) == text
+
+
+def test_a_report_is_a_table():
+    frame = report_of(by=np.arange(200) % 2).to_frame()
+    assert frame[["subgroup", "label"]].to_numpy().tolist() == [
+        [group, name] for group in ("all", "0", "1") for name in NAMES
+    ]
+    assert frame["recall"][0] == report_of()[0].recall
+
+
+def test_nan_and_none_change_places():
+    values = {"value": np.nan, "bounded_metric": "recall", "bounded_value": np.inf, "bound": 0.5, "met": False}
+    plain = without_nan(values)
+    assert plain == values | {"value": None, "bounded_value": None}
+    back = with_nan(plain)
+    assert np.isnan(back["value"]) and np.isnan(back["bounded_value"]) and back["bound"] == 0.5
+    unbounded = {"value": 0.5, "bounded_metric": None, "bounded_value": None, "bound": None, "met": None}
+    assert with_nan(without_nan(unbounded)) == unbounded
