@@ -126,14 +126,8 @@ class Report(Sequence[LabelReport]):
         """Return the report that :meth:`to_dict` wrote down."""
         labels = []
         for entry in saved["labels"]:
-            # None stands for NaN everywhere but where a label has no bound.
-            kept: dict[str, Any] = {
-                key: np.nan if value is None and key not in _NO_BOUND else value for key, value in entry.items()
-            }
-            kept["intervals"] = {name: tuple(ends) for name, ends in entry["intervals"].items()}
-            if entry["bound"] is not None and entry["bounded_value"] is None:
-                kept["bounded_value"] = np.nan
-            labels.append(LabelReport(**kept))
+            intervals = {name: tuple(ends) for name, ends in entry["intervals"].items()}
+            labels.append(LabelReport(**with_nan({**entry, "intervals": intervals})))
         return cls(
             saved["data"], tuple(labels), {name: cls.from_dict(part) for name, part in saved["subgroups"].items()}
         )
@@ -144,9 +138,6 @@ class Report(Sequence[LabelReport]):
 
         parts = [("all", self), *self.subgroups.items()]
         return pd.DataFrame([{"subgroup": name, **asdict(label)} for name, part in parts for label in part.labels])
-
-
-_NO_BOUND = {"bounded_metric", "bound", "bounded_value", "met"}
 
 
 def evaluate(
@@ -249,3 +240,17 @@ def without_nan(values: dict[str, Any]) -> dict[str, Any]:
     return {
         key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
     }
+
+
+def with_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what :func:`without_nan` left, with NaN for None but where a label has no bound or a solver no multiplier.
+
+    Examples
+    --------
+    >>> with_nan({"value": None, "bounded_metric": "precision", "bounded_value": None, "multiplier": None})
+    {'value': nan, 'bounded_metric': 'precision', 'bounded_value': nan, 'multiplier': None}
+    """
+    may_be_none = {"multiplier", "bounded_metric", "bound", "met"}
+    if values["bounded_metric"] is None:
+        may_be_none.add("bounded_value")
+    return {key: np.nan if value is None and key not in may_be_none else value for key, value in values.items()}

@@ -6,6 +6,7 @@ This file decides how a result is read, applied and stored. Metrics come from :m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,8 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from metricopt import metrics
-from metricopt._validation import InvalidInputError, check_choice, reject
-from metricopt.data.indexed import split_batch
+from metricopt._validation import InvalidInputError, check_choice, per_label, reject
 from metricopt.evaluation import Report, evaluate
 from metricopt.objectives import Bound, CountObjective
 from metricopt.scoring import check_scores, forward, score_loader, to_device
@@ -190,8 +190,9 @@ class FitResult:
 
         Parameters
         ----------
-        data : Tensor, ndarray, tuple or dict of Tensors, Dataset or DataLoader
-            Inputs, or a data set of (x, y) pairs or of inputs alone; always in the order of the data set.
+        data : Tensor, ndarray, tuple or dict of these, Dataset or DataLoader
+            Inputs as the model takes them (floats of arrays in the precision of its weights), or a data set of (x, y)
+            pairs or of inputs alone; always in the order of the data set.
 
         Returns
         -------
@@ -208,8 +209,8 @@ class FitResult:
         try:
             with torch.no_grad():
                 columns = []
-                for number, batch in enumerate(_batches_of(data)):
-                    x = to_device(_inputs(batch), device)
+                for number, inputs in enumerate(_inputs_of(data, self.model)):
+                    x = to_device(inputs, device)
                     scores = forward(self.model, x)
                     check_scores(scores, x, number)
                     columns.append(scores.cpu().numpy())
@@ -252,7 +253,7 @@ class FitResult:
             If labels are not 0, 1 or NaN, or shapes do not fit.
         """
         scores, labels = score_loader(
-            self.model, _pairs_of(test_data), _device_of(self.model), num_labels=len(self.label_names)
+            self.model, _pairs_of(test_data, self.model), _device_of(self.model), num_labels=len(self.label_names)
         )
         return evaluate(scores, labels, self.thresholds, self.objective, label_names=self.label_names, data=data, by=by)
 
@@ -264,16 +265,20 @@ class FitResult:
         Parameters
         ----------
         alpha : float, or one per label as a tuple or by name
+
+        Raises
+        ------
+        InvalidInputError
+            If the objective has no bound, or ``alpha`` is none for its labels.
         """
-        if isinstance(alpha, dict):
-            alpha = tuple(alpha[name] for name in self.label_names)
+        bound: Any = per_label("alpha", alpha, self.label_names)
         rest = {
             name: getattr(self, name)
             for name in ("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions")
         }
         diverged = Status.DIVERGED in self.statuses
         return FitResult.from_scores(
-            self.model, self.objective.with_bound(alpha), self.scored, diverged=diverged, **rest
+            self.model, self.objective.with_bound(bound), self.scored, diverged=diverged, **rest
         )
 
     def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
@@ -374,19 +379,23 @@ def _device_of(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def _pairs_of(data: Any) -> Any:
+def _pairs_of(data: Any, model: nn.Module) -> Any:
     """Return batches of (x, y), in the order of the data."""
     if isinstance(data, (tuple, list)):
         if len(data) != 2:
             reject("test_data", "a loader, a data set or a pair (x, y)", f"{len(data)} items", "pass (x, y)")
-        return [(_as_tensor(data[0]), data[1])]
+        return [(_as_tensors(data[0], model), data[1])]
     return _in_order(data)
 
 
-def _batches_of(data: Any) -> Any:
-    if isinstance(data, (DataLoader, Dataset)):
-        return _in_order(data)
-    return [_as_tensor(data)]
+def _inputs_of(data: Any, model: nn.Module) -> Any:
+    """Return batches of x, in the order of the data."""
+    if not isinstance(data, (DataLoader, Dataset)):
+        return [_as_tensors(data, model)]
+    pairs = (
+        batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None) for batch in _in_order(data)
+    )
+    return (x for x, _ in pairs)
 
 
 def _in_order(data: Any) -> Any:
@@ -400,10 +409,14 @@ def _in_order(data: Any) -> Any:
     return (batch for batch, _ in ordered)
 
 
-def _inputs(batch: Any) -> Any:
-    """Return x of a batch that may be (x, y) or x alone."""
-    return split_batch(batch)[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch
-
-
-def _as_tensor(x: Any) -> Any:
-    return torch.as_tensor(x) if isinstance(x, np.ndarray) else x
+def _as_tensors(x: Any, model: nn.Module) -> Any:
+    """Return arrays as tensors that the model's layers take: NumPy's floats are float64, weights hardly ever."""
+    if isinstance(x, Mapping):
+        return {name: _as_tensors(value, model) for name, value in x.items()}
+    if isinstance(x, (tuple, list)):
+        return tuple(_as_tensors(value, model) for value in x)
+    if not isinstance(x, np.ndarray):
+        return x
+    tensor = torch.tensor(x)
+    precisions = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
+    return tensor.to(next(precisions, torch.float32)) if tensor.is_floating_point() else tensor

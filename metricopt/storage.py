@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricopt._validation import check_choice, reject
-from metricopt.evaluation import Report, without_nan
+from metricopt._validation import InvalidInputError, check_choice, reject
+from metricopt.evaluation import Report, with_nan, without_nan
 from metricopt.objectives import REGISTRY, CountObjective
 from metricopt.result import FitResult, History, Scored
 from metricopt.status import Status
@@ -30,7 +31,8 @@ def save(result: FitResult, folder: Path) -> Path:
     """Write a result; see :meth:`metricopt.result.FitResult.save`."""
     from safetensors.torch import save_model
 
-    if folder.exists() and not (folder / "result.json").is_file() and any(folder.iterdir()):
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / "result.json").is_file():
         reject("path", "a new folder or one with a result", str(folder), "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "model.safetensors", lambda file: save_model(result.model, file))
@@ -58,38 +60,31 @@ def load(path: str | Path, model: nn.Module) -> FitResult:
     from safetensors.torch import load_file, load_model
 
     folder = Path(path)
-    try:
+    for name in ("result.json", "scores.safetensors", "model.safetensors"):
+        if not (folder / name).is_file():
+            reject("path", "a folder with a saved result", str(folder), f"{name} is missing there")
+    with _readable(folder):
         saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "scores.safetensors")
-    except FileNotFoundError as error:
-        reject("path", "a folder with a saved result", str(folder), f"{Path(error.filename).name} is missing there")
-    except Exception as error:
-        reject("path", "a folder with a readable result", str(folder), f"a file is damaged: {error}")
-    if saved.get("format") != FORMAT:
-        reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
+        if saved.get("format") != FORMAT:
+            reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
+        result = _from_dict(saved, model, _load_scores(load_file(folder / "scores.safetensors")))
+        try:
+            load_model(model, folder / "model.safetensors")
+        except RuntimeError as error:
+            reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
+    return result
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Say what is wrong with a folder that cannot be read."""
     try:
-        load_model(model, folder / "model.safetensors")
-    except RuntimeError as error:
-        reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
-    name = saved["objective"].pop("name")
-    check_choice("objective", name, REGISTRY)
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
-    reports = {key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS}
-    return FitResult(
-        model=model,
-        objective=cast(CountObjective, REGISTRY[name](**arguments)),
-        label_names=tuple(saved["label_names"]),
-        thresholds=np.array([np.nan if t is None else t for t in saved["thresholds"]]),
-        statuses=tuple(Status(status) for status in saved["statuses"]),
-        baseline_name=saved["baseline_name"],
-        history=History(saved["history"]),
-        selected_stage=saved["selected_stage"],
-        solver=saved["solver"],
-        seconds=saved["seconds"],
-        versions=saved["versions"],
-        scored=_load_scores(tensors),
-        **cast(Any, reports),
-    )
+        yield
+    except InvalidInputError:
+        raise
+    except Exception as error:  # whatever JSON, safetensors and our own reading stumble over
+        remedy = f"a file there is damaged or not metricopt's: {type(error).__name__}: {error}"
+        reject("path", "a folder with a readable result", str(folder), remedy)
 
 
 def _to_dict(result: FitResult) -> dict[str, Any]:
@@ -107,6 +102,28 @@ def _to_dict(result: FitResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "versions": result.versions,
     }
+
+
+def _from_dict(saved: dict[str, Any], model: nn.Module, scored: dict[str, Scored]) -> FitResult:
+    name = saved["objective"].pop("name")
+    check_choice("objective", name, REGISTRY)
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
+    reports = {key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS}
+    return FitResult(
+        model=model,
+        objective=cast(CountObjective, REGISTRY[name](**arguments)),
+        label_names=tuple(saved["label_names"]),
+        thresholds=np.array([np.nan if t is None else t for t in saved["thresholds"]]),
+        statuses=tuple(Status(status) for status in saved["statuses"]),
+        baseline_name=saved["baseline_name"],
+        history=History(with_nan(record) for record in saved["history"]),
+        selected_stage=saved["selected_stage"],
+        solver=saved["solver"],
+        seconds=saved["seconds"],
+        versions=saved["versions"],
+        scored=scored,
+        **cast(Any, reports),
+    )
 
 
 def _save_scores(scored: dict[str, Scored], file: str) -> None:
