@@ -1,0 +1,368 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
+
+from metricopt import FPOR, FROP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
+from metricopt.result import FitResult, History, Scored
+
+
+def blobs(seed=0, num_rows=200, num_labels=1):
+    draw = torch.Generator().manual_seed(seed)
+    y = (torch.rand(num_rows, num_labels, generator=draw) < 0.3).float()
+    x = torch.randn(num_rows, 2, generator=draw)
+    x[:, 0] += 1.5 * y[:, 0]
+    return x, y
+
+
+X, Y = blobs()
+X_NEW, Y_NEW = blobs(1, 90)
+
+
+class Weights(nn.Module):
+    """Scores are x times a weight: what a test says they are."""
+
+    def __init__(self, num_labels=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_labels))
+
+    def forward(self, x):
+        return x * self.weight
+
+
+class TwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, a, b):
+        return self.layer(torch.cat([a, b], dim=1))
+
+
+class Pairs(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, row):
+        return self.items[row]
+
+
+class Stream(IterableDataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def trained(objective="FPOR", number=0.7, num_labels=1, **arguments):
+    x, y = blobs(num_labels=num_labels)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Linear(2, num_labels)
+    short = "beta" if objective == "OFBS" else "alpha"
+    loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
+    return fit(model, loader, objective, **({short: number, "epochs": 8} | arguments))
+
+
+def made_of(scores, labels, objective, baseline=None, *, model=None, weight=None, diverged=False):
+    """A result over these selection scores, without training."""
+    columns = [np.asarray(a, np.float32).reshape(len(scores), -1) for a in (scores, baseline or scores, labels)]
+    return FitResult.from_scores(
+        model or Weights(columns[0].shape[1]),
+        objective,
+        {"train": Scored("train", *columns, sample_weight=weight)},
+        diverged=diverged,
+        label_names=tuple("abc"[: columns[0].shape[1]]),
+        baseline_name="cross-entropy",
+        history=History(),
+        selected_stage="warm-up",
+        solver="profiled",
+        seconds=0.0,
+        versions={},
+    )
+
+
+# Scores and predictions
+
+
+ITEMS = [(X[row], Y[row]) for row in range(len(X))]
+FORMS = {
+    "tensor": X,
+    "array": X.numpy().astype(np.float64),
+    "dataset": TensorDataset(X, Y),
+    "pairs": Pairs(ITEMS),
+    "inputs alone": Pairs(list(X)),
+    "loader": DataLoader(TensorDataset(X, Y), batch_size=7),
+    "shuffled loader": DataLoader(TensorDataset(X, Y), batch_size=7, shuffle=True, drop_last=True),
+    "batch sampler": DataLoader(Pairs(ITEMS), batch_sampler=BatchSampler(RandomSampler(ITEMS), 7, drop_last=True)),
+    "stream": DataLoader(Stream(ITEMS), batch_size=7),
+    "workers": DataLoader(Pairs(ITEMS), batch_size=100, num_workers=1),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_and_predictions_of_all_data_in_order(form):
+    result = trained()
+    scores = result.scores(FORMS[form])
+    assert scores.shape == (200,) and scores.dtype == np.float32
+    np.testing.assert_allclose(scores, result.model(X)[:, 0].detach().numpy(), rtol=1e-5, atol=1e-6)
+    predicted = result.predict(FORMS[form])
+    assert predicted.dtype == np.int64
+    np.testing.assert_array_equal(predicted, scores >= result.threshold)
+
+
+def test_scores_of_several_labels_have_a_column_each():
+    result = trained(num_labels=2)
+    assert result.scores(X).shape == result.predict(X).shape == (200, 2)
+    np.testing.assert_array_equal(result.predict(X), result.scores(X) >= result.threshold)
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_tuples_and_dicts_are_inputs(as_array):
+    a, b = (part.double().numpy() if as_array else part for part in (X[:, :1], X[:, 1:]))
+    result = dataclasses.replace(trained(), model=TwoInputs())
+    expected = result.model(X[:, :1], X[:, 1:])[:, 0].detach().numpy()
+    np.testing.assert_allclose(result.scores((a, b)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result.scores({"b": b, "a": a}), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_arrays_take_the_precision_of_the_weights_and_integers_stay():
+    result = made_of([0.0, 1.0], [0, 1], FPOR(0.5), model=Weights().double())
+    assert result.scores(np.array([0.1])).dtype == np.float64 and result.scores(np.array([0.1]))[0] == 0.1
+    embedding = made_of([0.0, 1.0], [0, 1], FPOR(0.5), model=nn.Sequential(nn.Embedding(3, 1), nn.Flatten(0)))
+    assert embedding.scores(np.array([2, 0])).shape == (2,)
+    read_only = np.array([0.5])
+    read_only.flags.writeable = False
+    assert result.scores(read_only) == [0.5]
+
+
+def test_scoring_leaves_modes_and_gradients_alone():
+    result = dataclasses.replace(trained(), model=nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 1)).train())
+    assert (result.scores(X) == result.scores(X)).all()
+    assert result.model.training and result.model[0].training
+
+
+def test_inputs_and_scores_that_are_not_finite_are_rejected():
+    result = trained()
+    with pytest.raises(InvalidInputError, match="features must be finite, got NaN or infinity in x of batch 0; impute"):
+        result.scores(torch.full((1, 2), torch.nan))
+    with pytest.raises(InvalidInputError, match="data must be non-empty, got no sample; pass at least one"):
+        result.scores(DataLoader(Stream([])))
+    assert result.scores(torch.zeros(1, 2)).shape == (1,)
+
+
+def test_the_threshold_parts_neighbouring_float32_numbers():
+    one = np.float32(1.0)
+    above = np.nextafter(one, np.float32(2))
+    result = made_of([one, above, above], [0, 1, 1], FPOR(1.0))
+    assert result.train.recall == result.train.precision == 1
+    assert result.predict(torch.tensor([one, above])).tolist() == [0, 1]
+    assert result.threshold == float(above)
+
+
+def test_a_score_at_the_threshold_is_an_alarm():
+    result = made_of([0.0, 1.0], [0, 1], FPOR(1.0))
+    assert result.threshold == 0.5
+    assert result.predict(torch.tensor([0.5, np.nextafter(np.float32(0.5), np.float32(0))])).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1.0, 1e30])
+def test_predictions_make_the_reported_counts_whatever_the_scale(scale):
+    draw = np.random.default_rng(0)
+    labels = (draw.random(300) < 0.3).astype(np.float32)
+    scores = ((draw.integers(0, 40, 300) + 8 * labels) * np.float32(scale)).astype(np.float32)
+    for objective in (FPOR(0.6), FROP(0.8), OFBS(1.0), RecallAtFPR(0.1)):
+        result = made_of(scores, labels, objective)
+        alarms = result.predict(torch.from_numpy(scores)) == 1
+        assert result.train.true_positives == alarms[labels == 1].sum()
+        assert result.train.false_positives == alarms[labels == 0].sum()
+
+
+# Statuses
+
+
+@pytest.mark.parametrize(
+    ("labels", "objective", "status"),
+    [
+        ([0, 0, 1, 1], FPOR(0.9), Status.FEASIBLE),
+        ([1, 1, 0, 0], FPOR(0.9), Status.INFEASIBLE),
+        ([1, 1, 0, 0], OFBS(1.0), Status.OPTIMIZED),
+        ([0, 0, 0, 0], FPOR(0.9), Status.NO_POSITIVES),
+        ([1, 1, 1, 1], FPOR(0.9), Status.NO_POSITIVES),
+        ([np.nan] * 4, OFBS(1.0), Status.NO_POSITIVES),
+    ],
+)
+def test_statuses(labels, objective, status):
+    result = made_of([0.0, 1.0, 2.0, 3.0], labels, objective)
+    assert result.status is status and result.advice().startswith(status.advice) and len(status.advice) > 20
+    assert str(status) in result.summary() and str(status) in repr(result)
+    assert made_of([0.0, 1.0, 2.0, 3.0], labels, objective, diverged=True).status is Status.DIVERGED
+
+
+def test_constant_scores_are_judged_by_their_counts():
+    """Slacks that equal the labels would satisfy every link of this model; the counts do not."""
+    constant = made_of([0.0] * 10, [1] * 3 + [0] * 7, FPOR(0.9))
+    assert constant.status is Status.INFEASIBLE and constant.train.precision == 0.3
+    assert "Best achievable precision: 0.300 (asked 0.9)" in constant.advice()
+
+
+def test_several_labels_have_a_status_and_a_threshold_each():
+    scores, labels = np.array([[0, 0], [1, 1], [2, 2]]), [[0, 1], [1, 1], [1, 0]]
+    result = made_of(scores, labels, FPOR((0.9, 0.8)))
+    assert result.status == {"a": Status.FEASIBLE, "b": Status.INFEASIBLE}
+    assert result.threshold.shape == (2,)
+    assert result.advice("a") == Status.FEASIBLE.advice and "Best achievable" in result.advice("b")
+
+
+# Another bound, other data
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.6, 0.95])
+def test_with_bound_chooses_on_the_selection_scores(alpha):
+    result = trained()
+    other, scored = result.with_bound(alpha), result.scored["validation"]
+    choice = choose_threshold(scored.scores, scored.labels, FPOR(alpha))
+    assert other.threshold == choice.threshold[0] and other.objective == FPOR(alpha)
+    assert other.validation.recall == choice.value[0] and other.validation.met == choice.feasible[0]
+    assert other.status is (Status.FEASIBLE if choice.feasible[0] else Status.INFEASIBLE)
+    baseline = choose_threshold(scored.baseline_scores, scored.labels, FPOR(alpha))
+    assert other.baseline.recall == baseline.value[0]
+    assert other.model is result.model and other.history is result.history
+    assert result.objective == FPOR(0.7)  # the first one stays
+
+
+def test_with_bound_keeps_the_weights_of_samples():
+    weight = np.arange(1.0, 201)[:, np.newaxis]
+    scores, labels = X[:, 0].numpy(), Y[:, 0].numpy()
+    other = made_of(scores, labels, FPOR(0.9), weight=weight).with_bound(0.5)
+    choice = choose_threshold(scores[:, np.newaxis], Y.numpy(), FPOR(0.5), weight)
+    assert other.threshold == choice.threshold[0]
+
+
+def test_with_bound_of_several_labels():
+    result = trained(num_labels=2, label_names=["a", "b"])
+    for alpha in ((0.5, 0.4), [0.5, 0.4], {"b": 0.4, "a": 0.5}):
+        assert result.with_bound(alpha).objective == FPOR((0.5, 0.4))
+    assert result.with_bound(0.5).objective == FPOR(0.5)
+
+
+def test_with_bound_faults():
+    result = trained(num_labels=2, label_names=["a", "b"])
+    for alpha, message in (
+        ({"a": 0.5}, r"alpha must be given for every label, got nothing for \['b'\]; add the missing labels"),
+        ({"a": 0.5, "c": 0.5}, "alpha's labels must be one of 'a', 'b', got 'c'"),
+        (1.5, r"min_precision must be in \(0, 1\], got 1.5; give a fraction"),
+        ((0.5, 0.5, 0.5), r"min_precision must be one number or one per label \(2\), got 3 numbers"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            result.with_bound(alpha)
+    with pytest.raises(InvalidInputError, match="objective must be one with a bound, got OFBS; "):
+        made_of([0.0, 1.0], [0, 1], OFBS(1.0)).with_bound(0.5)
+
+
+def test_evaluate_on_other_data():
+    result = trained()
+    alarm, y = result.predict(X_NEW) == 1, Y_NEW[:, 0].numpy()
+    for data in (
+        (X_NEW, Y_NEW),
+        (X_NEW.numpy().astype(np.float64), Y_NEW[:, 0].numpy()),
+        TensorDataset(X_NEW, Y_NEW),
+        DataLoader(TensorDataset(X_NEW, Y_NEW), batch_size=7, shuffle=True),
+    ):
+        report = result.evaluate(data)
+        assert report.data == "test" and report.num_samples == 90 and report.threshold == result.threshold
+        assert report.recall == pytest.approx(alarm[y == 1].mean())
+        assert report.precision == pytest.approx(y[alarm].mean())
+        assert report.met == (report.precision >= 0.7) and set(report.intervals) == {"precision", "recall"}
+
+
+def test_evaluate_by_subgroup():
+    result = trained()
+    site = np.where(np.arange(90) < 30, "north", "south")
+    report = result.evaluate((X_NEW, Y_NEW), by=site, data="external")
+    assert report.data == "external" and list(report.subgroups) == ["north", "south"]
+    assert report.subgroups["north"].labels == result.evaluate((X_NEW[:30], Y_NEW[:30])).labels
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "message"),
+    [
+        ((X_NEW, Y_NEW, Y_NEW), {}, r"test_data must be a loader, a data set or a pair \(x, y\), got 3 items; pass"),
+        ((X_NEW, 2 * Y_NEW), {}, r"labels must be 0, 1 or NaN \(missing\), got \[2.0\]"),
+        (
+            (X_NEW, torch.cat([Y_NEW, Y_NEW], dim=1)),
+            {},
+            r"with 1 label\(s\), got logits \(90, 1\) for labels \(90, 2\)",
+        ),
+        ((X_NEW, Y_NEW), {"by": ["a"]}, r"by must be one value a sample \(90\), got shape \(1,\)"),
+        ((X_NEW / 0, Y_NEW), {}, "features must be finite, got NaN or infinity in x of batch 0"),
+    ],
+)
+def test_evaluate_faults(data, arguments, message):
+    result = trained()
+    with pytest.raises(InvalidInputError, match=message):
+        result.evaluate(data, **arguments)
+
+
+# What a person reads
+
+
+def test_summary_says_what_was_asked_reached_on_which_data_and_against_what():
+    result = trained()
+    lines = result.summary().splitlines()
+    assert lines[0] == "Asked     maximise recall subject to precision >= 0.7"
+    assert lines[1] == f"Status    {result.status}. {result.advice()}"
+    assert lines[2].startswith(f"Threshold {result.threshold:.6g} (score >= threshold")
+    positives = result.validation.counts.positives
+    assert lines[3] == f"On validation data ({result.validation.num_samples} samples, {positives:g} positive)"
+    assert lines[4].split() == ["FPOR", "(profiled)", *reached(result.validation)]
+    assert lines[5].split() == ["cross-entropy", "+", "tuned", "threshold", *reached(result.baseline_validation)]
+    assert lines[6].startswith("On train data (") and lines[7].split()[2:] == reached(result.train)
+    assert lines[-1].startswith(f"Weights from the stage {result.selected_stage!r}, after ")
+
+
+def reached(report):
+    met = "met" if report.met else "MISSED"
+    return f"recall {report.with_interval('recall')}, precision {report.with_interval('precision')} {met}".split()
+
+
+def test_summary_without_a_bound_and_of_several_labels():
+    assert "maximise f2" in trained("OFBS", 2.0).summary().splitlines()[0]
+    text = trained(num_labels=2, label_names=["sick", "dead"]).summary()
+    assert "Status    sick: " in text and "Status    dead: " in text and "On dead: validation data" in text
+
+
+def test_repr_is_one_line():
+    result = trained()
+    assert repr(result) == (
+        f"FitResult(FPOR(min_precision=0.7), label: {result.status}, recall {result.validation.recall:.3f}, "
+        f"precision {result.validation.precision:.3f} on validation data)"
+    )
+    assert repr(trained("OFBS", 1.0, val_fraction=0)).endswith(" on train data)")
+
+
+def test_history_is_a_table():
+    result = trained(epochs=8, warmup_epochs=3, num_labels=2)
+    frame = result.history.to_frame()
+    assert isinstance(frame, pd.DataFrame) and len(frame) == len(result.history)
+    assert frame["epoch"].is_monotonic_increasing and frame["label"].tolist()[:4] == ["0", "1", "0", "1"]
+    assert frame["stage"].tolist()[:6] == ["warm-up"] * 6
+    expected = {"epoch", "stage", "label", "loss", "metric", "value", "bounded_metric", "bounded_value", "bound",
+                "feasible", "threshold", "multiplier"}  # fmt: skip
+    assert set(frame.columns) == expected and np.isfinite(frame["loss"]).all()
+
+
+def test_plot_draws_both_curves():
+    result = trained(num_labels=2, label_names=["a", "b"])
+    axes = result.plot(label="b")
+    assert axes.get_title().startswith("b: maximise recall") and "on validation data" in axes.get_title()
+    with pytest.raises(InvalidInputError, match="label must be one of 'a', 'b', got 'c'"):
+        result.plot(label="c")
