@@ -231,15 +231,14 @@ class _KnownDerivatives(torch.autograd.Function):
         return outer * derivatives, None, None
 
 
-def _cross_entropy(
-    scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _cross_entropy(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return each sample's cross-entropy and its derivative in the score, 0 where the label is missing."""
-    small = np.exp(-np.abs(scores))
-    residuals = np.where(scores > 0, 1, small) / (1 + small) - labels
-    losses = np.maximum(scores, 0) - scores * labels + np.log1p(small)
-    weight = 1.0 if weight is None else weight
-    return np.nan_to_num(losses * weight), np.nan_to_num(residuals * weight)
+    is_positive, small = labels == 1, np.exp(-np.abs(scores))
+    losses = np.maximum(np.where(is_positive, -scores, scores), 0) + np.log1p(small)
+    residuals = np.where(scores > 0, 1, small) / (1 + small) - is_positive
+    held = np.where(labels == labels, 1.0 if weight is None else weight, 0.0).astype(losses.dtype)
+    # Not a product with 0 alone, which an infinite loss would turn into NaN.
+    return np.where(held > 0, losses, 0) * held, residuals * held
 
 
 def _between(ends: tuple[float, float], progress: float) -> float:
