@@ -3,12 +3,13 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import InvalidInputError
 from metricopt.metrics import Counts
 from metricopt.objectives import FPOR, FROP, OFBS, Objective, RecallAtAlarmRate, RecallAtFPR
 from metricopt.solvers import Profiled
-from metricopt.solvers.profiled import MULTIPLIER_STEP
+from metricopt.solvers.profiled import MULTIPLIER_STEP, PATHS
 from metricopt.thresholds import choose_threshold
 
 OBJECTIVES = [FPOR(0.8), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.3)]
@@ -119,18 +120,22 @@ def test_multiplier_moves_by_the_violation_of_the_counts(objective, is_weighted)
 @pytest.mark.parametrize("stage", range(len(Profiled().stages(200))))
 @pytest.mark.parametrize("objective", [*OBJECTIVES, *PER_LABEL], ids=str)
 def test_loss_weighs_errors_as_the_objective_says(objective, stage):
-    """Per positive, averaged over labels, with the larger weight of the two classes scaled to 1."""
+    """Per positive, averaged over labels, with the larger weight of the two classes scaled to 1; beside its anchor."""
     scores, labels = problem(num_labels=3, has_missing=True)
     solver = at_the_end(objective, scores, labels, stage=stage)
     choice = choose_threshold(scores, labels, objective)
     far, is_alarm = far_from(choice.threshold, labels)
     counts = count(is_alarm, labels)
+    anchor = PATHS[Profiled().stages(200)[stage].name].anchor
+    logits, present = torch.from_numpy(far).double(), ~np.isnan(labels)
+    entropy = binary_cross_entropy_with_logits(logits, torch.from_numpy(labels).nan_to_num().double(), reduction="none")
+    expected_of_anchor = anchor * (entropy.numpy() * present).sum(axis=0) / counts.positives
     for _ in range(3):  # wherever the multiplier is by then
         multiplier = np.zeros(3) if solver.multiplier() is None else solver.multiplier()
         of_positives, of_negatives = np.maximum(objective.class_weights(multiplier, choice.value), 0)
         loss, _ = loss_and_gradient(solver, far, labels)
         errors = of_positives * counts.false_negatives + of_negatives * counts.false_positives
-        expected = errors / np.maximum(of_positives, of_negatives) / counts.positives
+        expected = errors / np.maximum(of_positives, of_negatives) / counts.positives + expected_of_anchor
         assert loss == pytest.approx(expected.mean(), rel=1e-5)
         solver.step()
 
@@ -189,11 +194,40 @@ def test_without_a_bound_there_is_no_multiplier():
 
 def test_scale_and_shift_of_the_scores_do_not_matter():
     scores, labels = problem()
-    loss, gradient = loss_and_gradient(started(FPOR(0.8), scores, labels), scores, labels)
+    stage = next(k for k, stage in enumerate(Profiled().stages(200)) if not PATHS[stage.name].anchor)
+    loss, gradient = loss_and_gradient(started(FPOR(0.8), scores, labels, stage=stage), scores, labels)
     moved = 64 * scores + 32
-    same, scaled = loss_and_gradient(started(FPOR(0.8), moved, labels), moved, labels)
+    same, scaled = loss_and_gradient(started(FPOR(0.8), moved, labels, stage=stage), moved, labels)
     assert same == pytest.approx(loss, rel=1e-4)
     np.testing.assert_allclose(64 * scaled, gradient, atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", range(len(Profiled().stages(200))))
+def test_the_gradient_is_that_of_the_loss(stage):
+    """By finite differences along one direction, with weights and missing labels."""
+    scores, labels = problem(num_labels=2, has_missing=True)
+    weight = np.random.default_rng(4).random(labels.shape)
+    solver = started(FPOR(0.8), scores, labels, weight, stage=stage)
+    direction = np.random.default_rng(5).normal(size=scores.shape)
+    target, truth, of_sample = torch.from_numpy(scores).double(), *tensors(labels, weight)
+
+    def loss_at(step):
+        return solver.loss(target + step * torch.from_numpy(direction), truth, of_sample).item()
+
+    at = target.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(solver.loss(at, truth, of_sample), at)
+    slope = (loss_at(1e-6) - loss_at(-1e-6)) / 2e-6
+    assert slope == pytest.approx((gradient.numpy() * direction).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize("stage", range(len(Profiled().stages(200))))
+def test_infinite_scores_count_where_they_are_labelled_alone(stage):
+    scores, labels = problem(has_missing=True)
+    solver = started(FPOR(0.8), scores, labels, stage=stage)
+    loss, gradient = loss_and_gradient(solver, scores, labels)
+    beyond = np.where(np.isnan(labels), np.inf, scores).astype(np.float32)
+    same, equal = loss_and_gradient(solver, beyond, labels)
+    assert same == loss and (equal == gradient).all()
 
 
 # State
