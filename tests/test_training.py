@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from metricopt import FPOR, OFBS, Status, fit
 from metricopt.data import rath_hughes_toy
 from metricopt.objectives import REGISTRY
+from metricopt.solvers import Solver, Stage
 from tests import oracle
 
 NUMBERS = {
@@ -505,6 +506,67 @@ def test_batches_without_a_positive_are_fine():
     x, y = blobs(prevalence=0.04)
     result = fit(linear(), loader_of(x, y, batch_size=5), "FPOR", alpha=0.5, epochs=5, val_fraction=0)
     assert result.status in (Status.FEASIBLE, Status.INFEASIBLE) and len(result.history) == 5
+
+
+class Scripted(Solver):
+    """Cross-entropy in three stages, which notes what the loop tells it."""
+
+    name = "scripted"
+    warms_up = False
+
+    def __init__(self, model):
+        self.model, self.starts, self.calls = model, [], []
+
+    def prepare(self, objective, labels, sample_weight):
+        self.labels, self.sample_weight = labels, sample_weight
+        self.calls.append("prepare")
+
+    def stages(self, epochs):
+        return [Stage("first", 3), Stage("second", epochs - 5), Stage("last", 2, start="best")]
+
+    def start(self, stage, num_steps):
+        self.starts.append((stage.name, num_steps, weights_of(self.model)))
+        self.calls.append("start")
+
+    def refresh(self, scores, labels, sample_weight):
+        np.testing.assert_array_equal(labels, self.labels)
+        np.testing.assert_array_equal(sample_weight, self.sample_weight)
+        assert scores.shape == labels.shape
+        self.calls.append("refresh")
+
+    def loss(self, scores, labels, weight=None, index=None):
+        np.testing.assert_array_equal(labels, self.labels[index])
+        np.testing.assert_allclose(weight, self.sample_weight[index], rtol=1e-6)
+        self.calls.append("loss")
+        return nn.functional.binary_cross_entropy_with_logits(scores, labels, weight)
+
+    def step(self):
+        self.calls.append("step")
+
+
+def test_the_loop_drives_a_solver_as_its_interface_says():
+    x, y = blobs()
+    model, ends = linear(), []
+    nn.init.constant_(model.weight, -3.0)
+    begin, solver = weights_of(model), Scripted(model)
+    result = fit(
+        model, loader_of(x, y, batch_size=10), "OFBS", solver=solver, epochs=10, learning_rate=0.2,
+        sample_weight=np.random.default_rng(0).random(200),
+        callbacks=[lambda records: ends.append((records[0]["value"], weights_of(model)))],
+    )  # fmt: skip
+    assert [(name, steps) for name, steps, _ in solver.starts] == [("first", 48), ("second", 80), ("last", 32)]
+    first, second, last = (weights for _, _, weights in solver.starts)
+    assert first == second == begin  # paths start from the warm model, not from one another's end
+    values = [value for value, _ in ends[:8]]
+    assert max(values[:3]) > result.baseline.value
+    assert last == ends[int(np.argmax(values))][1]
+    assert result.validation.value == max(value for value, _ in ends) and result.solver == "scripted"
+
+    assert solver.calls[:4] == ["prepare", "start", "refresh", "loss"]
+    assert solver.calls.count("loss") == solver.calls.count("step") == 160
+    batches = [call for call in solver.calls if call in ("loss", "step")]
+    assert batches == ["loss", "step"] * 160
+    assert solver.calls.count("refresh") >= 10  # once an epoch at least
 
 
 # Divergence
