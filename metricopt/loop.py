@@ -110,6 +110,7 @@ class Loop:
         """Train for the epochs of a stage; yield what each leads to, until one diverges."""
         optimizer = self._make_optimizer()
         if self._accelerator.mixed_precision != "no":
+            self._accelerator.free_memory()  # the optimizers of earlier stages
             optimizer = self._accelerator.prepare(optimizer)
         scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
         for number in range(stage.epochs):
@@ -126,7 +127,7 @@ class Loop:
                 scheduler.step()
             records = self._records(candidate, stage.name, loss)
             self._history.extend(records)
-            self._stopped = any([callback(records) is True for callback in self._callbacks])
+            self._stopped = any([bool(callback(records)) for callback in self._callbacks])
             yield candidate
 
     def _start(self, stage: Stage) -> None:
@@ -156,7 +157,9 @@ class Loop:
                 raise _DivergedError
             self._accelerator.backward(loss)
             if self._gradient_clip is not None:
-                self._accelerator.clip_grad_norm_(self._model.parameters(), self._gradient_clip)
+                if self._accelerator.mixed_precision != "no":
+                    self._accelerator.unscale_gradients(optimizer)
+                torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._gradient_clip)
             optimizer.step()
             solver.step()
             if is_direct:
@@ -223,7 +226,7 @@ class Loop:
         for data, part in (("train", self._parts.train), ("validation", self._parts.validation)):
             if part is None:
                 continue
-            scores = []
+            scores, truth = [], []
             for candidate in (baseline, best):
                 self._model.load_state_dict(candidate.weights)
                 own, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
@@ -232,7 +235,8 @@ class Loop:
                     sound = start if candidate is baseline else baseline
                     return self._result(sound, sound, start, seconds)
                 scores.append(own)
-            scored[data] = Scored(data, scores[1], scores[0], labels, part.sample_weight)
+                truth.append(labels)
+            scored[data] = Scored(data, scores[1], scores[0], truth[1], truth[0], part.sample_weight)
         return FitResult.from_scores(
             self._model,
             self._objective,

@@ -19,9 +19,11 @@ from metricopt._validation import check_finite, check_labels, reject
 from metricopt.data.indexed import (
     as_label_columns,
     batch_size_of,
+    check_scored_whole,
     indexed_loader,
     is_iterable,
     read_labels,
+    rows_of,
     split_batch,
 )
 from metricopt.data.splits import stratified_split
@@ -116,15 +118,19 @@ def make_partition(
         return Partition(Part(stream, labels, None), validation, stream, order, is_stream=True)
 
     labels = read_labels(loader, lambda scan: watch(scan, "reading labels"))
-    check_labels(labels)
+    rows = rows_of(loader)
+    check_labels(labels[rows])
     weight = _as_weight(sample_weight, labels)
-    rows = np.arange(len(labels))
     if not len(rows):
         reject("loader", "non-empty", "a data set of 0 samples", "check the data set")
     held_out = None
     if validation is None and val_fraction > 0:
-        _check_part("loader", labels)
-        rows, held_out = stratified_split(labels, (1 - val_fraction, val_fraction), seed, groups)
+        _check_part("loader", labels[rows])
+        if groups is not None and len(groups) != len(labels):
+            reject("groups", f"one value a row ({len(labels)})", f"{len(groups)} values", "give one group a row")
+        own_groups = None if groups is None else [groups[row] for row in rows]
+        parts = stratified_split(labels[rows], (1 - val_fraction, val_fraction), seed, own_groups)
+        rows, held_out = (rows[part] for part in parts)
 
     def scored(rows: np.ndarray) -> Part:
         dataset = loader.dataset if eval_dataset is None else eval_dataset
@@ -180,8 +186,9 @@ def _whole(
         labels = _read_stream(stream, watch)
         scoring: Any = stream
     else:
-        labels = read_labels(loader, lambda scan: watch(scan, "reading validation labels"))
-        rows = np.arange(len(labels))
+        check_scored_whole(argument, loader)
+        rows = rows_of(loader)
+        labels = read_labels(loader, lambda scan: watch(scan, "reading validation labels"))[rows]
         scoring = indexed_loader(
             loader, loader.dataset, rows, shuffled=False, generator=order, batch_size=_scoring_batch(loader)
         )

@@ -1,7 +1,10 @@
 r"""From indicators to slacks and back: what stands for 1{u > 0} while a model is trained.
 
 Everything here is elementwise in :math:`u = (z - t) / \sigma`, the score's distance to the threshold in spreads of the
-scores. This file decides the surrogates; which class weighs how much comes from :mod:`metricopt.objectives`, and when
+scores. The link, the closed-form slack and the elementwise surrogates are the definitions; :func:`class_errors` is the
+same summed for a training step, which is all that the profiled solver needs.
+
+This file decides the surrogates; which class weighs how much comes from :mod:`metricopt.objectives`, and when
 to use which surrogate from :mod:`metricopt.solvers`.
 
 References
@@ -32,7 +35,7 @@ def link(slack: Tensor, u: Tensor) -> Tensor:
     enough at the optimum because every metric is monotone in s.
 
     **Ties break it**: at u = 0, g = 0 for every s, so a constant model at the threshold "satisfies" any slacks. Pass
-    ``u - margin`` on positives and ``u + margin`` on negatives with a positive margin, as every solver here does.
+    ``u - margin`` on positives and ``u + margin`` on negatives with a positive margin: see :func:`tie_margin`.
 
     Differentiable in both arguments (almost everywhere).
 

@@ -6,7 +6,7 @@ This file decides how a result is read, applied and stored. Metrics come from :m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,9 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from metricopt import metrics
 from metricopt._validation import InvalidInputError, check_choice, per_label, reject
+from metricopt.data.indexed import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
 from metricopt.evaluation import Report, evaluate
 from metricopt.objectives import Bound, CountObjective
-from metricopt.scoring import check_scores, forward, score_loader, to_device
+from metricopt.partition import SCORING_BATCH
+from metricopt.scoring import check_scores, forward, num_rows, score_loader, to_device
 from metricopt.status import Status
 from metricopt.thresholds import choose_threshold
 
@@ -49,7 +51,8 @@ class Scored:
         Which data, e.g. ``"validation"``.
     scores, baseline_scores : ndarray, shape (n, L), float32
         Of the returned model, and of candidate zero (the end of the cross-entropy warm-up, at its best epoch).
-    labels : ndarray, shape (n, L), float32
+    labels, baseline_labels : ndarray, shape (n, L), float32
+        In the order of either scores, which differs where an iterable data set shuffles.
     sample_weight : ndarray, shape (n, L), float, or None
     """
 
@@ -57,6 +60,7 @@ class Scored:
     scores: np.ndarray
     baseline_scores: np.ndarray
     labels: np.ndarray
+    baseline_labels: np.ndarray
     sample_weight: np.ndarray | None = None
 
 
@@ -125,15 +129,15 @@ class FitResult:
         chooser = scored.get("validation", scored["train"])
         names = rest["label_names"]
         choice = choose_threshold(chooser.scores, chooser.labels, objective, chooser.sample_weight)
-        baseline = choose_threshold(chooser.baseline_scores, chooser.labels, objective, chooser.sample_weight)
+        baseline = choose_threshold(chooser.baseline_scores, chooser.baseline_labels, objective, chooser.sample_weight)
 
-        def report(data: str, scores: str, thresholds: np.ndarray) -> Report | None:
+        def report(data: str, prefix: str, thresholds: np.ndarray) -> Report | None:
             part = scored.get(data)
             if part is None:
                 return None
             return evaluate(
-                getattr(part, scores),
-                part.labels,
+                getattr(part, f"{prefix}scores"),
+                getattr(part, f"{prefix}labels"),
                 thresholds,
                 objective,
                 label_names=names,
@@ -157,10 +161,10 @@ class FitResult:
                 else Status.OPTIMIZED
                 for label in range(len(names))
             ),
-            train=cast(Report, report("train", "scores", choice.threshold)),
-            validation=report("validation", "scores", choice.threshold),
-            baseline_train=cast(Report, report("train", "baseline_scores", baseline.threshold)),
-            baseline_validation=report("validation", "baseline_scores", baseline.threshold),
+            train=cast(Report, report("train", "", choice.threshold)),
+            validation=report("validation", "", choice.threshold),
+            baseline_train=cast(Report, report("train", "baseline_", baseline.threshold)),
+            baseline_validation=report("validation", "baseline_", baseline.threshold),
             scored=scored,
             **rest,
         )
@@ -298,14 +302,17 @@ class FitResult:
             check_choice("label", label, self.label_names)
             which = self.label_names.index(label)
         chooser = self.scored.get("validation", self.scored["train"])
-        present = ~np.isnan(chooser.labels[:, which])
-        weight = None if chooser.sample_weight is None else chooser.sample_weight[present, which]
+        weight = None if chooser.sample_weight is None else chooser.sample_weight[:, which]
+        scored = {
+            self.objective.name: (chooser.scores, chooser.labels),
+            self.baseline_name: (chooser.baseline_scores, chooser.baseline_labels),
+        }
         curves = {
             name: cast(
                 metrics.PrecisionRecallCurve,
-                metrics.precision_recall_curve(scores[present, which], chooser.labels[present, which], weight),
+                metrics.precision_recall_curve(scores[:, which], labels[:, which], weight),
             )
-            for name, scores in ((self.objective.name, chooser.scores), (self.baseline_name, chooser.baseline_scores))
+            for name, (scores, labels) in scored.items()
         }
         points = {self.objective.name: self.selection[which], self.baseline_name: self.baseline[which]}
         title = f"{self.label_names[which]}: {self.objective.for_labels(len(self.label_names))[which]}"
@@ -350,7 +357,7 @@ class FitResult:
     def save(self, path: str | Path) -> Path:
         """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
 
-        Each file appears complete or not at all, ``result.json`` last; an existing result there is replaced.
+        An existing result there is replaced at once, when all is written; a failed save leaves it as it was.
 
         Parameters
         ----------
@@ -384,28 +391,43 @@ def _pairs_of(data: Any, model: nn.Module) -> Any:
     if isinstance(data, (tuple, list)):
         if len(data) != 2:
             reject("test_data", "a loader, a data set or a pair (x, y)", f"{len(data)} items", "pass (x, y)")
-        return [(_as_tensors(data[0], model), data[1])]
+        x, labels = _as_tensors(data[0], model), as_label_columns(data[1])
+        if num_rows(x) not in (None, len(labels)):
+            reject("test_data", f"of one length, x holds {num_rows(x)} samples", f"{len(labels)} labels", "pass (x, y)")
+        return zip(_batches(x), _batches(torch.from_numpy(labels)), strict=True)
     return _in_order(data)
 
 
 def _inputs_of(data: Any, model: nn.Module) -> Any:
     """Return batches of x, in the order of the data."""
     if not isinstance(data, (DataLoader, Dataset)):
-        return [_as_tensors(data, model)]
+        return _batches(_as_tensors(data, model))
     pairs = (
         batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None) for batch in _in_order(data)
     )
     return (x for x, _ in pairs)
 
 
-def _in_order(data: Any) -> Any:
-    from metricopt.data.indexed import indexed_loader, is_iterable
+def _batches(x: Any) -> Iterator[Any]:
+    """Yield arrays (or tuples or dicts of them) by rows, so that a model never sees a large data set at once."""
+    for start in range(0, max(num_rows(x) or 1, 1), SCORING_BATCH):
+        yield _rows(x, slice(start, start + SCORING_BATCH))
 
+
+def _rows(x: Any, rows: slice) -> Any:
+    if isinstance(x, Mapping):
+        return {name: _rows(value, rows) for name, value in x.items()}
+    if isinstance(x, (tuple, list)) and num_rows(x) is not None:
+        return tuple(_rows(value, rows) for value in x)
+    return x[rows] if hasattr(x, "__getitem__") else x
+
+
+def _in_order(data: Any) -> Any:
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=256)
     if is_iterable(loader):
         return loader
-    rows = np.arange(len(cast(Any, loader.dataset)))
-    ordered = indexed_loader(loader, loader.dataset, rows, shuffled=False, generator=torch.Generator())
+    check_scored_whole("data", loader)
+    ordered = indexed_loader(loader, loader.dataset, rows_of(loader), shuffled=False, generator=torch.Generator())
     return (batch for batch, _ in ordered)
 
 

@@ -48,13 +48,13 @@ def forward(model: nn.Module, x: Any) -> Tensor:
         logits = model(*x)
     else:
         logits = model(x)
-    num_rows = _num_rows(x)
+    rows_given = num_rows(x)
     if not isinstance(logits, Tensor):
         reject(
             "model", "one that returns a tensor of logits", type(logits).__name__, "wrap it so that it returns logits"
         )
-    if logits.ndim not in (1, 2) or (num_rows is not None and len(logits) != num_rows):
-        rows = "B" if num_rows is None else num_rows
+    if logits.ndim not in (1, 2) or (rows_given is not None and len(logits) != rows_given):
+        rows = "B" if rows_given is None else rows_given
         reject(
             "model",
             f"one that returns logits of shape ({rows},), ({rows}, 1) or ({rows}, labels)",
@@ -138,6 +138,7 @@ def _tensors(x: Any, name: str = "x") -> list[tuple[str, Tensor]]:
     return [found for key, value in items for found in _tensors(value, f"{name}[{key!r}]")]
 
 
-def _num_rows(x: Any) -> int | None:
+def num_rows(x: Any) -> int | None:
+    """Return how many samples a tensor, or a tuple or dict of tensors, holds; None if that cannot be told."""
     tensors = _tensors(x)
     return len(tensors[0][1]) if tensors and tensors[0][1].ndim else None

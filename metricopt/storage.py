@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from metricopt.result import FitResult, History, Scored
 from metricopt.status import Status
 
 FORMAT = 1
+_WEIGHTS, _SCORES, _RESULT = "model.safetensors", "scores.safetensors", "result.json"
 _REPORTS = ("train", "validation", "baseline_train", "baseline_validation")
 
 
@@ -31,14 +32,17 @@ def save(result: FitResult, folder: Path) -> Path:
     """Write a result; see :meth:`metricopt.result.FitResult.save`."""
     from safetensors.torch import save_model
 
-    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and not (folder / "result.json").is_file():
+    if folder.exists() and not _may_hold_a_result(folder):
         reject("path", "a new folder or one with a result", str(folder), "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "model.safetensors", lambda file: save_model(result.model, file))
-    _write(folder / "scores.safetensors", lambda file: _save_scores(result.scored, file))
     text = json.dumps(_to_dict(result), indent=1, allow_nan=False)
-    _write(folder / "result.json", lambda file: Path(file).write_text(text, encoding="utf-8"))
+    save_model(result.model, _aside(folder, _WEIGHTS))
+    _save_scores(result.scored, _aside(folder, _SCORES))
+    Path(_aside(folder, _RESULT)).write_text(text, encoding="utf-8")
+    # All is written; from here on, what is not the whole new result has no result.json and is refused by load.
+    (folder / _RESULT).unlink(missing_ok=True)
+    for name in (_WEIGHTS, _SCORES, _RESULT):
+        os.replace(_aside(folder, name), folder / name)
     return folder
 
 
@@ -64,12 +68,12 @@ def load(path: str | Path, model: nn.Module) -> FitResult:
         if not (folder / name).is_file():
             reject("path", "a folder with a saved result", str(folder), f"{name} is missing there")
     with _readable(folder):
-        saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        saved = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
         if saved.get("format") != FORMAT:
             reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
-        result = _from_dict(saved, model, _load_scores(load_file(folder / "scores.safetensors")))
+        result = _from_dict(saved, model, _load_scores(load_file(folder / _SCORES)))
         try:
-            load_model(model, folder / "model.safetensors")
+            load_model(model, folder / _WEIGHTS)
         except RuntimeError as error:
             reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
     return result
@@ -142,13 +146,19 @@ def _load_scores(tensors: dict[str, Tensor]) -> dict[str, Scored]:
     scored: dict[str, Scored] = {}
     for key, values in sorted(tensors.items()):
         data, name = key.split(".")
-        empty = Scored(data, *(np.empty(0),) * 3)
+        empty = Scored(data, *(np.empty(0),) * 4)
         scored[data] = replace(scored.get(data, empty), **cast(Any, {name: values.numpy()}))
     return scored
 
 
-def _write(path: Path, write: Callable[[str], Any]) -> None:
-    """Write a file aside and rename it, so that nobody sees half of it."""
-    aside = path.with_name(path.name + ".part")
-    write(str(aside))
-    os.replace(aside, path)
+def _aside(folder: Path, name: str) -> str:
+    """Return where a file is written before it takes its place."""
+    return str(folder / f"{name}.part")
+
+
+def _may_hold_a_result(folder: Path) -> bool:
+    """Say whether a path is a folder that is empty, holds a result, or what an interrupted save left."""
+    if not folder.is_dir():
+        return False
+    names = {file.name.removesuffix(".part") for file in folder.iterdir()}
+    return not names or bool(names & {_WEIGHTS, _SCORES, _RESULT})

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from metricopt._validation import InvalidInputError
 from metricopt.partition import make_partition
@@ -224,3 +232,19 @@ def test_their_twins_pass():
     parts_of(GOOD, groups=range(60), sample_weight=np.zeros(60), val_loader=labelled([0.0, 1.0]))
     parts_of(labelled([torch.nan, 1.0, 0.0] * 20))
     parts_of(DataLoader(Rows(), batch_size=45, drop_last=True))
+
+
+def test_a_subset_sampler_splits_as_a_subset_does():
+    chosen = list(range(10, 50))
+    loader = DataLoader(Rows(), batch_size=8, sampler=SubsetRandomSampler(chosen))
+    parts = parts_of(loader, val_fraction=0.25)
+    assert sorted(rows_of(parts.train) + rows_of(parts.validation)) == chosen
+    validation = DataLoader(Rows(), batch_size=8, sampler=SubsetRandomSampler(range(50, N)))
+    parts = parts_of(loader, val_loader=validation, val_fraction=0.0)
+    assert rows_of(parts.train) == chosen and rows_of(parts.validation) == list(range(50, N))
+
+
+def test_a_val_loader_that_leaves_rows_out_in_its_own_way_is_refused():
+    validation = DataLoader(Rows(), batch_size=8, sampler=WeightedRandomSampler(Y, 100))
+    with pytest.raises(InvalidInputError, match="val_loader must be one in order"):
+        parts_of(DataLoader(Rows(), batch_size=8), val_loader=validation, val_fraction=0.0)

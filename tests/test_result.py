@@ -78,7 +78,7 @@ def made_of(scores, labels, objective, baseline=None, *, model=None, weight=None
     return FitResult.from_scores(
         model or Weights(columns[0].shape[1]),
         objective,
-        {"train": Scored("train", *columns, sample_weight=weight)},
+        {"train": Scored("train", *columns, columns[-1], sample_weight=weight)},
         diverged=diverged,
         label_names=tuple("abc"[: columns[0].shape[1]]),
         baseline_name="cross-entropy",
@@ -366,3 +366,21 @@ def test_plot_draws_both_curves():
     assert axes.get_title().startswith("b: maximise recall") and "on validation data" in axes.get_title()
     with pytest.raises(InvalidInputError, match="label must be one of 'a', 'b', got 'c'"):
         result.plot(label="c")
+
+
+def test_large_inputs_reach_the_model_in_parts():
+    sizes = []
+
+    class Watched(torch.nn.Linear):
+        def forward(self, x):
+            sizes.append(len(x))
+            return super().forward(x)
+
+    result = made_of([0.0, 1.0], [0, 1], FPOR(0.5), model=Watched(1, 1))
+    x = torch.arange(10_000.0)[:, None]
+    assert result.scores(x).shape == (10_000,) and max(sizes) < 10_000
+    sizes.clear()
+    report = result.evaluate((x, (x[:, 0] > 5_000).float()))
+    assert report.num_samples == 10_000 and max(sizes) < 10_000
+    with pytest.raises(InvalidInputError, match="test_data must be of one length"):
+        result.evaluate((x, torch.zeros(9_999)))

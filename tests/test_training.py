@@ -652,3 +652,20 @@ def test_the_toy_problem_is_solved_to_its_global_optimum(alpha, found, batch_siz
 def test_the_toy_problem_is_beyond_cross_entropy():
     result = fit(linear(), toy_loader(256), "FPOR", alpha=0.9, val_fraction=0, solver="cross_entropy", epochs=40)
     assert result.status is Status.INFEASIBLE
+
+
+def test_a_shuffling_stream_keeps_scores_and_labels_together():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.linspace(-1, 1, 200)[:, None]
+
+    class Shuffled(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            for row in torch.randperm(200, generator=generator):
+                yield x[row], (x[row, 0] > 0.5).float()
+
+    loader = DataLoader(Shuffled(), batch_size=20)
+    result = fit(torch.nn.Linear(1, 1), loader, "FPOR", alpha=0.9, val_fraction=0, epochs=8, learning_rate=0.1)
+    # One feature: either threshold separates the classes, whatever the order of the pass.
+    assert result.train.recall == result.baseline_train.recall == 1
+    assert result.train.average_precision == pytest.approx(1)
+    assert result.baseline_train.average_precision == pytest.approx(1)

@@ -20,6 +20,7 @@ from torch.utils.data import (
     RandomSampler,
     SequentialSampler,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     default_collate,
 )
@@ -82,7 +83,30 @@ def has_own_order(loader: DataLoader[Any]) -> bool:
     if type(loader.batch_sampler) is not BatchSampler:
         return True
     shuffled = type(sampler) is RandomSampler and not sampler.replacement and len(sampler) == len(loader.dataset)  # type: ignore[arg-type]
-    return not (shuffled or type(sampler) is SequentialSampler)
+    return not (shuffled or type(sampler) in (SequentialSampler, SubsetRandomSampler))
+
+
+def rows_of(loader: DataLoader[Any]) -> np.ndarray:
+    """Return the rows of the data set that a loader stands for, ascending.
+
+    Those of a :class:`~torch.utils.data.SubsetRandomSampler`; all of them for any other sampler, which may draw some
+    rows more often than others.
+
+    Returns
+    -------
+    ndarray, shape (n,), int
+    """
+    if type(loader.sampler) is SubsetRandomSampler:
+        return np.unique(np.asarray(loader.sampler.indices, dtype=np.intp))
+    return np.arange(len(loader.dataset))  # type: ignore[arg-type]
+
+
+def check_scored_whole(argument: str, loader: DataLoader[Any]) -> None:
+    """Reject a loader for scoring whose sampler may leave rows out that scoring would take in."""
+    if is_iterable(loader) or not has_own_order(loader) or isinstance(loader.sampler, RandomSampler):
+        return
+    remedy = "wrap the rows: DataLoader(Subset(dataset, rows), batch_size=256)"
+    reject(argument, "one in order, shuffled or over a SubsetRandomSampler", "a sampler of its own", remedy)
 
 
 def indexed_loader(
@@ -122,11 +146,14 @@ def indexed_loader(
     if own_order and type(loader.batch_sampler) is not BatchSampler:
         order = {"batch_sampler": loader.batch_sampler}
     else:
-        order = {"batch_size": batch_size or batch_size_of(loader), "drop_last": shuffled and loader.drop_last}
+        size = batch_size or batch_size_of(loader)
+        # Holding rows out must not leave a batch of one, on which batch normalisation fails.
+        leaves_one = len(rows) < len(dataset) and len(rows) > size > 1 == len(rows) % size  # type: ignore[arg-type]
+        order = {"batch_size": size, "drop_last": shuffled and (loader.drop_last or leaves_one)}
         if own_order:
             order["sampler"] = loader.sampler
         else:
-            order["shuffle"] = shuffled and type(loader.sampler) is RandomSampler
+            order["shuffle"] = shuffled and type(loader.sampler) in (RandomSampler, SubsetRandomSampler)
     workers: dict[str, Any] = {}
     if loader.num_workers:
         workers = {"prefetch_factor": loader.prefetch_factor, "persistent_workers": loader.persistent_workers}

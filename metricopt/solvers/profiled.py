@@ -16,8 +16,7 @@ The ramps narrow while training goes on, from "every sample pulls" to the exact 
 in a poor local optimum, so several run one after the other from the warm start, and shorter ones from the best model
 found; the training loop keeps the best by the exact metric.
 
-Differs from the paper (Peng et al. 2025), which keeps every slack as a variable under a penalty: see
-:mod:`metricopt.solvers` for the solvers that do.
+Differs from the paper (Peng et al. 2025), which keeps every slack as a variable under a penalty.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ class Profiled(Solver):
         self._num_learnable = max(int(learnable.sum()), 1)
         self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
         self._spread = np.ones(labels.shape[1])
-        self._path, self._step, self._num_steps = next(iter(PATHS.values())), 0, 1
+        self._path_name, self._step, self._num_steps = next(iter(PATHS)), 0, 1
         self._set_violation_of_errors(positives, negatives)
         self._set_class_weights()
 
@@ -115,13 +114,15 @@ class Profiled(Solver):
         return [Stage(name, int(length), path.start) for (name, path), length in zip(chosen, lengths, strict=True)]
 
     def start(self, stage: Stage, num_steps: int) -> None:
-        self._path, self._step, self._num_steps = PATHS[stage.name], 0, num_steps
+        self._path_name, self._step, self._num_steps = stage.name, 0, num_steps
         self._multiplier = np.minimum(self._path.multiplier, 0.9 * self._most)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         choice = choose_threshold(scores, labels, self._objective, sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
-        self._spread = scores.std(axis=0, dtype=np.float64) + 1e-12
+        spread = scores.std(axis=0, dtype=np.float64)
+        # Scores that are all alike, up to rounding, have no scale of their own.
+        self._spread = np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)
         self._set_class_weights()
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
@@ -150,10 +151,10 @@ class Profiled(Solver):
 
     def state_dict(self) -> dict[str, Any]:
         arrays = {name: torch.from_numpy(getattr(self, "_" + name).copy()) for name in _MOVING}
-        return {**arrays, "step": self._step}
+        return {**arrays, "path": self._path_name, "step": self._step, "num_steps": self._num_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._step = state["step"]
+        self._path_name, self._step, self._num_steps = state["path"], state["step"], state["num_steps"]
         for name in _MOVING:
             setattr(self, "_" + name, state[name].numpy().copy())
         self._set_class_weights()
@@ -210,6 +211,10 @@ class Profiled(Solver):
             height=height,
             class_weights=share,
         )
+
+    @property
+    def _path(self) -> Path:
+        return PATHS[self._path_name]
 
     @property
     def _progress(self) -> float:

@@ -1,7 +1,7 @@
 """Losses that do not know the objective, or know it only by themselves: cross-entropy and any loss module.
 
-This file decides how a plain loss is driven by the same loop as the direct solvers. The losses are in
-:mod:`metricopt.losses` or the user's own.
+This file decides how a plain loss is driven by the same loop as the direct solvers. The losses are the user's
+own.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from torch.utils.data import (
     RandomSampler,
     SequentialSampler,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
 )
@@ -22,6 +23,7 @@ from metricopt.data.indexed import (
     indexed_loader,
     is_iterable,
     read_labels,
+    rows_of,
     split_batch,
 )
 
@@ -89,12 +91,30 @@ FAST_AND_GENERIC = pytest.mark.parametrize("dataset", [TensorDataset(X, Y), Rows
 
 @FAST_AND_GENERIC
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("rows", [np.arange(N), np.array([3, 1, 20, 22, 9])], ids=["all", "some"])
+@pytest.mark.parametrize("rows", [np.arange(N), np.array([3, 1, 20, 22, 9, 4])], ids=["all", "some"])
 def test_each_row_comes_once_beside_its_index(dataset, shuffle, rows):
     index, x, y = collect(rebuilt(DataLoader(dataset, batch_size=4, shuffle=shuffle), rows))
     assert sorted(index.tolist()) == list(range(len(rows)))
     assert (index.tolist() == list(range(len(rows)))) != shuffle
     assert torch.equal(x, X[rows[index]]) and torch.equal(y, Y[rows[index]])
+
+
+@FAST_AND_GENERIC
+def test_holding_rows_out_leaves_no_batch_of_one(dataset):
+    sizes = [len(index) for (_, index) in rebuilt(DataLoader(dataset, batch_size=4), np.arange(9))]
+    assert sizes == [4, 4]
+    assert [len(index) for (_, index) in rebuilt(DataLoader(dataset, batch_size=4), np.arange(10))] == [4, 4, 2]
+    scored = rebuilt(DataLoader(dataset, batch_size=4), np.arange(9), shuffled=False)
+    assert [len(index) for (_, index) in scored] == [4, 4, 1]
+
+
+@FAST_AND_GENERIC
+def test_a_subset_sampler_stands_for_its_rows(dataset):
+    loader = DataLoader(dataset, batch_size=4, sampler=SubsetRandomSampler([5, 2, 9, 7]))
+    assert rows_of(loader).tolist() == [2, 5, 7, 9] and not has_own_order(loader)
+    index, x, _ = collect(rebuilt(loader, rows_of(loader)))
+    assert sorted(index.tolist()) == [0, 1, 2, 3] and torch.equal(x, X[rows_of(loader)[index]])
+    assert rows_of(DataLoader(dataset, sampler=WeightedRandomSampler(torch.ones(N), 7))).tolist() == list(range(N))
 
 
 @FAST_AND_GENERIC

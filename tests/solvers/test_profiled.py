@@ -361,3 +361,28 @@ def test_an_objective_without_counts_is_rejected():
     with pytest.raises(InvalidInputError, match="objective must be one with counts at a threshold, got Ranking; "):
         Profiled().prepare(Ranking(), np.array([[1.0], [0.0]]), None)
     Profiled().prepare(FPOR(0.9), np.array([[1.0], [0.0]]), None)
+
+
+def test_scores_that_are_all_alike_have_no_scale():
+    labels = np.array([[1.0], [0.0], [0.0], [0.0]], dtype=np.float32)
+    solver = Profiled()
+    solver.prepare(FPOR(0.5), labels, None)
+    solver.start(solver.stages(1)[0], 10)
+    solver.refresh(np.full((4, 1), 1e-3, dtype=np.float32), labels, None)
+    scores = torch.full((4, 1), 1e-3, requires_grad=True)
+    solver.loss(scores, torch.from_numpy(labels)).backward()
+    assert scores.grad.abs().max() < 10
+
+
+def test_state_moves_to_another_solver():
+    labels = np.array([[1.0], [0.0], [0.0], [1.0]], dtype=np.float32)
+    scores = torch.tensor([[0.5], [0.1], [-0.4], [-0.2]])
+    solver, other = Profiled(), Profiled()
+    solver.prepare(FPOR(0.5), labels, None)
+    solver.start(solver.stages(100)[2], 10)
+    solver.refresh(scores.numpy(), labels, None)
+    solver.loss(scores, torch.from_numpy(labels))
+    solver.step()
+    other.prepare(FPOR(0.5), labels, None)
+    other.load_state_dict(solver.state_dict())
+    assert other.loss(scores, torch.from_numpy(labels)) == solver.loss(scores, torch.from_numpy(labels))
