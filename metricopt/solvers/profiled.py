@@ -120,7 +120,7 @@ class Profiled(Solver):
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         choice = choose_threshold(scores, labels, self._objective, sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
-        spread = scores.std(axis=0, dtype=np.float64)
+        spread = scores.std(axis=0, dtype=np.float64) + 1e-12
         # Scores that are all alike, up to rounding, have no scale of their own.
         self._spread = np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)
         self._set_class_weights()
