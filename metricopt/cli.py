@@ -191,6 +191,8 @@ def _tell(text: str) -> None:
 
 def _claim(out: Path, overwrite: bool) -> None:
     """Make the output folder, before time is spent on a result that could not be written."""
+    if out.exists() and not out.is_dir():
+        reject("out", "a folder", f"the file {out}", "choose another name")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         reject("out", "a new or empty folder", str(out), "choose another one, or add --overwrite")
     out.mkdir(parents=True, exist_ok=True)

@@ -69,8 +69,19 @@ class LabelReport:
         return Counts(self.true_positives, self.false_positives, self.false_negatives, self.true_negatives)
 
     def with_interval(self, metric: str) -> str:
-        """Return a metric as text, with its interval where there is one: ``0.912 (0.861-0.950)``."""
-        value = self.bounded_value if metric == self.bounded_metric else getattr(self, metric, self.value)
+        """Return a metric as text, with its interval where there is one: ``0.912 (0.861-0.950)``.
+
+        Raises
+        ------
+        InvalidInputError
+            If the report holds no metric of that name.
+        """
+        known = {name: getattr(self, name) for name in ("precision", "recall", "f_beta", "average_precision")}
+        known[self.metric] = self.value
+        if self.bounded_metric is not None:
+            known[self.bounded_metric] = self.bounded_value
+        check_choice("metric", metric, known)
+        value = known[metric]
         text = "undefined" if value is None or np.isnan(value) else f"{value:.3f}"
         low, high = self.intervals.get(metric, (np.nan, np.nan))
         return text if np.isnan(low) else f"{text} ({low:.3f}-{high:.3f})"
@@ -112,6 +123,12 @@ class Report(Sequence[LabelReport]):
             names = [report.label for report in self.labels]
             raise AttributeError(f"this report has {len(names)} labels: choose one, e.g. report[{names[0]!r}].{name}")
         return getattr(self.labels[0], name)
+
+    def __repr__(self) -> str:
+        lines = [f"Report on {self.data!r}", *(f"  {_one_line(report)}" for report in self.labels)]
+        if self.subgroups:
+            lines.append(f"  subgroups: {len(self.subgroups)}")
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return numbers and names alone, for JSON; undefined values are None."""
@@ -217,6 +234,16 @@ def evaluate(
                 sample_weight=None if sample_weight is None else sample_weight[rows],
             )
     return Report(data, tuple(reports), subgroups)
+
+
+def _one_line(report: LabelReport) -> str:
+    text = f"{report.label} ({report.num_samples} samples): {report.metric} {report.with_interval(report.metric)}"
+    if report.bounded_metric is None or report.bounded_value is None:
+        return text
+    text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)}"
+    if np.isnan(report.bounded_value):  # there was nothing to judge
+        return f"{text}, bound {report.bound}"
+    return f"{text}, bound {report.bound} {'met' if report.met else 'missed'}"
 
 
 def _intervals(counts: Counts, objective: CountObjective) -> dict[str, tuple[float, float]]:

@@ -298,7 +298,9 @@ def notes(run: Run) -> list[str]:
         f"The {chooser.data} rows chose model and threshold. Both trainings took {run.epochs} epochs at most and have "
         "their best exact threshold.",
     ]
-    if test.met is False and not run.bound_missed:
+    if test.bounded_value is not None and np.isnan(test.bounded_value):
+        notes.append(f"No alarm was raised on the test rows: {test.bounded_metric} is undefined there.")
+    elif test.met is False and not run.bound_missed:
         notes.append(
             f"On the test rows {test.bounded_metric} is {test.with_interval(test.bounded_metric)}: a bound met on the "
             "rows that chose the threshold can be missed on new ones. Ask for a stricter one if you need a margin."

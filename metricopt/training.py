@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -108,7 +109,8 @@ def fit(
     gradient_clip : float, > 0
         The largest norm of the gradient.
     sample_weight : array, shape (n,) or (n, L)
-        Weights >= 0 of the rows of ``loader.dataset``, in training, thresholds and reports.
+        Weights >= 0 of the rows of ``loader.dataset``, held-out ones too, in training, thresholds and reports. Rows of
+        ``val_loader`` are not weighted.
     seed : int
         The same seed gives the same result, bit for bit on one CPU.
     device : str or device
@@ -144,6 +146,7 @@ def fit(
     L. Peng, Y. Travadi, C. He, Y. Cui, J. Sun (2025). Exact reformulation and optimization for direct metric
     optimization in binary imbalanced classification.
     """
+    label_names = None if label_names is None else list(label_names)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
     if not isinstance(target, CountObjective):
         reject("objective", "one with counts at a threshold", target.name, "choose another")
@@ -155,15 +158,20 @@ def fit(
     is_seed = _is_integer(seed) and 0 <= seed < 2**32
     faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
     for name, value in (("learning_rate", learning_rate), ("gradient_clip", gradient_clip)):
-        is_positive = isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+        is_positive = _is_real(value) and math.isfinite(value) and value > 0
         faults.check(value is None or is_positive, name, "a finite number above 0", repr(value), "give e.g. 0.01")
     faults.check(
-        isinstance(val_fraction, (int, float)) and 0 <= val_fraction < 1,
+        _is_real(val_fraction) and 0 <= val_fraction < 1,
         *("val_fraction", "in [0, 1)", repr(val_fraction), "give e.g. 0.2, or 0 to select on the training data"),
     )
     faults.check(
         optimizer is None or learning_rate is None,
         *("learning_rate", "left out beside optimizer", learning_rate, "set it in the optimizer"),
+    )
+    called = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
+    faults.check(
+        all(map(callable, called)),
+        *("callbacks", "a sequence of callables", repr(callbacks), "put it in a list: [callback]"),
     )
     faults.check(isinstance(model, nn.Module), "model", "a torch Module", type(model).__name__, "wrap it in one")
     _check_loaders(faults, loader, val_loader, eval_dataset, val_fraction, groups, sample_weight, chosen)
@@ -179,14 +187,15 @@ def fit(
             loader,
             val_loader=val_loader,
             eval_dataset=eval_dataset,
-            val_fraction=0.0 if val_loader is not None else val_fraction,
+            val_fraction=0.0 if val_loader is not None else float(val_fraction),
             groups=groups,
             sample_weight=sample_weight,
             seed=seed,
             watch=display.watch,
         )
         num_labels = parts.train.labels.shape[1]
-        names = tuple(label_names or (["label"] if num_labels == 1 else map(str, range(num_labels))))
+        default_names = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
+        names = tuple(default_names if label_names is None else label_names)
         if len(names) != num_labels:
             reject(
                 "label_names", f"one name a label ({num_labels})", list(names), "give as many names as y has columns"
@@ -204,8 +213,8 @@ def fit(
             device=on,
             make_optimizer=_optimizer_maker(model, optimizer, learning_rate),
             make_scheduler=scheduler,
-            gradient_clip=gradient_clip,
-            callbacks=callbacks,
+            gradient_clip=None if gradient_clip is None else float(gradient_clip),
+            callbacks=called,
             display=display,
             seed=seed,
         )
@@ -219,6 +228,10 @@ def default_epochs(steps_an_epoch: int) -> int:
 
 def _is_integer(number: Any) -> TypeGuard[int]:
     return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
+def _is_real(number: Any) -> TypeGuard[float]:
+    return isinstance(number, Real) and not isinstance(number, bool)
 
 
 def _plan(
@@ -268,6 +281,10 @@ def _check_loaders(
     faults.check(
         not (holds_out and has_own_order(loader)), "loader", "without one to hold rows out", got, "pass val_loader"
     )
+    if groups is not None:
+        rows, values = len(loader.dataset), len(groups)
+        rule = f"one value a row ({rows})"
+        faults.check(values == rows, "groups", rule, f"{values} values", "give one group a row")
     if eval_dataset is not None:
         lengths = (len(loader.dataset), len(eval_dataset))
         faults.check(
@@ -325,7 +342,7 @@ def _optimizer_maker(
         if not callable(optimizer):
             reject("optimizer", "an Optimizer or a callable (parameters) -> Optimizer", optimizer, "pass one of them")
         return lambda: optimizer(model.parameters())
-    rate = _default_learning_rate(model) if learning_rate is None else learning_rate
+    rate = _default_learning_rate(model) if learning_rate is None else float(learning_rate)
     return lambda: torch.optim.Adam(model.parameters(), lr=rate)
 
 

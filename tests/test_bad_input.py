@@ -1,6 +1,7 @@
 """What users pass by mistake: each fault names argument, rule, value and remedy, before any training."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -367,3 +368,30 @@ def test_several_faults_are_told_at_once():
         "loader",
     ]
     assert all(" must be " in line and ", got " in line and "; " in line for line in lines)
+
+
+@pytest.mark.parametrize("arguments", [{"val_fraction": 0}, {"val_loader": loader_of()}])
+def test_groups_are_counted_even_where_nothing_is_held_out(arguments):
+    rejects(r"groups must be one value a row \(60\), got 59 values; give one", groups=range(59), **arguments)
+    run(groups=range(60), **arguments)
+
+
+@pytest.mark.parametrize("make", [pd.Index, pd.Series, tuple])
+def test_label_names_of_each_kind_of_sequence(make):
+    rejects(r"label_names must be one name a label \(1\), got \['a', 'b'\]", label_names=make(["a", "b"]))
+    rejects(r"label_names must be one name a label \(1\), got \[\]", label_names=make([]))
+    assert run(label_names=make(["sick"])).validation[0].label == "sick"
+
+
+@pytest.mark.parametrize("name", ["val_fraction", "learning_rate", "gradient_clip"])
+def test_numbers_of_numpy_are_numbers_and_booleans_are_not(name):
+    rejects(f"{name} must be .*, got True", **{name: True})
+    run(**{name: np.float32(0.3)})
+
+
+@pytest.mark.parametrize("callbacks", [print, None, [3], [print, "print"]])
+def test_callbacks_that_are_no_sequence_of_callables(callbacks):
+    rejects("callbacks must be a sequence of callables, got .*; put it in a list", callbacks=callbacks)
+    seen = []
+    run(callbacks=(callback for callback in [seen.append]))
+    assert seen

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 import metricopt
+from metricopt import FPOR
 from metricopt.cli import app
 from metricopt.data import make_table, stratified_split
-from metricopt.evaluation import Report
-from metricopt.table_run import load_run
+from metricopt.evaluation import Report, evaluate
+from metricopt.table_run import load_run, notes
 
 FAST = ["--model", "linear", "--epochs", "8", "--learning-rate", "0.1", "--batch-size", "64"]
 
@@ -244,6 +246,34 @@ def test_bound_that_cannot_be_met_is_code_3_with_all_files(folder):
     assert run("predict", out, folder / "useless.csv").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("threshold", "part"),
+    [
+        (9.0, "No alarm was raised on the test rows: precision is undefined there."),
+        (0.0, "On the test rows precision is 0.250 (0.006-0.806): a bound met"),
+        (1.0, None),
+    ],
+)
+def test_notes_say_why_the_bound_is_missed_on_the_test_rows(threshold, part):
+    def report(threshold, data):
+        scores = np.array([[1.0], [0.0], [0.0], [0.0]])
+        return evaluate(scores, scores, np.array([threshold]), FPOR(0.7), label_names=["label"], data=data)
+
+    chosen, test = report(1.0, "validation"), report(threshold, "test")
+    run = SimpleNamespace(
+        result=SimpleNamespace(selection=chosen),
+        test_report=test,
+        reports=[(chosen, chosen), (test, test)],
+        epochs=3,
+        bound_missed=False,
+        num_unlabelled=0,
+        preprocessor=SimpleNamespace(dropped={}),
+    )
+    rest = notes(run)[2:]
+    assert len(rest) == (part is not None)
+    assert part is None or rest[0].startswith(part)
+
+
 def test_result_is_not_overwritten_unasked(folder, table):
     out = folder / "kept"
     options = ["--label", "outcome", "--alpha", 0.7, *FAST, "--out", out]
@@ -281,7 +311,7 @@ BASE = {"label": "outcome", "alpha": 0.7, "out": "OUT"}
         ({"val-fraction": 0.8}, ["val_fraction must be in [0, 0.8)", "got 0.8"]),
         ({"learning-rate": -1}, ["learning_rate must be a finite number above 0"]),
         ({"device": "abacus"}, ["device must be one that torch can use here, got 'abacus'"]),
-        ({"out": "TABLE"}, ["patients.csv"]),
+        ({"out": "TABLE"}, ["out must be a folder, got the file", "patients.csv; choose another name"]),
     ],
 )
 def test_bad_input_is_code_2_and_a_message(folder, tmp_path, change, parts):

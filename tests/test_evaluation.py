@@ -122,6 +122,42 @@ def test_metrics_as_text():
     assert f2.with_interval("f2") == f"{f2.value:.3f}"
 
 
+def test_metrics_as_text_want_a_known_name():
+    report = one_label(RecallAtFPR(0.1))
+    for unknown in ("specificity", "threshold", "f2"):
+        with pytest.raises(
+            InvalidInputError, match=f"metric must be one of 'average_precision', .*, got '{unknown}'; "
+        ):
+            report.with_interval(unknown)
+    assert report.with_interval("average_precision") == f"{report.average_precision:.3f}"
+    assert report.with_interval("f_beta") == f"{report.f_beta:.3f}"
+
+
+def test_reports_print_one_line_a_label():
+    report = report_of(by=np.arange(200) % 2)
+    head, *lines, groups = repr(report).split("\n")
+    assert (head, groups) == ("Report on 'test'", "  subgroups: 2")
+    assert len(lines) == 2
+    for line, own in zip(lines, report, strict=True):
+        recall, precision = own.with_interval("recall"), own.with_interval("precision")
+        state = "met" if own.precision >= own.bound else "missed"
+        assert line == f"  {own.label} (200 samples): recall {recall}, precision {precision}, bound {own.bound} {state}"
+    assert {
+        line.split()[-1]
+        for threshold in (-9.0, 1.5)
+        for line in repr(report_of(threshold=np.full(2, threshold))).split("\n")[1:]
+    } == {"met", "missed"}
+    assert repr(one_label(OFBS(2.0))) == f"Report on 'test'\n  sick (200 samples): f2 {one_label(OFBS(2.0)).value:.3f}"
+    assert report == report_of(by=np.arange(200) % 2) != report_of()
+
+
+def test_a_bound_on_an_undefined_metric_is_not_called_missed():
+    without_positives = np.zeros_like(LABELS)
+    line = repr(one_label(FROP(0.5), labels=without_positives)).split("\n")[1]
+    assert line.endswith(", recall undefined, bound 0.5")
+    assert repr(one_label(FROP(0.5), threshold=9.0)).endswith(", bound 0.5 missed")
+
+
 def test_a_single_label_speaks_for_the_report_and_several_do_not():
     assert one_label(FPOR(0.5)).recall == report_of()[0].recall
     with pytest.raises(AttributeError, match=r"has 2 labels: choose one, e.g. report\['sick'\].recall"):
@@ -163,7 +199,8 @@ def test_reports_go_through_json():
         report = report_of(objective, labels=labels, threshold=np.array([0.5, np.nan]), by=np.arange(200) % 2)
         text = json.dumps(report.to_dict(), allow_nan=False)
         back = Report.from_dict(json.loads(text))
-        assert repr(back) == repr(report)  # NaN differs from itself, not its text
+        for part, own in ((back, report), (back.subgroups["0"], report.subgroups["0"])):
+            assert repr(part.labels) == repr(own.labels)  # NaN differs from itself, not its text
         assert json.dumps(back.to_dict()) == text
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from metricopt._validation import reject
@@ -34,7 +35,7 @@ def stratified_split(
         The share of each part, summing to 1.
     seed : int
     groups : sequence, shape (n,), optional
-        Rows of equal value (one patient's images) stay in one part.
+        Rows of equal value (one patient's images) stay in one part; any hashable values, tuples as well.
 
     Returns
     -------
@@ -44,8 +45,8 @@ def stratified_split(
     Raises
     ------
     InvalidInputError
-        When the fractions do not sum to 1, ``groups`` has another length than ``labels``, or, with one label, a part
-        would stay without a positive or a negative.
+        When the fractions do not sum to 1, ``groups`` has another length than ``labels`` or missing values, or, with
+        one label, a part would stay without a positive or a negative.
 
     Examples
     --------
@@ -58,7 +59,7 @@ def stratified_split(
     columns = np.asarray(labels).reshape(len(labels), -1)
     if groups is not None and len(groups) != len(columns):
         reject("groups", f"one value a row ({len(columns)})", f"{len(groups)} values", "give one group a row")
-    _, group_of_row = np.unique(np.arange(len(columns)) if groups is None else np.asarray(groups), return_inverse=True)
+    group_of_row = np.arange(len(columns)) if groups is None else _numbered(groups)
     stratum_of_group = np.full(group_of_row.max(initial=-1) + 1, columns.shape[1] + 1)
     np.minimum.at(stratum_of_group, group_of_row, _strata(columns))
     rows_of_group = np.bincount(group_of_row, minlength=len(stratum_of_group))
@@ -79,6 +80,30 @@ def stratified_split(
                 remedy = f"take fewer or larger parts than {tuple(fractions)}"
                 reject("labels", f"of enough {name} for every part", f"{sum(held)} {name}", remedy)
     return parts
+
+
+def _numbered(groups: Any) -> NDArray[np.intp]:
+    """Return the number of each row's group, in the order in which the groups appear."""
+    values = groups.tolist() if isinstance(groups, torch.Tensor) else list(groups)  # tensors are equal by identity
+    for row, value in enumerate(values):
+        if _is_missing(value):
+            reject("groups", "given for every row", f"{value!r} in row {row}", "give such a row a group of its own")
+    numbers: dict[Any, int] = {}
+    try:
+        return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.intp)
+    except TypeError as error:
+        reject("groups", "hashable values, one a row", str(error), "give text, numbers or tuples")
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(map(_is_missing, value))
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA has no truth value
+        return True
+    except ValueError:  # nor has an array, which is rejected as not hashable
+        return False
 
 
 def _strata(columns: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -84,7 +84,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         reject("path", "an existing file", str(path), "check the name and the folder")
     try:
         frame = pd.read_parquet(path) if suffix in _PARQUET else _read_text_table(path, _SEPARATORS[suffix])
-    except (ValueError, OSError, pd.errors.ParserWarning) as error:  # encoding and Arrow errors are of these too
+    except UnicodeDecodeError as error:
+        reject("path", "a readable table", f"{path} ({error})", "save it as UTF-8")
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:  # Arrow's errors are of these too
         reason = str(error).strip()
         reject("path", "a readable table", f"{path} ({reason})", "check that every row has the columns of the header")
     if frame.empty:
@@ -136,6 +138,10 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
     if not frame.columns.is_unique:
         twice = sorted(set(frame.columns[frame.columns.duplicated()]))
         reject("frame", "a table whose columns have different names", f"twice {twice}", "rename or remove one of them")
+    header = frame.columns[0]
+    if label not in frame.columns and len(frame.columns) == 1 and any(mark in header for mark in ";\t"):
+        got = f"{label!r} with the single column {header!r}"
+        reject("label", "a column of the table", got, "separate columns by commas in .csv, by tabs in .tsv files")
     check_choice("label", label, frame.columns)
     features = frame.drop(columns=label)
     if features.shape[1] == 0:

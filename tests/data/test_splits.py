@@ -1,5 +1,7 @@
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,3 +106,40 @@ def test_split_wants_enough_groups_of_both_classes():
     with pytest.raises(InvalidInputError, match=message):
         stratified_split(labels, (0.5, 0.5), groups=np.repeat([0, 1, 2], [20, 40, 40]))
     assert len(stratified_split(labels, (0.5, 0.5), groups=np.repeat([0, 1, 2, 3], [10, 10, 40, 40]))) == 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: ("north", number),
+        lambda number: f"patient {number}" if number % 2 else number,
+        lambda number: (number % 3, f"{number}"),
+    ],
+)
+def test_split_takes_groups_of_any_hashable_values(make):
+    labels = np.repeat([1.0, 0.0], [20, 80])
+    numbers = [row // 2 for row in range(100)]
+    expected = stratified_split(labels, (0.5, 0.5), groups=numbers)
+    for groups in ([make(number) for number in numbers], pd.Series([make(number) for number in numbers])):
+        parts = stratified_split(labels, (0.5, 0.5), groups=groups)
+        assert [part.tolist() for part in parts] == [part.tolist() for part in expected]
+    tensors = stratified_split(labels, (0.5, 0.5), groups=torch.tensor(numbers))
+    assert [part.tolist() for part in tensors] == [part.tolist() for part in expected]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float32("nan"), ("north", None), pd.NA, pd.NaT])
+def test_split_wants_no_missing_groups(missing):
+    labels = np.repeat([1.0, 0.0], [20, 80])
+    groups = [f"patient {row // 2}" for row in range(100)]
+    stratified_split(labels, (0.5, 0.5), groups=groups)
+    groups[7] = missing
+    with pytest.raises(InvalidInputError, match="groups must be given for every row, got .* in row 7; give such a row"):
+        stratified_split(labels, (0.5, 0.5), groups=groups)
+
+
+def test_split_wants_hashable_groups():
+    labels = np.repeat([1.0, 0.0], [20, 80])
+    for groups in (np.zeros((100, 2)), [["north", row] for row in range(100)]):
+        with pytest.raises(InvalidInputError, match="groups must be hashable values, one a row, got .*; give text"):
+            stratified_split(labels, (0.5, 0.5), groups=groups)
+    assert len(stratified_split(labels, (0.5, 0.5), groups=[("north", row) for row in range(100)])) == 2

@@ -77,6 +77,27 @@ def test_unreadable_files(tmp_path, name, content, message):
         read_table(tmp_path / name)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_text_in_another_encoding(tmp_path, encoding):
+    path = tmp_path / "table.csv"
+    path.write_bytes("name,y\nJosé,1\n".encode(encoding))
+    with pytest.raises(InvalidInputError, match="path must be a readable table, got .*table.csv .*; save it as UTF-8"):
+        read_table(path)
+    path.write_bytes("name,y\nJosé,1\n".encode())
+    assert read_table(path)["name"].tolist() == ["José"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_with_another_separator(tmp_path, separator):
+    text = "age,y\n1,0\n2,1\n3,0\n"
+    message = "label must be a column of the table, got 'y' with the single column 'age.*y'; separate columns by commas"
+    with pytest.raises(InvalidInputError, match=message):
+        make_table(read_text(tmp_path, text.replace(",", separator)), "y")
+    assert len(make_table(read_text(tmp_path, text), "y")) == 3
+    with pytest.raises(InvalidInputError, match="label must be one of 'age', got 'y'; choose"):
+        make_table(read_text(tmp_path, "age\n1\n"), "y")
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(InvalidInputError, match="path must be an existing file, got .*no.csv; check"):
         read_table(tmp_path / "no.csv")
