@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from metricopt.objectives import Objective
@@ -99,3 +100,38 @@ class Solver(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - the counterpart of an empty state
         """Take over what :meth:`state_dict` returned."""
+
+
+def with_derivatives(scores: Tensor, loss: float, derivatives: np.ndarray) -> Tensor:
+    """Return a loss whose derivatives in the scores are known already: a backward pass of one multiplication.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (B, L)
+    loss : float
+    derivatives : ndarray, shape (B, L)
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    loss_of_scores: Tensor = _KnownDerivatives.apply(scores, loss, derivatives)
+    return loss_of_scores
+
+
+class _KnownDerivatives(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, loss: float, derivatives: np.ndarray) -> Tensor:
+        ctx.save_for_backward(torch.from_numpy(derivatives).to(scores))
+        return torch.tensor(loss, dtype=scores.dtype, device=scores.device)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        (derivatives,) = ctx.saved_tensors
+        return outer * derivatives, None, None
+
+
+def between(ends: tuple[float, float], progress: float) -> float:
+    """Interpolate geometrically: ``ends[0]`` at progress 0, ``ends[1]`` at 1."""
+    first, last = ends
+    return first * (last / first) ** progress

@@ -33,7 +33,7 @@ from metricopt._validation import reject
 from metricopt.metrics import Counts
 from metricopt.objectives import CountObjective, Objective
 from metricopt.reformulation import class_errors
-from metricopt.solvers.base import Solver, Stage
+from metricopt.solvers.base import Solver, Stage, between, with_derivatives
 from metricopt.thresholds import choose_threshold
 
 MULTIPLIER_STEP = 0.05
@@ -140,7 +140,7 @@ class Profiled(Solver):
             cross_entropy, residuals = _cross_entropy(own, truth, own_weight)
             loss += float((weight_of_sample * cross_entropy).sum())
             derivatives = derivatives + weight_of_sample * residuals
-        return _KnownDerivatives.apply(scores, loss, derivatives)
+        return with_derivatives(scores, loss, derivatives)
 
     def step(self) -> None:
         self._multiplier = np.clip(self._multiplier + MULTIPLIER_STEP * self._violation, 0, self._most)
@@ -198,8 +198,8 @@ class Profiled(Solver):
         class_weights, share : ndarray, shape (2, L)
             What an error weighs against one of the other class, and in the loss.
         """
-        slopes = _between(self._path.steepness, self._progress) / self._spread
-        offset, height, slopes = 1.0, _between(self._path.cap, self._progress), np.stack([slopes, slopes])
+        slopes = between(self._path.steepness, self._progress) / self._spread
+        offset, height, slopes = 1.0, between(self._path.cap, self._progress), np.stack([slopes, slopes])
         if self._path.surrogate == "ramp":
             offset, height, slopes = 0.5, 1.0, slopes / np.maximum(class_weights, 1e-6)
         return class_errors(
@@ -222,20 +222,6 @@ class Profiled(Solver):
         return min(self._step / max(self._num_steps - 1, 1), 1.0)
 
 
-class _KnownDerivatives(torch.autograd.Function):
-    """A loss whose derivatives in the scores came with it: a backward pass of one multiplication."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, loss: float, derivatives: np.ndarray) -> Tensor:
-        ctx.save_for_backward(torch.from_numpy(derivatives).to(scores))
-        return torch.tensor(loss, dtype=scores.dtype, device=scores.device)
-
-    @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
-        (derivatives,) = ctx.saved_tensors
-        return outer * derivatives, None, None
-
-
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return each sample's cross-entropy and its derivative in the score, 0 where the label is missing."""
     is_positive, small = labels == 1, np.exp(-np.abs(scores))
@@ -244,9 +230,3 @@ def _cross_entropy(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | 
     held = np.where(labels == labels, 1.0 if weight is None else weight, 0.0).astype(losses.dtype)
     # Not a product with 0 alone, which an infinite loss would turn into NaN.
     return np.where(held > 0, losses, 0) * held, residuals * held
-
-
-def _between(ends: tuple[float, float], progress: float) -> float:
-    """Interpolate geometrically."""
-    first, last = ends
-    return first * (last / first) ** progress
