@@ -135,3 +135,9 @@ def between(ends: tuple[float, float], progress: float) -> float:
     """Interpolate geometrically: ``ends[0]`` at progress 0, ``ends[1]`` at 1."""
     first, last = ends
     return first * (last / first) ** progress
+
+
+def spread_of(scores: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of the scores (n, L) by label, 1 where they are all alike up to rounding."""
+    spread = scores.std(axis=0, dtype=np.float64) + 1e-12
+    return np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)

@@ -30,14 +30,13 @@ import torch
 from torch import Tensor
 
 from metricopt._validation import reject
-from metricopt.metrics import Counts
 from metricopt.objectives import CountObjective, Objective
 from metricopt.reformulation import class_errors
-from metricopt.solvers.base import Solver, Stage, between, with_derivatives
+from metricopt.solvers.base import Solver, Stage, between, spread_of, with_derivatives
+from metricopt.solvers.program import Program
 from metricopt.thresholds import choose_threshold
 
 MULTIPLIER_STEP = 0.05
-MAX_MULTIPLIER = 1000.0
 MIN_EPOCHS_A_STAGE = 4
 """Fewer epochs are too few for a path to narrow its ramps: short trainings run fewer paths."""
 
@@ -94,18 +93,10 @@ class Profiled(Solver):
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, CountObjective):
             reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
-        self._objective = objective
-        weight = np.ones_like(labels) if sample_weight is None else sample_weight
-        positives, negatives = (np.where(labels == truth, weight, 0).sum(axis=0, dtype=np.float64) for truth in (1, 0))
-        # A label without positives or negatives has nothing to learn from: its errors weigh nothing.
-        learnable = (positives > 0) & (negatives > 0)
-        self._samples_per_positive = np.divide(len(labels), positives, out=np.zeros_like(positives), where=learnable)
-        self._num_learnable = max(int(learnable.sum()), 1)
+        self._program = Program(objective, labels, sample_weight)
         self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
         self._spread = np.ones(labels.shape[1])
         self._path_name, self._step, self._num_steps = next(iter(PATHS)), 0, 1
-        self._set_violation_of_errors(positives, negatives)
-        self._set_class_weights()
 
     def stages(self, epochs: int) -> Sequence[Stage]:
         chosen = list(PATHS.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
@@ -115,39 +106,35 @@ class Profiled(Solver):
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._path_name, self._step, self._num_steps = stage.name, 0, num_steps
-        self._multiplier = np.minimum(self._path.multiplier, 0.9 * self._most)
+        self._multiplier = np.minimum(self._path.multiplier, 0.9 * self._program.most)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        choice = choose_threshold(scores, labels, self._objective, sample_weight)
+        choice = choose_threshold(scores, labels, self._program.objective, sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
-        spread = scores.std(axis=0, dtype=np.float64) + 1e-12
-        # Scores that are all alike, up to rounding, have no scale of their own.
-        self._spread = np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)
-        self._set_class_weights()
+        self._spread = spread_of(scores)
+        self._program.set_value(self._value)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
-        class_weights = np.maximum(self._weights_without_bound + self._multiplier * self._weights_of_bound, 0)
-        class_weights /= class_weights.max(axis=0)  # so that a steepness means the same everywhere
-        per_positive = self._samples_per_positive / len(scores)  # one over the positives that a batch should hold
-        share = class_weights * (per_positive / self._num_learnable)
+        class_weights = self._program.class_weights(self._multiplier)
+        of_error = self._program.share(len(scores))
+        share = class_weights * of_error
         own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
         own_weight = None if weight is None else weight.cpu().numpy()
         errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, share)
-        self._violation = self._violation_at_no_error + (self._violation_per_error * errors).sum(axis=0) * per_positive
+        self._violation = self._program.violation(errors, len(scores))
         loss = float((share * errors).sum())
         if self._path.anchor:
-            weight_of_sample = self._path.anchor * per_positive / self._num_learnable
             cross_entropy, residuals = _cross_entropy(own, truth, own_weight)
-            loss += float((weight_of_sample * cross_entropy).sum())
-            derivatives = derivatives + weight_of_sample * residuals
+            loss += float((self._path.anchor * of_error * cross_entropy).sum())
+            derivatives = derivatives + self._path.anchor * of_error * residuals
         return with_derivatives(scores, loss, derivatives)
 
     def step(self) -> None:
-        self._multiplier = np.clip(self._multiplier + MULTIPLIER_STEP * self._violation, 0, self._most)
+        self._multiplier = np.clip(self._multiplier + MULTIPLIER_STEP * self._violation, 0, self._program.most)
         self._step += 1
 
     def multiplier(self) -> np.ndarray | None:
-        return None if self._objective.bounded is None else self._multiplier.copy()
+        return None if self._program.objective.bounded is None else self._multiplier.copy()
 
     def state_dict(self) -> dict[str, Any]:
         arrays = {name: torch.from_numpy(getattr(self, "_" + name).copy()) for name in _MOVING}
@@ -157,30 +144,7 @@ class Profiled(Solver):
         self._path_name, self._step, self._num_steps = state["path"], state["step"], state["num_steps"]
         for name in _MOVING:
             setattr(self, "_" + name, state[name].numpy().copy())
-        self._set_class_weights()
-
-    def _set_class_weights(self) -> None:
-        """Store the weights of (negatives, positives), linear in the multiplier, as coefficients of shape (2, L)."""
-        none = np.zeros_like(self._value)
-        without, with_one = (
-            np.stack(self._objective.class_weights(none + multiplier, self._value)[::-1]) for multiplier in (0, 1)
-        )
-        self._weights_without_bound, self._weights_of_bound = without, with_one - without
-        # Where a class would lose all its weight (an alarm budget's positives), the multiplier has gone too far.
-        falls = self._weights_of_bound < 0
-        used_up = np.divide(-without, self._weights_of_bound, out=np.full_like(without, MAX_MULTIPLIER), where=falls)
-        self._most = used_up.min(axis=0)
-
-    def _set_violation_of_errors(self, positives: np.ndarray, negatives: np.ndarray) -> None:
-        """Store the bound's violation, linear in the errors of (negatives, positives) per positive, as coefficients."""
-        none = np.zeros_like(positives)
-        perfect = self._objective.violation(Counts(positives, none, none, negatives))
-        all_alarms = self._objective.violation(Counts(positives, negatives, none, none))
-        no_alarms = self._objective.violation(Counts(none, none, positives, negatives))
-        with np.errstate(invalid="ignore", divide="ignore"):  # labels without negatives
-            per_error = np.stack([(all_alarms - perfect) * positives / negatives, no_alarms - perfect])
-        self._violation_at_no_error = np.nan_to_num(perfect)
-        self._violation_per_error = np.nan_to_num(per_error, posinf=0, neginf=0)
+        self._program.set_value(self._value)
 
     def _soft_errors(
         self,

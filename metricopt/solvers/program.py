@@ -1,0 +1,97 @@
+"""A metrics program as a solver sees it: class weights at a multiplier, and the bound's violation by errors.
+
+This file decides how counts become weights of single samples. The algebra of the metrics comes from
+:mod:`metricopt.objectives`; how the weights are used is up to each solver.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metricopt.metrics import Counts
+from metricopt.objectives import CountObjective
+
+MAX_MULTIPLIER = 1000.0
+
+
+class Program:
+    r"""The program "maximise :math:`w_+ TP - w_- FP`" that an objective is at a multiplier and a value.
+
+    All arrays of two rows speak of (negatives, positives).
+
+    Parameters
+    ----------
+    objective : CountObjective
+    labels : ndarray, shape (n, L), float
+        Labels of all training samples, NaN = missing.
+    sample_weight : ndarray, shape (n, L), float, or None
+
+    Attributes
+    ----------
+    samples_per_positive : ndarray, shape (L,)
+        One over the prevalence; 0 for a label without positives or negatives, whose errors weigh nothing.
+    num_learnable : int
+        How many labels have both, at least 1.
+    most : ndarray, shape (L,)
+        The largest multiplier: where a class would lose all its weight, or :data:`MAX_MULTIPLIER`.
+    """
+
+    def __init__(self, objective: CountObjective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        self.objective = objective
+        weight = np.ones_like(labels) if sample_weight is None else sample_weight
+        self._positives, self._negatives = (
+            np.where(labels == truth, weight, 0).sum(axis=0, dtype=np.float64) for truth in (1, 0)
+        )
+        learnable = (self._positives > 0) & (self._negatives > 0)
+        empty = np.zeros_like(self._positives)
+        self.samples_per_positive = np.divide(len(labels), self._positives, out=empty, where=learnable)
+        self.num_learnable = max(int(learnable.sum()), 1)
+        self._set_violation_of_errors()
+        self.set_value(np.zeros_like(self._positives))
+
+    def set_value(self, value: np.ndarray) -> None:
+        """Take over the objective's current value, shape (L,), on which the weights of a fraction depend."""
+        # The weights are linear in the multiplier: two coefficients of shape (2, L).
+        without, with_one = (
+            np.stack(self.objective.class_weights(np.full_like(value, multiplier), value)[::-1])
+            for multiplier in (0.0, 1.0)
+        )
+        self._weights_without_bound, self._weights_of_bound = without, with_one - without
+        falls = self._weights_of_bound < 0
+        used_up = np.divide(-without, self._weights_of_bound, out=np.full_like(without, MAX_MULTIPLIER), where=falls)
+        self.most = used_up.min(axis=0)
+
+    def class_weights(self, multiplier: np.ndarray) -> np.ndarray:
+        """Return what an error of each class weighs, shape (2, L), the heavier class 1: steepness means the same."""
+        weights = np.maximum(self._weights_without_bound + multiplier * self._weights_of_bound, 0)
+        return weights / weights.max(axis=0)
+
+    def share(self, batch_size: int) -> np.ndarray:
+        """Return the part of an error in a batch's loss, shape (L,): one over the positives that it should hold."""
+        return self.samples_per_positive / (batch_size * self.num_learnable)
+
+    def violation(self, errors: np.ndarray, num_samples: int) -> np.ndarray:
+        """Return the bound's violation per positive, shape (L,), of errors (2, L) among ``num_samples``.
+
+        Errors may be fractions, of a batch or of all samples; see :meth:`CountObjective.violation`.
+        """
+        per_positive = self.samples_per_positive / num_samples
+        return self._violation_at_no_error + (self._violation_per_error * errors).sum(axis=0) * per_positive
+
+    def counts(self, errors: np.ndarray) -> Counts:
+        """Return the confusion counts that errors (2, L) among all samples leave."""
+        false_positives, false_negatives = errors
+        return Counts(
+            self._positives - false_negatives, false_positives, false_negatives, self._negatives - false_positives
+        )
+
+    def _set_violation_of_errors(self) -> None:
+        """Store the bound's violation, linear in the errors per positive, as coefficients."""
+        positives, negatives, none = self._positives, self._negatives, np.zeros_like(self._positives)
+        perfect = self.objective.violation(Counts(positives, none, none, negatives))
+        all_alarms = self.objective.violation(Counts(positives, negatives, none, none))
+        no_alarms = self.objective.violation(Counts(none, none, positives, negatives))
+        with np.errstate(invalid="ignore", divide="ignore"):  # labels without negatives
+            per_error = np.stack([(all_alarms - perfect) * positives / negatives, no_alarms - perfect])
+        self._violation_at_no_error = np.nan_to_num(perfect)
+        self._violation_per_error = np.nan_to_num(per_error, posinf=0, neginf=0)
