@@ -61,7 +61,7 @@ class SigmoidRelaxation(Profiled):
         share: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         first, last = self._slope
-        slope = first * (last / first) ** self._progress / self._spread
+        slope = first * (last / first) ** self._position.progress / self._spread
         alarm = expit(slope * (scores - self._threshold))
         errors = np.stack([(alarm * (1 - labels)).sum(axis=0), ((1 - alarm) * labels).sum(axis=0)])
         return errors, np.where(labels == 1, -share[1], share[0]) * slope * alarm * (1 - alarm)

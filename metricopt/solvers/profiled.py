@@ -12,9 +12,7 @@ scores of the whole training set; :math:`\mu` follows the batch's own violation 
 
 .. math:: \mu \leftarrow \bigl[\mu + \eta \, v(r)\bigr]_0^{\mu_{\max}}.
 
-The ramps narrow while training goes on, from "every sample pulls" to the exact count of errors. One such path can end
-in a poor local optimum, so several run one after the other from the warm start, and shorter ones from the best model
-found; the training loop keeps the best by the exact metric.
+The ramps narrow while training goes on, along the paths of :mod:`metricopt.solvers.paths`.
 
 Differs from the paper (Peng et al. 2025), which keeps every slack as a variable under a penalty.
 """
@@ -22,8 +20,7 @@ Differs from the paper (Peng et al. 2025), which keeps every slack as a variable
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,57 +29,13 @@ from torch import Tensor
 from metricopt._validation import reject
 from metricopt.objectives import CountObjective, Objective
 from metricopt.reformulation import class_errors
-from metricopt.solvers.base import Solver, Stage, between, spread_of, with_derivatives
+from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
+from metricopt.solvers.paths import Position, stages_of
 from metricopt.solvers.program import Program
 from metricopt.thresholds import choose_threshold
 
 MULTIPLIER_STEP = 0.05
-MIN_EPOCHS_A_STAGE = 4
-"""Fewer epochs are too few for a path to narrow its ramps: short trainings run fewer paths."""
-
-
 _MOVING = ("multiplier", "threshold", "spread", "value")
-
-
-@dataclass(frozen=True)
-class Path:
-    """How one path narrows its ramps; steepness and cap change geometrically.
-
-    Attributes
-    ----------
-    surrogate : "hinge" or "ramp"
-        :func:`~metricopt.reformulation.hinge_to_ramp` or :func:`~metricopt.reformulation.eliminated_penalty`.
-    steepness, cap : (first, last)
-    multiplier : float
-        Where the multiplier starts: a large one asks for the bound first and for the objective later.
-    start : "warm" or "best"
-    share : int
-        Its part of the epochs, relative to the other paths'.
-    anchor : float
-        The weight of cross-entropy, per positive, that is kept beside the ramps.
-    """
-
-    surrogate: Literal["hinge", "ramp"]
-    steepness: tuple[float, float]
-    multiplier: float
-    cap: tuple[float, float] = (20.0, 1.0)
-    start: Literal["warm", "best"] = "warm"
-    share: int = 4
-    anchor: float = 0.0
-
-
-# In the order in which short trainings take them. No single path is best on all problems: a wide hinge finds far
-# optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish, and networks that fit the
-# training data exactly go on learning from an anchor of cross-entropy, where the ramps are flat.
-PATHS = {
-    "anchored ramp": Path("ramp", (0.5, 16.0), multiplier=1.0, anchor=0.1),
-    "ramp": Path("ramp", (0.5, 16.0), multiplier=1.0),
-    "strict hinge": Path("hinge", (1.2, 8.0), multiplier=20.0),
-    "hinge": Path("hinge", (2.0, 16.0), multiplier=1.0, cap=(10.0, 1.0)),
-    "wide hinge": Path("hinge", (0.3, 8.0), multiplier=5.0),
-    "polish": Path("ramp", (4.0, 32.0), multiplier=1.0, start="best", share=3),
-    "wide polish": Path("ramp", (1.0, 16.0), multiplier=1.0, start="best", share=3),
-}
 
 
 class Profiled(Solver):
@@ -96,17 +49,14 @@ class Profiled(Solver):
         self._program = Program(objective, labels, sample_weight)
         self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
         self._spread = np.ones(labels.shape[1])
-        self._path_name, self._step, self._num_steps = next(iter(PATHS)), 0, 1
+        self._position = Position()
 
     def stages(self, epochs: int) -> Sequence[Stage]:
-        chosen = list(PATHS.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
-        ends = np.cumsum([path.share for _, path in chosen])
-        lengths = np.diff(np.round(ends * epochs / ends[-1]).astype(int), prepend=0)
-        return [Stage(name, int(length), path.start) for (name, path), length in zip(chosen, lengths, strict=True)]
+        return stages_of(epochs)
 
     def start(self, stage: Stage, num_steps: int) -> None:
-        self._path_name, self._step, self._num_steps = stage.name, 0, num_steps
-        self._multiplier = np.minimum(self._path.multiplier, 0.9 * self._program.most)
+        self._position = Position(stage.name, num_steps)
+        self._multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._program.most)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         choice = choose_threshold(scores, labels, self._program.objective, sample_weight)
@@ -123,25 +73,26 @@ class Profiled(Solver):
         errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, share)
         self._violation = self._program.violation(errors, len(scores))
         loss = float((share * errors).sum())
-        if self._path.anchor:
+        anchor = self._position.path.anchor
+        if anchor:
             cross_entropy, residuals = _cross_entropy(own, truth, own_weight)
-            loss += float((self._path.anchor * of_error * cross_entropy).sum())
-            derivatives = derivatives + self._path.anchor * of_error * residuals
+            loss += float((anchor * of_error * cross_entropy).sum())
+            derivatives = derivatives + anchor * of_error * residuals
         return with_derivatives(scores, loss, derivatives)
 
     def step(self) -> None:
         self._multiplier = np.clip(self._multiplier + MULTIPLIER_STEP * self._violation, 0, self._program.most)
-        self._step += 1
+        self._position.advance()
 
     def multiplier(self) -> np.ndarray | None:
         return None if self._program.objective.bounded is None else self._multiplier.copy()
 
     def state_dict(self) -> dict[str, Any]:
         arrays = {name: torch.from_numpy(getattr(self, "_" + name).copy()) for name in _MOVING}
-        return {**arrays, "path": self._path_name, "step": self._step, "num_steps": self._num_steps}
+        return {**arrays, **self._position.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._path_name, self._step, self._num_steps = state["path"], state["step"], state["num_steps"]
+        self._position = Position.from_state(state)
         for name in _MOVING:
             setattr(self, "_" + name, state[name].numpy().copy())
         self._program.set_value(self._value)
@@ -162,28 +113,19 @@ class Profiled(Solver):
         class_weights, share : ndarray, shape (2, L)
             What an error weighs against one of the other class, and in the loss.
         """
-        slopes = between(self._path.steepness, self._progress) / self._spread
-        offset, height, slopes = 1.0, between(self._path.cap, self._progress), np.stack([slopes, slopes])
-        if self._path.surrogate == "ramp":
-            offset, height, slopes = 0.5, 1.0, slopes / np.maximum(class_weights, 1e-6)
+        slope = self._position.steepness / self._spread
+        offset, slopes = 1.0, np.stack([slope, slope])
+        if self._position.path.surrogate == "ramp":
+            offset, slopes = 0.5, slopes / np.maximum(class_weights, 1e-6)
         return class_errors(
             scores - self._threshold,
             labels,
             weight,
             offset=offset,
             slopes=slopes,
-            height=height,
+            height=self._position.cap,
             class_weights=share,
         )
-
-    @property
-    def _path(self) -> Path:
-        return PATHS[self._path_name]
-
-    @property
-    def _progress(self) -> float:
-        """How far along its path training is, from 0 to 1."""
-        return min(self._step / max(self._num_steps - 1, 1), 1.0)
 
 
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

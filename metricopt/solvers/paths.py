@@ -1,0 +1,114 @@
+"""The paths that a training takes one after the other: from wide ramps, where every sample pulls, to the exact count.
+
+One path can end in a poor local optimum, so several run from the warm start, and shorter ones from the best model
+found; the training loop keeps the best by the exact metric. This file decides the paths and the epochs of each; what a
+ramp is comes from :mod:`metricopt.reformulation`, and what drives it from the solvers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from metricopt.solvers.base import Stage, between
+
+MIN_EPOCHS_A_STAGE = 4
+"""Fewer epochs are too few for a path to narrow its ramps: short trainings run fewer paths."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """How one path narrows its ramps; steepness and cap change geometrically.
+
+    Attributes
+    ----------
+    surrogate : "hinge" or "ramp"
+        :func:`~metricopt.reformulation.hinge_to_ramp` or :func:`~metricopt.reformulation.eliminated_penalty`.
+    steepness, cap : (first, last)
+    multiplier : float
+        Where the multiplier starts: a large one asks for the bound first and for the objective later.
+    start : "warm" or "best"
+    share : int
+        Its part of the epochs, relative to the other paths'.
+    anchor : float
+        The weight of cross-entropy, per positive, that is kept beside the ramps.
+    """
+
+    surrogate: Literal["hinge", "ramp"]
+    steepness: tuple[float, float]
+    multiplier: float
+    cap: tuple[float, float] = (20.0, 1.0)
+    start: Literal["warm", "best"] = "warm"
+    share: int = 4
+    anchor: float = 0.0
+
+
+# In the order in which short trainings take them. No single path is best on all problems: a wide hinge finds far
+# optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish, and networks that fit the
+# training data exactly go on learning from an anchor of cross-entropy, where the ramps are flat.
+PATHS = {
+    "anchored ramp": Path("ramp", (0.5, 16.0), multiplier=1.0, anchor=0.1),
+    "ramp": Path("ramp", (0.5, 16.0), multiplier=1.0),
+    "strict hinge": Path("hinge", (1.2, 8.0), multiplier=20.0),
+    "hinge": Path("hinge", (2.0, 16.0), multiplier=1.0, cap=(10.0, 1.0)),
+    "wide hinge": Path("hinge", (0.3, 8.0), multiplier=5.0),
+    "polish": Path("ramp", (4.0, 32.0), multiplier=1.0, start="best", share=3),
+    "wide polish": Path("ramp", (1.0, 16.0), multiplier=1.0, start="best", share=3),
+}
+
+
+def stages_of(epochs: int) -> Sequence[Stage]:
+    """Divide ``epochs`` (>= 1) among the paths, the first ones alone where they are few."""
+    chosen = list(PATHS.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
+    ends = np.cumsum([path.share for _, path in chosen])
+    lengths = np.diff(np.round(ends * epochs / ends[-1]).astype(int), prepend=0)
+    return [Stage(name, int(length), path.start) for (name, path), length in zip(chosen, lengths, strict=True)]
+
+
+class Position:
+    """Where on its path a training is.
+
+    Attributes
+    ----------
+    path : Path
+    num_steps : int
+        Of the whole path.
+    """
+
+    def __init__(self, name: str | None = None, num_steps: int = 1) -> None:
+        self._name, self._step, self.num_steps = name or next(iter(PATHS)), 0, num_steps
+
+    @property
+    def path(self) -> Path:
+        return PATHS[self._name]
+
+    @property
+    def progress(self) -> float:
+        """How far along its path training is, from 0 to 1."""
+        return min(self._step / max(self.num_steps - 1, 1), 1.0)
+
+    @property
+    def steepness(self) -> float:
+        return between(self.path.steepness, self.progress)
+
+    @property
+    def cap(self) -> float:
+        """The height of the ramps in errors: that of a path of ramps is always 1."""
+        return between(self.path.cap, self.progress) if self.path.surrogate == "hinge" else 1.0
+
+    def advance(self) -> None:
+        """Go one step on."""
+        self._step += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"path": self._name, "step": self._step, "num_steps": self.num_steps}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Position:
+        """Return the position that :meth:`state_dict` wrote down."""
+        position = cls(state["path"], state["num_steps"])
+        position._step = state["step"]
+        return position
