@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import reject
+from metricopt.agreement import SlackAgreement
 from metricopt.data.indexed import as_label_columns, split_batch
 from metricopt.objectives import CountObjective
 from metricopt.partition import Partition
@@ -60,7 +61,7 @@ class Loop:
         self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
         self._history = History()
         self._epoch = self._step = 0
-        self._stopped = self._diverged = False
+        self._stopped = self._diverged = self._is_direct = False
         train = parts.train
         self._weight = None if train.sample_weight is None else torch.from_numpy(np.array(train.sample_weight)).float()
         # The latest score of every training sample, from whichever pass saw it last.
@@ -77,6 +78,7 @@ class Loop:
         best, baseline, warm = start, start, start.weights
         for solver, stage in plan:
             is_warmup = solver is not self._solver
+            self._is_direct = not is_warmup
             self._model.load_state_dict(best.weights if stage.start == "best" else warm)
             unimproved = 0
             for candidate in self._epochs(solver, stage):
@@ -142,7 +144,6 @@ class Loop:
         """Take one step a batch; return the mean loss."""
         self._parts.order.manual_seed(self._seed * 1_000_003 + self._epoch)
         self._model.train()
-        is_direct = solver is self._solver
         total, num_batches = 0.0, 0
         for batch, index in self._parts.train_loader:
             x, y = split_batch(batch)
@@ -162,7 +163,7 @@ class Loop:
                 torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._gradient_clip)
             optimizer.step()
             solver.step()
-            if is_direct:
+            if self._is_direct:
                 self._remember(scores, labels, index)
         return total / max(num_batches, 1)
 
@@ -189,7 +190,8 @@ class Loop:
         if not np.isfinite(scores).all():
             raise _DivergedError
         choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
-        return _Candidate(choice, _key(choice, self._objective), self._weights(), stage)
+        slack = self._solver.slacks() if self._is_direct else None
+        return _Candidate(choice, _key(choice, self._objective), self._weights(), stage, slack)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
@@ -241,6 +243,7 @@ class Loop:
             self._model,
             self._objective,
             scored,
+            slack=self._agreement(best, scored["train"]),
             diverged=self._diverged,
             label_names=self._label_names,
             baseline_name="the model as passed" if baseline is start else "cross-entropy",
@@ -251,6 +254,12 @@ class Loop:
             versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
         )
 
+    def _agreement(self, best: _Candidate, train: Scored) -> tuple[SlackAgreement, ...] | None:
+        """Put the slacks that belong to the best weights beside what these weights do."""
+        if not self._solver.needs_index:
+            return None
+        return self._solver.compare(best.slack, train.scores, train.labels, train.sample_weight, self._label_names)
+
 
 @dataclass(frozen=True)
 class _Candidate:
@@ -260,6 +269,7 @@ class _Candidate:
     key: tuple[float, float]
     weights: dict[str, Tensor]
     stage: str
+    slack: np.ndarray | None
 
 
 class _DivergedError(Exception):

@@ -62,36 +62,60 @@ def tie_margin(weight: PerSample, steepness: PerSample) -> PerSample:
     return weight / (2 * steepness)
 
 
-def closed_form_slack(u: Tensor, labels: Tensor, weight: PerSample, steepness: PerSample, margin: PerSample) -> Tensor:
-    r"""Return the slack that minimises a sample's penalised share of the program, given its score.
+def closed_form_slack(
+    u: np.ndarray,
+    *,
+    gain: np.ndarray | float = 1.0,
+    multiplier: np.ndarray | float = 0.0,
+    penalty: np.ndarray | float = 0.0,
+    quadratic: np.ndarray | float = 0.0,
+) -> np.ndarray:
+    r"""Return the slacks that minimise each sample's share of the (augmented) Lagrangian, given its score: exactly.
 
-    .. math::
-        \text{positive: } \arg\min_{s \in [0, 1]} -w s + S\,[g(s, u - m)]_+ \qquad
-        \text{negative: } \arg\min_{s \in [0, 1]} w s + S\,[-g(s, u + m)]_+
+    .. math:: \arg\min_{r \in [0, 1]} \; -w\,r + \lambda\,g(r, u) + S\,|g(r, u)| + \frac{\rho}{2}\,g(r, u)^2
 
-    Both are piecewise linear in s with the minimum at an end: 1 where giving up the sample would cost more than the
-    broken link, else 0. A tie goes to the slack that agrees with the margin.
+    Every sample is seen in its own direction: u is :math:`u - m` on positives and :math:`-(u + m)` on negatives,
+    positive where the model is right by the margin m; and r, "counted as right", is :math:`s` on positives and
+    :math:`1 - s` on negatives. The link then reads the same for both, since :math:`g(1 - s, -u) = -g(s, u)`:
+    g(r, u) = 0 in equality form, g(r, u) <= 0 in inequality form.
+
+    With d the distance of r from :math:`1\{u > 0\}` the link is :math:`\pm\min(d, |u|)`, so the share is a quadratic
+    in d up to |u| and linear beyond: the minimum is inside the first piece or at d = 1. The same slack minimises the
+    inequality form, whose terms differ only where no minimum lies. Not differentiable.
 
     Parameters
     ----------
-    u : Tensor, shape (B, L)
-        Distance to the threshold.
-    labels : Tensor, shape (B, L), 0 or 1
-    weight : float or Tensor, > 0
-        :math:`w`, what one sample of this class is worth (``w_plus`` or ``w_minus``).
-    steepness : float or Tensor, > 0
-        :math:`S`, the penalty on a broken link.
-    margin : float or Tensor, >= 0
-        :math:`m`.
+    u : ndarray, any shape
+        Distance to the threshold in the sample's own direction, margin subtracted.
+    gain : float or ndarray
+        :math:`w`, what counting the sample as right is worth.
+    multiplier : float or ndarray
+        :math:`\lambda`.
+    penalty, quadratic : float or ndarray, >= 0
+        :math:`S` and :math:`\rho`.
 
     Returns
     -------
-    Tensor, shape (B, L), 0 or 1
+    ndarray, shape of ``u``
+        r, in [0, 1].
+
+    Examples
+    --------
+    >>> closed_form_slack(np.array([-2.0, -0.5, 0.5]), penalty=1.0)  # a broken link of 2 costs more than it gains
+    array([0., 1., 1.])
+    >>> closed_form_slack(np.array([-2.0]), quadratic=4.0)
+    array([0.25])
     """
-    is_positive = labels == 1
-    short = torch.where(is_positive, margin - u, margin + u).clamp(0, 1)
-    kept = steepness * short < weight  # the sample's own indicator is worth its broken link
-    return torch.where(is_positive, kept, ~kept).to(u.dtype)
+    is_right, room = u > 0, np.minimum(np.abs(u), 1)
+    slope = np.where(is_right, gain - multiplier, multiplier - gain) + penalty  # of the first piece, at d = 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bottom = np.where(np.asarray(quadratic) > 0, -slope / quadratic, np.where(slope < 0, np.inf, 0.0))
+    inside = np.clip(bottom, 0, room)
+    at_inside = (slope + quadratic * inside / 2) * inside
+    drift = np.where(is_right, gain, -np.asarray(gain))  # of the second piece, where the link is at its end
+    at_one = (slope - drift + quadratic * room / 2) * room + drift
+    distance = np.where(at_one < at_inside, 1.0, inside)
+    return np.where(is_right, 1 - distance, distance)
 
 
 def eliminated_penalty(u: Tensor, labels: Tensor, weight: PerSample, steepness: PerSample) -> Tensor:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from metricopt import metrics
 from metricopt._validation import InvalidInputError, check_choice, per_label, reject
+from metricopt.agreement import SlackAgreement
 from metricopt.data.indexed import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
 from metricopt.evaluation import Report, evaluate
 from metricopt.objectives import Bound, CountObjective
@@ -84,6 +85,8 @@ class FitResult:
         The same for candidate zero with its own exact threshold.
     baseline_name : str
         What candidate zero is: the best epoch of the cross-entropy warm-up, or the model as it was passed.
+    slack : tuple of SlackAgreement, or None
+        One a label, for solvers with explicit slacks: whether these mean what the model does on the training data.
     history : History
     selected_stage : str
         The stage of training that the returned weights come from.
@@ -108,10 +111,18 @@ class FitResult:
     seconds: float
     versions: dict[str, str]
     scored: dict[str, Scored]
+    slack: tuple[SlackAgreement, ...] | None = None
 
     @classmethod
     def from_scores(
-        cls, model: nn.Module, objective: CountObjective, scored: dict[str, Scored], *, diverged: bool, **rest: Any
+        cls,
+        model: nn.Module,
+        objective: CountObjective,
+        scored: dict[str, Scored],
+        *,
+        diverged: bool,
+        slack: tuple[SlackAgreement, ...] | None,
+        **rest: Any,
     ) -> FitResult:
         """Choose the thresholds on the selection data and report on all of it.
 
@@ -121,6 +132,8 @@ class FitResult:
             As the attributes.
         scored : dict of str to Scored
             Of ``"train"`` and, where there is any, ``"validation"``, which then chooses.
+        slack : tuple of SlackAgreement, or None
+            As the attribute.
         diverged : bool
             Whether training ended on a loss that was not finite.
         **rest
@@ -156,6 +169,8 @@ class FitResult:
                 if np.isnan(choice.threshold[label]) or not (chooser.labels[:, label] == 0).any()
                 else Status.INFEASIBLE
                 if not choice.feasible[label]
+                else Status.SLACK_GAP
+                if slack is not None and not slack[label].holds
                 else Status.FEASIBLE
                 if objective.bounded
                 else Status.OPTIMIZED
@@ -166,6 +181,7 @@ class FitResult:
             baseline_train=cast(Report, report("train", "baseline_", baseline.threshold)),
             baseline_validation=report("validation", "baseline_", baseline.threshold),
             scored=scored,
+            slack=slack,
             **rest,
         )
 
@@ -282,7 +298,7 @@ class FitResult:
         }
         diverged = Status.DIVERGED in self.statuses
         return FitResult.from_scores(
-            self.model, self.objective.with_bound(bound), self.scored, diverged=diverged, **rest
+            self.model, self.objective.with_bound(bound), self.scored, diverged=diverged, slack=None, **rest
         )
 
     def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
@@ -334,6 +350,8 @@ class FitResult:
                 lines.append(f"On {head}{part.data} data ({size})")
                 lines.append(f"  {f'{self.objective.name} ({self.solver})':33s}{_one_line(report)}")
                 lines.append(f"  {self.baseline_name + ' + tuned threshold':33s}{_one_line(baseline[which])}")
+        for compared in self.slack or ():
+            lines.append(f"Slacks    {compared.label}: {compared}")
         lines.append(f"Weights from the stage {self.selected_stage!r}, after {self.seconds:.1f} s of training.")
         return "\n".join(lines)
 

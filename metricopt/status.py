@@ -11,6 +11,7 @@ class Status(str, Enum):
     FEASIBLE = "feasible"
     OPTIMIZED = "optimized"
     INFEASIBLE = "infeasible"
+    SLACK_GAP = "slack_gap"
     NO_POSITIVES = "no_positives"
     DIVERGED = "diverged"
 
@@ -29,6 +30,9 @@ _ADVICE = {
     Status.OPTIMIZED: "The objective has no bound; its value is the best found on the data that chose the threshold.",
     Status.INFEASIBLE: "No threshold meets the bound; the returned one comes nearest. Lower the bound to what is "
     "achievable, or give more data, better features or a more flexible model.",
+    Status.SLACK_GAP: "The reported metrics are the model's own and hold on the data that chose the threshold, but the "
+    "solver's slacks stood for others, by more than 1 %: what it optimized is not what the model does. Train for more "
+    "epochs, or use solver='profiled'.",
     Status.NO_POSITIVES: "The label has no positives or no negatives in the data, so it was left out.",
     Status.DIVERGED: "The loss became NaN or infinite; the best model found until then is returned. Lower "
     "learning_rate or set gradient_clip.",

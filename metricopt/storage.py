@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, check_choice, reject
+from metricopt.agreement import SlackAgreement
 from metricopt.evaluation import Report, with_nan, without_nan
 from metricopt.objectives import REGISTRY, CountObjective
 from metricopt.result import FitResult, History, Scored
@@ -99,6 +100,7 @@ def _to_dict(result: FitResult) -> dict[str, Any]:
         "thresholds": [None if np.isnan(t) else float(t) for t in result.thresholds],
         "statuses": [status.value for status in result.statuses],
         **{name: report.to_dict() if (report := getattr(result, name)) else None for name in _REPORTS},
+        "slack": None if result.slack is None else [without_nan(asdict(compared)) for compared in result.slack],
         "baseline_name": result.baseline_name,
         "history": [without_nan(record) for record in result.history],
         "selected_stage": result.selected_stage,
@@ -126,6 +128,7 @@ def _from_dict(saved: dict[str, Any], model: nn.Module, scored: dict[str, Scored
         seconds=saved["seconds"],
         versions=saved["versions"],
         scored=scored,
+        slack=None if saved["slack"] is None else tuple(SlackAgreement.from_dict(entry) for entry in saved["slack"]),
         **cast(Any, reports),
     )
 

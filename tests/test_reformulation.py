@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -76,27 +77,50 @@ def test_link_is_flat_in_the_slack_beyond_the_distance(slack, u):
 # The slack, solved and eliminated
 
 
-@given(st.floats(-3, 3), CLASSES, WEIGHTS, st.floats(0.05, 30), st.floats(0, 1))
-def test_closed_form_slack_is_the_best_of_a_fine_grid(u, label, weight, steepness, margin):
-    grid = torch.linspace(0, 1, 1001, dtype=torch.float64)
-    on_grid = penalised_share(grid, double(u), label, weight, steepness, margin)
-    slack = closed_form_slack(double([u]), double([label]), weight, steepness, margin)
-    assert slack.item() in (0.0, 1.0)
-    found = penalised_share(slack, double(u), label, weight, steepness, margin).item()
-    assert found == pytest.approx(on_grid.min().item(), abs=1e-12)
+def own_direction(u, label, margin):
+    """Every sample seen in its own direction: where it is right by the margin, u is positive."""
+    return u - margin if label == 1 else -(u + margin)
 
 
-def test_closed_form_slack_at_equal_cost_agrees_with_the_margin():
-    # steepness * (margin - u) = weight on the positive, steepness * (margin + u) = weight on the negative.
-    u, labels = double([-0.25, 0.25]), double([1.0, 0.0])
-    assert closed_form_slack(u, labels, weight=1.0, steepness=2.0, margin=0.25).tolist() == [0.0, 1.0]
-    nudged = torch.stack([u[0] + 1e-9, u[1] - 1e-9])
-    assert closed_form_slack(nudged, labels, weight=1.0, steepness=2.0, margin=0.25).tolist() == [1.0, 0.0]
+def lagrangian_share(right, u, gain, multiplier, penalty, quadratic):
+    g = link(right, u.expand_as(right))
+    return -gain * right + multiplier * g + penalty * g.abs() + quadratic / 2 * g**2
+
+
+@given(st.floats(-3, 3), st.floats(-1, 5), st.floats(-4, 20), st.floats(0, 20), st.sampled_from([0.0, 0.5, 4.0, 512.0]))
+def test_closed_form_slack_is_the_best_of_a_fine_grid(u, gain, multiplier, penalty, quadratic):
+    terms = {"gain": gain, "multiplier": multiplier, "penalty": penalty, "quadratic": quadratic}
+    right = closed_form_slack(np.array([u]), **terms)
+    grid = torch.linspace(0, 1, 2001, dtype=torch.float64)
+    found = lagrangian_share(double(right), double(u), *terms.values()).item()
+    assert 0 <= right[0] <= 1
+    assert found <= lagrangian_share(grid, double(u), *terms.values()).min().item() + 1e-9
+
+
+@given(st.floats(-3, 3), st.floats(0, 5), st.floats(0, 20), st.sampled_from([0.5, 4.0, 512.0]))
+def test_closed_form_slack_minimises_the_inequality_form_too(u, gain, multiplier, quadratic):
+    def share(right):
+        g = link(right, double(u).expand_as(right))
+        return -gain * right + ((multiplier + quadratic * g).clamp(min=0) ** 2 - multiplier**2) / (2 * quadratic)
+
+    right = closed_form_slack(np.array([u]), gain=gain, multiplier=multiplier, quadratic=quadratic)
+    grid = torch.linspace(0, 1, 2001, dtype=torch.float64)
+    assert share(double(right)).item() <= share(grid).min().item() + 1e-9
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_the_link_reads_the_same_in_each_samples_own_direction(label):
+    s, u = torch.rand(500, dtype=torch.float64), torch.randn(500, dtype=torch.float64)
+    right = s if label == 1 else 1 - s
+    sign = 1 if label == 1 else -1
+    torch.testing.assert_close(link(right, own_direction(u, label, 0.0)), sign * link(s, u))
 
 
 @given(st.floats(-3, 3), CLASSES, WEIGHTS, st.floats(1, 30))
 def test_eliminated_penalty_is_the_minimum_over_the_slack(u, label, weight, steepness):
-    slack = closed_form_slack(double([u]), double([label]), weight, steepness, tie_margin(weight, steepness))
+    margin = tie_margin(weight, steepness)
+    right = double(closed_form_slack(np.array([own_direction(u, label, margin)]), gain=weight, penalty=steepness))
+    slack = right if label == 1 else 1 - right
     least = penalised_share(slack, double(u), label, weight, steepness, tie_margin(weight, steepness)).item()
     least += weight * label  # positives gain weight * slack: count what they miss
     found = eliminated_penalty(double([u]), double([label]), weight, steepness).item()

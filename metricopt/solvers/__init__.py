@@ -8,12 +8,32 @@ from torch import Tensor
 
 from metricopt._validation import check_choice, reject
 from metricopt.solvers.base import Solver, Stage
+from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.profiled import Profiled
 from metricopt.solvers.surrogate import Surrogate, cross_entropy
 
 __all__ = ["Profiled", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
 
-REGISTRY: dict[str, Callable[[], Solver]] = {"profiled": Profiled, "cross_entropy": Surrogate}
+
+def _lagrangian() -> Solver:
+    from metricopt.solvers.lagrangian import Lagrangian  # cooper is imported when it is used
+
+    return Lagrangian()
+
+
+def _augmented_lagrangian() -> Solver:
+    from metricopt.solvers.lagrangian import AugmentedLagrangian
+
+    return AugmentedLagrangian()
+
+
+REGISTRY: dict[str, Callable[[], Solver]] = {
+    "profiled": Profiled,
+    "augmented_lagrangian": _augmented_lagrangian,
+    "lagrangian": _lagrangian,
+    "exact_penalty": ExactPenalty,
+    "cross_entropy": Surrogate,
+}
 
 
 def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor]) -> Solver:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metricopt.agreement import SlackAgreement
 from metricopt.objectives import Objective
 
 
@@ -92,6 +93,30 @@ class Solver(ABC):
 
     def multiplier(self) -> np.ndarray | None:
         """Return the multiplier of the bound, ``ndarray (L,)``, None where there is none."""
+        return None
+
+    def slacks(self) -> np.ndarray | None:
+        """Return a copy of the slacks as they are, None for a solver without any."""
+        return None
+
+    def compare(
+        self,
+        slack: np.ndarray | None,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None,
+        label_names: Sequence[str],
+    ) -> tuple[SlackAgreement, ...] | None:
+        """Put slacks beside a model, label by label; None for a solver without any.
+
+        Parameters
+        ----------
+        slack : ndarray or None
+            What :meth:`slacks` returned; None for those that start from this model's own predictions.
+        scores, labels, sample_weight : ndarray, shape (n, L)
+            Of all training samples, in their order.
+        label_names : sequence of str
+        """
         return None
 
     def state_dict(self) -> dict[str, Any]:

@@ -45,6 +45,22 @@ class Path:
     share: int = 4
     anchor: float = 0.0
 
+    def slope(self, progress: float) -> float:
+        """Return the steepness at a progress from 0 to 1."""
+        return between(self.steepness, progress)
+
+    def height(self, progress: float) -> float:
+        """Return the height of the ramps in errors: that of a path of ramps is always 1."""
+        return between(self.cap, progress) if self.surrogate == "hinge" else 1.0
+
+    def strength(self, progress: float) -> float:
+        """Return what a broken link costs per unit, relative to an error: the slope of ramps of height 1."""
+        return self.slope(progress) / self.height(progress)
+
+    def margin(self, progress: float) -> float:
+        """Return by how much a sample must be right to count as right."""
+        return (0.5 if self.surrogate == "ramp" else 1.0) / self.slope(progress)
+
 
 # In the order in which short trainings take them. No single path is best on all problems: a wide hinge finds far
 # optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish, and networks that fit the
@@ -89,15 +105,6 @@ class Position:
     def progress(self) -> float:
         """How far along its path training is, from 0 to 1."""
         return min(self._step / max(self.num_steps - 1, 1), 1.0)
-
-    @property
-    def steepness(self) -> float:
-        return between(self.path.steepness, self.progress)
-
-    @property
-    def cap(self) -> float:
-        """The height of the ramps in errors: that of a path of ramps is always 1."""
-        return between(self.path.cap, self.progress) if self.path.surrogate == "hinge" else 1.0
 
     def advance(self) -> None:
         """Go one step on."""

@@ -113,9 +113,10 @@ class Profiled(Solver):
         class_weights, share : ndarray, shape (2, L)
             What an error weighs against one of the other class, and in the loss.
         """
-        slope = self._position.steepness / self._spread
+        path, progress = self._position.path, self._position.progress
+        slope = path.slope(progress) / self._spread
         offset, slopes = 1.0, np.stack([slope, slope])
-        if self._position.path.surrogate == "ramp":
+        if path.surrogate == "ramp":
             offset, slopes = 0.5, slopes / np.maximum(class_weights, 1e-6)
         return class_errors(
             scores - self._threshold,
@@ -123,7 +124,7 @@ class Profiled(Solver):
             weight,
             offset=offset,
             slopes=slopes,
-            height=self._position.cap,
+            height=path.height(progress),
             class_weights=share,
         )
 

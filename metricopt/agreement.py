@@ -1,0 +1,65 @@
+"""Whether slacks mean what the model does: the two put side by side.
+
+A solver with explicit slacks optimizes the metric that its slacks make. This file decides what is compared with the
+model's own indicators, and how much may differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class SlackAgreement:
+    """The slacks of one label, as they were when the returned weights were found, beside the model on training data.
+
+    Attributes
+    ----------
+    label : str
+    agreement : float, in [0, 1]
+        The share of slacks within 1/2 of the model's indicator at the exact threshold of the training scores (of pairs
+        of samples for average precision); NaN without any.
+    worst_violation : float
+        The largest violation of a link, in spreads of the scores or in units of the slack, whichever is less.
+    value, model_value : float
+        The metric that the objective maximises, by slacks and by the model.
+    bounded_value, model_bounded_value : float or None
+        The same for the metric that the bound speaks of; None without one.
+    """
+
+    label: str
+    agreement: float
+    worst_violation: float
+    value: float
+    model_value: float
+    bounded_value: float | None = None
+    model_bounded_value: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether slacks and model differ by at most 1 %, in indicators and in both metrics."""
+        pairs = [(1.0, self.agreement), (self.value, self.model_value)]
+        if self.bounded_value is not None and self.model_bounded_value is not None:
+            pairs.append((self.bounded_value, self.model_bounded_value))
+        return all(np.isnan(model) or abs(slack - model) <= TOLERANCE for slack, model in pairs)
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> SlackAgreement:
+        """Return what was saved as a dict with None for NaN."""
+        has_bound = saved["bounded_value"] is not None or saved["model_bounded_value"] is not None
+        may_be_none: set[str] = set() if has_bound else {"bounded_value", "model_bounded_value"}
+        values: dict[str, Any] = {
+            name: np.nan if value is None and name not in may_be_none else value for name, value in saved.items()
+        }
+        return cls(**values)
+
+    def __str__(self) -> str:
+        text = f"{self.agreement:.2%} agree, metric {self.value:.3f} by slacks, {self.model_value:.3f} by the model"
+        if self.bounded_value is not None:
+            text += f"; bounded metric {self.bounded_value:.3f} and {self.model_bounded_value:.3f}"
+        return f"{text}; worst link violation {self.worst_violation:.2g}"

@@ -1,0 +1,258 @@
+"""The slacks of a training: one a sample and label, stored by index, and what counts they make.
+
+This file decides how slacks are stored, gathered and summed. How they are chosen comes from
+:mod:`metricopt.reformulation`, and what ties them to a model from the solvers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from metricopt.agreement import SlackAgreement
+from metricopt.metrics import Counts
+from metricopt.objectives import CountObjective
+from metricopt.reformulation import link
+from metricopt.solvers.base import spread_of
+from metricopt.solvers.program import Program
+from metricopt.thresholds import choose_threshold
+
+
+@dataclass(frozen=True)
+class Items:
+    """The slacks that a batch moves, K of them, and where they come from.
+
+    Attributes
+    ----------
+    flat : ndarray, shape (K,), int64
+        Where they are stored.
+    u : ndarray, shape (K,), float32
+        Distances to the threshold in each one's own direction: positive where the model agrees with the label.
+    is_positive : ndarray, shape (K,), bool
+        Which indicators should be 1.
+    loss_weight : ndarray, shape (K,), float64
+        What an indicator that is wrong costs in the loss.
+    place : tuple of ndarray
+        For the way back to the scores.
+    """
+
+    flat: np.ndarray
+    u: np.ndarray
+    is_positive: np.ndarray
+    loss_weight: np.ndarray
+    place: tuple[np.ndarray, ...]
+
+
+class Slacks(ABC):
+    """What a solver with explicit slacks asks of them, whatever indicator each stands for.
+
+    Attributes
+    ----------
+    values : ndarray, shape (number of slacks,), float32
+    most : ndarray, shape (L,)
+        The largest multiplier of the bound.
+    has_bound : bool
+    """
+
+    values: np.ndarray
+    most: np.ndarray
+    has_bound: bool
+
+    @abstractmethod
+    def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        """Take note of the latest scores (n, L) of all samples."""
+
+    @abstractmethod
+    def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        """Set all slacks to the predictions of a model with these scores (n, L), after :meth:`refresh`."""
+
+    @abstractmethod
+    def items(
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        index: np.ndarray,
+        multiplier: np.ndarray,
+    ) -> Items:
+        """Return the slacks of a batch; all but ``index`` (B,) and ``multiplier`` (L,) of shape (B, L)."""
+
+    @abstractmethod
+    def to_scores(self, items: Items, derivatives: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return derivatives in the scores, shape (B, L), of derivatives in ``items.u`` (K,)."""
+
+    @abstractmethod
+    def store(self, items: Items, right: np.ndarray, weight: np.ndarray | None) -> None:
+        """Store new slacks (K,), given as "counted as right", and move the sums over all slacks."""
+
+    @abstractmethod
+    def violation(self) -> np.ndarray:
+        """Return the violation of the bound by the slacks, per positive, shape (L,)."""
+
+    @abstractmethod
+    def compare(
+        self,
+        slack: np.ndarray | None,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None,
+        label_names: Sequence[str],
+    ) -> tuple[SlackAgreement, ...]:
+        """Put slacks beside a model's scores (n, L), label by label; its own predictions where they are None."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return slacks, sums and scale as tensors."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+
+
+def gap(slack: np.ndarray, u: np.ndarray) -> tuple[float, float]:
+    """Return the share of slacks that agree with 1{u >= 0} and the worst violation of a link; NaN without any."""
+    if not len(u):
+        return np.nan, np.nan
+    violation = link(torch.from_numpy(slack.astype(np.float64)), torch.from_numpy(u)).abs()
+    return float((np.abs(slack - (u >= 0)) < 0.5).mean()), float(violation.max())
+
+
+class SampleSlacks(Slacks):
+    r"""Slacks :math:`s_i \approx 1\{u_i > 0\}` for the samples of a program with counts at a threshold.
+
+    Running sums keep the counts that the slacks make exact after every batch, which costs O(batch). Memory: 4 bytes a
+    sample and label.
+
+    Parameters
+    ----------
+    objective : CountObjective
+    labels : ndarray, shape (n, L), float32
+    sample_weight : ndarray, shape (n, L), float, or None
+    """
+
+    def __init__(self, objective: CountObjective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        self._program, self.has_bound = Program(objective, labels, sample_weight), objective.bounded is not None
+        num_labels = labels.shape[1]
+        self._shape = labels.shape
+        self.values = np.zeros(labels.size, dtype=np.float32)
+        self._errors = np.zeros(2 * num_labels)
+        self._threshold, self._value = np.zeros((2, num_labels))
+        self._spread = np.ones(num_labels)
+
+    def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        choice = choose_threshold(scores, labels, self._program.objective, sample_weight)
+        self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
+        self._spread = spread_of(scores)
+        self._program.set_value(self._value)
+
+    def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        alarms = scores >= self._threshold
+        self.values = alarms.astype(np.float32).ravel()
+        weight = 1.0 if sample_weight is None else sample_weight
+        wrong = [(weight * ((labels == truth) & (alarms != truth))).sum(axis=0) for truth in (0, 1)]
+        self._errors = np.concatenate(wrong).astype(np.float64)
+
+    def items(
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        index: np.ndarray,
+        multiplier: np.ndarray,
+    ) -> Items:
+        rows, columns = np.nonzero(labels == labels)
+        is_positive = labels[rows, columns] == 1
+        distance = (scores[rows, columns] - self._threshold[columns]) / self._spread[columns]
+        cost = self._program.class_weights(multiplier) * self._program.share(len(scores))
+        loss_weight = cost[is_positive.astype(np.intp), columns]
+        if weight is not None:
+            loss_weight = loss_weight * weight[rows, columns]
+        return Items(
+            flat=index[rows] * self._shape[1] + columns,
+            u=np.where(is_positive, distance, -distance).astype(np.float32),
+            is_positive=is_positive,
+            loss_weight=loss_weight,
+            place=(rows, columns),
+        )
+
+    def to_scores(self, items: Items, derivatives: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        rows, columns = items.place
+        in_scores = np.zeros(shape)
+        in_scores[rows, columns] = np.where(items.is_positive, derivatives, -derivatives) / self._spread[columns]
+        return in_scores
+
+    def store(self, items: Items, right: np.ndarray, weight: np.ndarray | None) -> None:
+        flat, first = np.unique(items.flat, return_index=True)  # a sampler may draw a sample twice in a batch
+        is_positive, columns = items.is_positive[first], items.place[1][first]
+        slack = np.where(is_positive, right[first], 1 - right[first]).astype(np.float32)
+        change = slack - self.values[flat].astype(np.float64)
+        change = np.where(is_positive, -change, change)  # in errors
+        if weight is not None:
+            change *= weight[items.place[0][first], columns]
+        self.values[flat] = slack
+        self._errors += np.bincount(
+            is_positive * self._shape[1] + columns, weights=change, minlength=2 * self._shape[1]
+        )
+
+    @property
+    def most(self) -> np.ndarray:  # type: ignore[override]
+        return self._program.most
+
+    def violation(self) -> np.ndarray:
+        return self._program.violation(self._errors.reshape(2, -1), self._shape[0])
+
+    def compare(
+        self,
+        slack: np.ndarray | None,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None,
+        label_names: Sequence[str],
+    ) -> tuple[SlackAgreement, ...]:
+        objective = self._program.objective
+        choice = choose_threshold(scores, labels, objective, sample_weight)
+        columns = scores >= choice.threshold if slack is None else slack.reshape(self._shape)
+        distance = (scores - choice.threshold) / spread_of(scores)
+        weight = np.ones_like(labels) if sample_weight is None else sample_weight
+        compared = []
+        for label, single in enumerate(objective.for_labels(self._shape[1])):
+            truth, own = labels[:, label], columns[:, label].astype(np.float64)
+            present = truth == truth
+            if np.isnan(choice.threshold[label]):
+                present &= False
+            true_positives, positives = (
+                (weight[:, label] * (truth == 1) * counted).sum() for counted in (own, np.ones_like(own))
+            )
+            false_positives, negatives = (
+                (weight[:, label] * (truth == 0) * counted).sum() for counted in (own, np.ones_like(own))
+            )
+            by_slacks = Counts(true_positives, false_positives, positives - true_positives, negatives - false_positives)
+            agreement, worst = gap(own[present], distance[present, label])
+            bounded = None if choice.bounded_value is None else single.bounded_value(by_slacks)
+            compared.append(
+                SlackAgreement(
+                    label=label_names[label],
+                    agreement=agreement,
+                    worst_violation=worst,
+                    value=float(single.value(by_slacks)),
+                    model_value=float(choice.value[label]),
+                    bounded_value=None if bounded is None else float(bounded),
+                    model_bounded_value=None if choice.bounded_value is None else float(choice.bounded_value[label]),
+                )
+            )
+        return tuple(compared)
+
+    def state_dict(self) -> dict[str, Any]:
+        arrays = {"slack": self.values, "errors": self._errors, "threshold": self._threshold, "spread": self._spread}
+        return {name: torch.from_numpy(array.copy()) for name, array in {**arrays, "value": self._value}.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.values, self._errors, self._threshold, self._spread, self._value = (
+            state[name].numpy().copy() for name in ("slack", "errors", "threshold", "spread", "value")
+        )
+        self._program.set_value(self._value)
