@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import reject
 from metricopt.data.indexed import as_label_columns, split_batch
-from metricopt.objectives import CountObjective
+from metricopt.objectives import Objective
 from metricopt.partition import Partition
 from metricopt.progress import Display
 from metricopt.result import FitResult, History, Scored
@@ -41,7 +41,7 @@ class Loop:
         self,
         model: nn.Module,
         parts: Partition,
-        objective: CountObjective,
+        objective: Objective,
         solver: Solver,
         label_names: tuple[str, ...],
         *,
@@ -266,7 +266,7 @@ class _DivergedError(Exception):
     """A score or a loss is NaN or infinite."""
 
 
-def _key(choice: ThresholdChoice, objective: CountObjective) -> tuple[float, float]:
+def _key(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
     """Return what candidates are compared by: the value where feasible, below it how near the bound comes.
 
     Averaged over the labels that have a value.
