@@ -14,7 +14,7 @@ from metricopt.metrics import (
     recall,
     specificity,
 )
-from metricopt.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.result import FitResult
 from metricopt.status import Status
 from metricopt.storage import load
@@ -26,6 +26,7 @@ __version__ = version("metricopt")
 __all__ = [
     "FPOR",
     "FROP",
+    "OAP",
     "OFBS",
     "FitResult",
     "InvalidInputError",

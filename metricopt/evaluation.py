@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricopt import metrics
+from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
-from metricopt.metrics import Counts, Ratio
-from metricopt.objectives import OFBS, CountObjective
+from metricopt.metrics import Counts, Ranking, Ratio
+from metricopt.objectives import OFBS, Objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +162,7 @@ def evaluate(
     scores: np.ndarray,
     labels: np.ndarray,
     threshold: np.ndarray,
-    objective: CountObjective,
+    objective: Objective,
     *,
     label_names: Sequence[str],
     data: str,
@@ -175,7 +176,7 @@ def evaluate(
     scores, labels : ndarray, shape (n, L), float
         Labels are 0, 1 or NaN (missing).
     threshold : ndarray, shape (L,), float
-    objective : CountObjective
+    objective : Objective
     label_names : sequence of str, length L
     data : str
         Which data this is, for whoever reads the report.
@@ -190,11 +191,11 @@ def evaluate(
     """
     beta = objective.beta if isinstance(objective, OFBS) else 1.0
     counts = metrics.confusion_counts(scores, labels, threshold, sample_weight)
-    average_precision = metrics.average_precision(scores, labels, sample_weight)
+    samples = Samples.read(scores, labels, sample_weight)
     f_beta = metrics.f_beta_ratio(beta)
     reports = []
     for label, single in enumerate(objective.for_labels(scores.shape[1])):
-        own = counts[label]
+        own, ranking = counts[label], Ranking.of(samples, label)
         reports.append(
             LabelReport(
                 label=label_names[label],
@@ -207,13 +208,13 @@ def evaluate(
                 precision=float(metrics.PRECISION(own)),
                 recall=float(metrics.RECALL(own)),
                 f_beta=float(f_beta(own)),
-                average_precision=float(average_precision[label]),
+                average_precision=ranking.average_precision(),
                 metric=single.metric_name,
-                value=float(single.value(own)),
+                value=single.measure(ranking, own),
                 bounded_metric=single.bounded.name if single.bounded else None,
                 bound=single.bound if isinstance(single.bound, float) else None,
                 bounded_value=float(single.bounded(own)) if single.bounded else None,
-                met=bool(single.feasible(own)) if single.bounded else None,
+                met=bool(single.of_threshold.feasible(own)) if single.bounded else None,
                 intervals=_intervals(own, single) if sample_weight is None else {},
             )
         )
@@ -246,7 +247,7 @@ def _one_line(report: LabelReport) -> str:
     return f"{text}, bound {report.bound} {'met' if report.met else 'missed'}"
 
 
-def _intervals(counts: Counts, objective: CountObjective) -> dict[str, tuple[float, float]]:
+def _intervals(counts: Counts, objective: Objective) -> dict[str, tuple[float, float]]:
     """Return the exact binomial (Clopper-Pearson 1934) intervals of those metrics that are proportions of samples."""
     from scipy.stats import binomtest
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from metricopt._validation import reject
 from metricopt.agreement import SlackAgreement
 from metricopt.data.indexed import as_label_columns, split_batch
-from metricopt.objectives import CountObjective
+from metricopt.objectives import Objective
 from metricopt.partition import Partition
 from metricopt.progress import Display
 from metricopt.result import FitResult, History, Scored
@@ -42,7 +42,7 @@ class Loop:
         self,
         model: nn.Module,
         parts: Partition,
-        objective: CountObjective,
+        objective: Objective,
         solver: Solver,
         label_names: tuple[str, ...],
         *,
@@ -276,7 +276,7 @@ class _DivergedError(Exception):
     """A score or a loss is NaN or infinite."""
 
 
-def _key(choice: ThresholdChoice, objective: CountObjective) -> tuple[float, float]:
+def _key(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
     """Return what candidates are compared by: the value where feasible, below it how near the bound comes.
 
     Averaged over the labels that have a value.

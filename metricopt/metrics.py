@@ -315,6 +315,15 @@ class Ranking:
         """Return each score of either class once, ascending."""
         return np.unique(np.concatenate([self.positives.scores, self.negatives.scores]))
 
+    def average_precision(self) -> float:
+        """Return the average precision, NaN without positives; see :func:`average_precision`."""
+        # Recall changes at positives only, so the other cuts contribute nothing.
+        counts = self.counts(self.positives.distinct())
+        if not len(counts.true_positives):
+            return np.nan
+        gained = -np.diff(RECALL(counts), append=0.0)
+        return float(gained @ PRECISION(counts))
+
 
 def average_precision(scores: Array, labels: Array, sample_weight: Array | None = None) -> Array:
     r"""Return the average precision: the precision at each threshold, weighted by the recall gained there.
@@ -341,16 +350,7 @@ def average_precision(scores: Array, labels: Array, sample_weight: Array | None 
     0.8333333333333333
     """
     samples = Samples.read(scores, labels, sample_weight)
-    return samples.give_back([_average_precision(Ranking.of(samples, k)) for k in range(samples.num_labels)])
-
-
-def _average_precision(ranking: Ranking) -> float:
-    # Recall changes at positives only, so the other cuts contribute nothing.
-    counts = ranking.counts(ranking.positives.distinct())
-    if not len(counts.true_positives):
-        return np.nan
-    gained = -np.diff(RECALL(counts), append=0.0)
-    return float(gained @ PRECISION(counts))
+    return samples.give_back([Ranking.of(samples, k).average_precision() for k in range(samples.num_labels)])
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import torch
 
 from metricopt import metrics
 from metricopt._validation import check_choice, check_fraction, check_positive, per_label, reject
-from metricopt.metrics import Array, Counts, Linear, Ratio
+from metricopt.metrics import Array, Counts, Linear, Ranking, Ratio
 
 Bound: TypeAlias = "float | tuple[float, ...]"
 """One bound for all labels, or one per label."""
@@ -38,10 +38,16 @@ class Objective(ABC):
         The field that ``alpha`` or ``beta`` fills when the objective is asked for by name.
     short : "alpha", "beta" or None
         Which of the two short names that is.
+    bounded : Ratio or None
+        The metric that the bound speaks of; None without a bound.
+    sense : "min" or "max"
+        Whether the bound is the least or the largest value allowed.
     """
 
     argument: ClassVar[str | None] = None
     short: ClassVar[Literal["alpha", "beta"] | None] = None
+    bounded: ClassVar[Ratio | None] = None
+    sense: ClassVar[Literal["min", "max"]] = "min"
 
     @property
     def name(self) -> str:
@@ -53,47 +59,27 @@ class Objective(ABC):
     def metric_name(self) -> str:
         """The metric that is maximised, e.g. ``"recall"``."""
 
-    @abstractmethod
-    def __str__(self) -> str:
-        """Say in words what is asked, e.g. ``maximise recall subject to precision >= 0.9``."""
-
-
-class CountObjective(Objective):
-    r"""Maximise one ratio of counts, subject to a bound on another.
-
-    .. math:: \max_{\theta, t} \; \frac{a(c)}{b(c)} \quad \text{s.t.} \quad \frac{p(c)}{q(c)} \ge \alpha
-              \;\; (\text{or} \le \alpha)
-
-    where :math:`c` are the confusion counts, the first ratio is ``maximised``, the second ``bounded``, and
-    :math:`\alpha` is ``bound``. With a multiplier :math:`\mu \ge 0` for the bound and the current value :math:`\tau`
-    of the objective (Dinkelbach 1967) the program becomes :math:`\max w_+ TP - w_- FP`: see :meth:`class_weights`.
-    """
-
-    bounded: ClassVar[Ratio | None] = None
-    sense: ClassVar[Literal["min", "max"]] = "min"
-
     @property
     @abstractmethod
-    def maximised(self) -> Ratio:
-        """The metric to maximise."""
+    def of_threshold(self) -> CountObjective:
+        """The objective whose best cut is the threshold: itself, if its metric depends on one."""
 
-    @property
-    def metric_name(self) -> str:
-        """The metric that is maximised, e.g. ``"recall"``."""
-        return self.maximised.name
+    @abstractmethod
+    def measure(self, ranking: Ranking, counts: Counts) -> float:
+        """Return the metric of samples ranked so, with these counts at the threshold; NaN where undefined."""
 
     @property
     def bound(self) -> Bound | None:
         """The bound on :attr:`bounded`, None where there is none."""
         return getattr(self, self.argument) if self.bounded is not None and self.argument else None
 
-    def with_bound(self, bound: Bound) -> CountObjective:
+    def with_bound(self, bound: Bound) -> Objective:
         """Return the same objective with another bound."""
         if self.bound is None or self.argument is None:
             reject("objective", "one with a bound", self.name, "choose a threshold for another objective instead")
         return replace(self, **{self.argument: bound})  # type: ignore[type-var]
 
-    def for_labels(self, num_labels: int) -> tuple[CountObjective, ...]:
+    def for_labels(self, num_labels: int) -> tuple[Objective, ...]:
         """Return one objective per label, each with a single bound.
 
         Raises
@@ -109,6 +95,46 @@ class CountObjective(Objective):
             rule = f"one number or one per label ({num_labels})"
             reject(self.argument, rule, f"{len(bound)} numbers", "give as many bounds as there are labels")
         return tuple(self.with_bound(b) for b in bound)
+
+    def __str__(self) -> str:
+        """Say in words what is asked, e.g. ``maximise recall subject to precision >= 0.9``."""
+        text = f"maximise {self.metric_name}"
+        if self.bounded is None:
+            return text
+        relation = ">=" if self.sense == "min" else "<="
+        bound = np.asarray(self.bound)
+        shown = f"{float(bound):g}" if bound.ndim == 0 else f"({', '.join(f'{b:g}' for b in bound)})"
+        return f"{text} subject to {self.bounded.name} {relation} {shown}"
+
+
+class CountObjective(Objective):
+    r"""Maximise one ratio of counts, subject to a bound on another.
+
+    .. math:: \max_{\theta, t} \; \frac{a(c)}{b(c)} \quad \text{s.t.} \quad \frac{p(c)}{q(c)} \ge \alpha
+              \;\; (\text{or} \le \alpha)
+
+    where :math:`c` are the confusion counts, the first ratio is ``maximised``, the second ``bounded``, and
+    :math:`\alpha` is ``bound``. With a multiplier :math:`\mu \ge 0` for the bound and the current value :math:`\tau`
+    of the objective (Dinkelbach 1967) the program becomes :math:`\max w_+ TP - w_- FP`: see :meth:`class_weights`.
+    """
+
+    @property
+    @abstractmethod
+    def maximised(self) -> Ratio:
+        """The metric to maximise."""
+
+    @property
+    def metric_name(self) -> str:
+        """The metric that is maximised, e.g. ``"recall"``."""
+        return self.maximised.name
+
+    @property
+    def of_threshold(self) -> CountObjective:
+        """The objective itself."""
+        return self
+
+    def measure(self, ranking: Ranking, counts: Counts) -> float:
+        return float(self.value(counts))
 
     def value(self, counts: Counts) -> Array:
         """Return the metric to maximise, NaN where undefined."""
@@ -168,15 +194,6 @@ class CountObjective(Objective):
         if excess is not None:
             gain = gain - excess * multiplier
         return gain.tp + 0.0 * multiplier, -(gain.fp + 0.0 * multiplier)
-
-    def __str__(self) -> str:
-        text = f"maximise {self.metric_name}"
-        if self.bounded is None:
-            return text
-        relation = ">=" if self.sense == "min" else "<="
-        bound = np.asarray(self.bound)
-        shown = f"{float(bound):g}" if bound.ndim == 0 else f"({', '.join(f'{b:g}' for b in bound)})"
-        return f"{text} subject to {self.bounded.name} {relation} {shown}"
 
 
 @dataclass(frozen=True)
@@ -283,8 +300,30 @@ class RecallAtAlarmRate(CountObjective):
         _set_bound(self, self.max_alarm_rate)
 
 
+@dataclass(frozen=True)
+class OAP(Objective):
+    r"""Optimize average precision.
+
+    .. math:: AP = \frac{1}{n_+} \sum_{i \in P} \frac{a_i}{b_i}
+
+    with :math:`a_i` the number of positives and :math:`b_i` that of all samples that score at least as high as
+    positive i, itself included (:func:`metricopt.metrics.average_precision`). The metric belongs to the ranking and
+    needs no threshold. Predictions and reports need one: **it is that of the best F1 score**.
+    """
+
+    metric_name = "average_precision"
+
+    @property
+    def of_threshold(self) -> CountObjective:
+        """The F1 score."""
+        return OFBS(1.0)
+
+    def measure(self, ranking: Ranking, counts: Counts) -> float:
+        return ranking.average_precision()
+
+
 REGISTRY: dict[str, type[Objective]] = {
-    objective.__name__: objective for objective in (FPOR, FROP, OFBS, RecallAtFPR, RecallAtAlarmRate)
+    objective.__name__: objective for objective in (FPOR, FROP, OFBS, OAP, RecallAtFPR, RecallAtAlarmRate)
 }
 
 

@@ -21,7 +21,7 @@ from metricopt._validation import InvalidInputError, check_choice, per_label, re
 from metricopt.agreement import SlackAgreement
 from metricopt.data.indexed import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
 from metricopt.evaluation import Report, evaluate
-from metricopt.objectives import Bound, CountObjective
+from metricopt.objectives import Bound, Objective
 from metricopt.partition import SCORING_BATCH
 from metricopt.scoring import check_scores, forward, num_rows, score_loader, to_device
 from metricopt.status import Status
@@ -73,7 +73,7 @@ class FitResult:
     ----------
     model : Module
         The module that was passed, with the best weights found, in the mode that it had.
-    objective : CountObjective
+    objective : Objective
     label_names : tuple of str
     thresholds : ndarray, shape (L,), float
         On the scale of the model's scores; a score >= threshold is an alarm.
@@ -96,7 +96,7 @@ class FitResult:
     """
 
     model: nn.Module
-    objective: CountObjective
+    objective: Objective
     label_names: tuple[str, ...]
     thresholds: np.ndarray
     statuses: tuple[Status, ...]
@@ -117,7 +117,7 @@ class FitResult:
     def from_scores(
         cls,
         model: nn.Module,
-        objective: CountObjective,
+        objective: Objective,
         scored: dict[str, Scored],
         *,
         diverged: bool,

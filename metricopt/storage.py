@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from metricopt._validation import InvalidInputError, check_choice, reject
 from metricopt.agreement import SlackAgreement
 from metricopt.evaluation import Report, with_nan, without_nan
-from metricopt.objectives import REGISTRY, CountObjective
+from metricopt.objectives import REGISTRY
 from metricopt.result import FitResult, History, Scored
 from metricopt.status import Status
 
@@ -117,7 +117,7 @@ def _from_dict(saved: dict[str, Any], model: nn.Module, scored: dict[str, Scored
     reports = {key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS}
     return FitResult(
         model=model,
-        objective=cast(CountObjective, REGISTRY[name](**arguments)),
+        objective=REGISTRY[name](**arguments),
         label_names=tuple(saved["label_names"]),
         thresholds=np.array([np.nan if t is None else t for t in saved["thresholds"]]),
         statuses=tuple(Status(status) for status in saved["statuses"]),

@@ -14,7 +14,7 @@ import torch
 from metricopt._arrays import Samples
 from metricopt._validation import reject
 from metricopt.metrics import Array, Counts, Ranking, Ratio
-from metricopt.objectives import CountObjective
+from metricopt.objectives import CountObjective, Objective
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ThresholdChoice:
 
 
 def choose_threshold(
-    scores: Array, labels: Array, objective: CountObjective, sample_weight: Array | None = None
+    scores: Array, labels: Array, objective: Objective, sample_weight: Array | None = None
 ) -> ThresholdChoice:
     r"""Return the threshold at which given scores do best by an objective: exact, by sorting.
 
@@ -61,6 +61,8 @@ def choose_threshold(
     - The threshold lies midway between the lowest flagged and the highest unflagged score, rounded to the scores' own
       dtype; where no number of that dtype lies between, it is the lowest flagged score. "Flag everything" is the lowest
       score, "flag nothing" the next number above the highest.
+    - A metric of the ranking alone (``OAP()``) needs no threshold: ``value`` is the exact metric, and the threshold is
+      that of the best F1 score.
     - A label without positives gets threshold and value NaN, the counts of no alarm, and ``feasible`` False.
 
     Samples with a missing label or weight 0 count nowhere, also as neighbours. Not differentiable. Takes O(n log n).
@@ -71,7 +73,7 @@ def choose_threshold(
         Finite, of any scale and precision, bfloat16 included.
     labels : array, shape of ``scores``
         0, 1 or NaN (missing).
-    objective : CountObjective
+    objective : Objective
         For example ``FPOR(min_precision=0.9)``; its bound may differ by label.
     sample_weight : array, shape (n,) or (n, L), optional
         Finite, >= 0. Sums of weights carry float64 rounding, so a bound that is met with equality may go either way.
@@ -93,8 +95,8 @@ def choose_threshold(
     >>> float(choice.threshold), float(choice.value), bool(choice.feasible)
     (0.375, 1.0, True)
     """
-    if not isinstance(objective, CountObjective):
-        reject("objective", "one with counts at a threshold", repr(objective), "give e.g. FPOR(min_precision=0.9)")
+    if not isinstance(objective, Objective):
+        reject("objective", "an Objective", repr(objective), "give e.g. FPOR(min_precision=0.9)")
     samples = Samples.read(scores, labels, sample_weight)
     choices = [
         _choose(Ranking.of(samples, label), single, samples.dtype)
@@ -109,8 +111,9 @@ def choose_threshold(
     )
 
 
-def _choose(ranking: Ranking, objective: CountObjective, dtype: torch.dtype) -> ThresholdChoice:
+def _choose(ranking: Ranking, asked: Objective, dtype: torch.dtype) -> ThresholdChoice:
     """Choose for one label; the result holds NumPy scalars."""
+    objective = asked.of_threshold
     cuts = _candidate_cuts(ranking, objective)
     counts = ranking.counts(cuts)
     value, bounded_value = objective.value(counts), objective.bounded_value(counts)
@@ -121,7 +124,7 @@ def _choose(ranking: Ranking, objective: CountObjective, dtype: torch.dtype) -> 
     best = _best(value, bounded_value, feasible, objective)
     return ThresholdChoice(
         threshold=_threshold(ranking, cuts[best], dtype),
-        value=value[best],
+        value=asked.measure(ranking, counts[best]),
         bounded_value=None if bounded_value is None else bounded_value[best],
         counts=counts[best],
         feasible=feasible[best],

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from metricopt._validation import Faults, reject
 from metricopt.data.indexed import has_own_order, is_iterable
 from metricopt.loop import Callback, Loop
-from metricopt.objectives import CountObjective, Objective, get_objective
+from metricopt.objectives import Objective, get_objective
 from metricopt.partition import make_partition
 from metricopt.progress import Display
 from metricopt.result import FitResult
@@ -78,7 +78,7 @@ def fit(
         Yields (x, y), y of shape (B,) or (B, L) with 0, 1 or NaN (missing). Its batch size, workers, collate function
         and order are kept.
     objective : str or Objective
-        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
+        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
     alpha : float, sequence or {label name: float}, in (0, 1]
         The bound of a bounded objective asked for by name.
     beta : float, > 0
@@ -148,9 +148,7 @@ def fit(
     """
     label_names = None if label_names is None else list(label_names)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
-    if not isinstance(target, CountObjective):
-        reject("objective", "one with counts at a threshold", target.name, "choose another")
-    chosen = get_solver(solver)
+    chosen = get_solver(solver, target)
     faults = Faults()
     for name, number, least in (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0)):
         is_count = _is_integer(number) and number >= least

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from torch import Tensor
 
 from metricopt._validation import check_choice, reject
+from metricopt.objectives import CountObjective, Objective
 from metricopt.solvers.base import Solver, Stage
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.profiled import Profiled
+from metricopt.solvers.profiled_ranking import ProfiledRanking
 from metricopt.solvers.surrogate import Surrogate, cross_entropy
 
-__all__ = ["Profiled", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
+__all__ = ["Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
 
 
 def _lagrangian() -> Solver:
@@ -34,15 +36,19 @@ REGISTRY: dict[str, Callable[[], Solver]] = {
     "exact_penalty": ExactPenalty,
     "cross_entropy": Surrogate,
 }
+FOR_RANKINGS: dict[str, Callable[[], Solver]] = {"profiled": ProfiledRanking}
+"""What a name stands for where the objective is a metric of the ranking, if not the same."""
 
 
-def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor]) -> Solver:
+def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor], objective: Objective) -> Solver:
     """Return the solver that a name, an instance or a loss stands for.
 
     Parameters
     ----------
     solver : str, Solver or callable
         A name of :data:`REGISTRY`; an instance; or a loss ``(scores, labels) -> scalar``, such as a torch loss module.
+    objective : Objective
+        What it is to solve, on which depends what a name stands for.
 
     Raises
     ------
@@ -51,14 +57,16 @@ def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor]) -> Sol
 
     Examples
     --------
-    >>> type(get_solver("profiled")).__name__
-    'Profiled'
+    >>> from metricopt.objectives import FPOR, OAP
+    >>> type(get_solver("profiled", FPOR(0.9))).__name__, type(get_solver("profiled", OAP())).__name__
+    ('Profiled', 'ProfiledRanking')
     """
     if isinstance(solver, Solver):
         return solver
     if isinstance(solver, str):
         check_choice("solver", solver, REGISTRY)
-        return REGISTRY[solver]()
+        counts = isinstance(objective, CountObjective)
+        return (REGISTRY if counts else REGISTRY | FOR_RANKINGS)[solver]()
     if isinstance(solver, type) or not callable(solver):
         reject("solver", "a name, a Solver or a loss (scores, labels) -> scalar", repr(solver), "create an instance")
     return Surrogate(solver)

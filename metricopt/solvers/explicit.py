@@ -36,11 +36,12 @@ from torch.nn.functional import softplus
 
 from metricopt._validation import check_choice, reject
 from metricopt.agreement import SlackAgreement
-from metricopt.objectives import CountObjective, Objective
+from metricopt.objectives import OAP, CountObjective, Objective
 from metricopt.reformulation import closed_form_slack, link
 from metricopt.solvers.base import Solver, Stage, with_derivatives
+from metricopt.solvers.pair_slack import PairSlacks
 from metricopt.solvers.paths import Position, stages_of
-from metricopt.solvers.slack import SampleSlacks
+from metricopt.solvers.slack import SampleSlacks, Slacks
 
 SLACK_STEP = 0.1
 ANCHOR = 0.1
@@ -73,9 +74,12 @@ class ExplicitSlack(Solver):
         self._terms, self._form, self._slack_step = terms, links, slack_step
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        if not isinstance(objective, CountObjective):
-            reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
-        self._slacks = SampleSlacks(objective, labels, sample_weight)
+        if isinstance(objective, CountObjective):
+            self._slacks: Slacks = SampleSlacks(objective, labels, sample_weight)
+        elif isinstance(objective, OAP):
+            self._slacks = PairSlacks(labels, sample_weight)
+        else:
+            reject("objective", "average precision or one with counts", objective.name, "choose another solver for it")
         self._position, self._is_new = Position(), True
         self._restart_links(np.zeros(labels.shape[1]), num_visits=1)
 

@@ -233,6 +233,7 @@ class SampleSlacks(Slacks):
             )
             by_slacks = Counts(true_positives, false_positives, positives - true_positives, negatives - false_positives)
             agreement, worst = gap(own[present], distance[present, label])
+            assert isinstance(single, CountObjective)
             bounded = None if choice.bounded_value is None else single.bounded_value(by_slacks)
             compared.append(
                 SlackAgreement(
