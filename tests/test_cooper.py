@@ -21,7 +21,7 @@ FORMULATIONS = pytest.mark.parametrize("coefficient", [None, 2.0], ids=["Lagrang
 
 
 def links(multipliers, kind=EQUALITY, coefficient=None):
-    """One constraint a (sample, label), as the solvers have it; an augmented Lagrangian where there is a coefficient."""
+    """One constraint a (sample, label), as the solvers have it; with a coefficient, an augmented Lagrangian."""
     multiplier = IndexedMultiplier(init=torch.tensor(multipliers))
     if coefficient is None:
         return Constraint(kind, Lagrangian, multiplier)
