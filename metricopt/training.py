@@ -94,7 +94,8 @@ def fit(
     val_fraction : float, in [0, 1)
         The share of rows held out for selection, stratified and seeded. 0 selects on the training data.
     solver : str, Solver or loss
-        ``"profiled"`` (default) or ``"cross_entropy"``; an instance; or any loss ``(scores, labels) -> scalar``, to
+        ``"profiled"`` (default), ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"`` (explicit slacks,
+        one a sample and label) or ``"cross_entropy"``; an instance; or any loss ``(scores, labels) -> scalar``, to
         compare with.
     epochs : int
         In total, warm-up included. By default as many as make about 6,000 steps, at least 20.

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from metricopt.solvers.explicit import ExplicitSlack
+from metricopt.solvers.program import MULTIPLIER_STEP
 
 TOLERANCE = 1e-3
-MULTIPLIER_STEP = 0.05
 
 
 class ExactPenalty(ExplicitSlack):

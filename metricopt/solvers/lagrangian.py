@@ -49,10 +49,10 @@ from cooper.penalty_coefficients import DensePenaltyCoefficient
 from torch import Tensor
 
 from metricopt.solvers.explicit import ExplicitSlack
+from metricopt.solvers.program import MULTIPLIER_STEP
 
 DUAL_GROWTH = 4.0
 """How many times its own penalty a link's multiplier can gain along a path, if the link stays broken."""
-BOUND_STEP = 0.05
 BOUND_PENALTY = 1.0
 
 
@@ -76,7 +76,7 @@ class Lagrangian(ExplicitSlack):
         self._bound = cooper.Constraint(cooper.ConstraintType.INEQUALITY, LagrangianFormulation, self._of_bound)
         # Stateless, and the only kind that takes sparse gradients without touching every multiplier.
         self._link_ascent, self._bound_ascent = (
-            torch.optim.SGD([multiplier.weight], lr=BOUND_STEP, maximize=True)
+            torch.optim.SGD([multiplier.weight], lr=MULTIPLIER_STEP, maximize=True)
             for multiplier in (self._of_links, self._of_bound)
         )
         self._observed: dict[Any, Any] = {}

@@ -31,10 +31,9 @@ from metricopt.objectives import CountObjective, Objective
 from metricopt.reformulation import class_errors
 from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
 from metricopt.solvers.paths import Position, stages_of
-from metricopt.solvers.program import Program
+from metricopt.solvers.program import MULTIPLIER_STEP, Program
 from metricopt.thresholds import choose_threshold
 
-MULTIPLIER_STEP = 0.05
 _MOVING = ("multiplier", "threshold", "spread", "value")
 
 

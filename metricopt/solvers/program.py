@@ -11,6 +11,8 @@ import numpy as np
 from metricopt.metrics import Counts
 from metricopt.objectives import CountObjective
 
+MULTIPLIER_STEP = 0.05
+"""How far the bound's multiplier moves after a batch, per unit of violation."""
 MAX_MULTIPLIER = 1000.0
 
 

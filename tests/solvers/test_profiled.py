@@ -10,7 +10,7 @@ from metricopt.metrics import Counts
 from metricopt.objectives import FPOR, FROP, OFBS, Objective, RecallAtAlarmRate, RecallAtFPR
 from metricopt.solvers import Profiled
 from metricopt.solvers.paths import PATHS
-from metricopt.solvers.profiled import MULTIPLIER_STEP
+from metricopt.solvers.program import MULTIPLIER_STEP
 from metricopt.thresholds import choose_threshold
 
 OBJECTIVES = [FPOR(0.8), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.3)]
