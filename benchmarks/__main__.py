@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import linear, mixtures, results, speed, toy
+from benchmarks import ablation, linear, mixtures, results, speed, toy
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Measure metricopt; results go to benchmarks/results."
@@ -74,6 +74,20 @@ def run_linear(quick: Quick = False, processes: Processes = 2, batch_size: int =
     rows = [row for part in _run_all(jobs, processes) for row in part]
     title = "Linear models: the objective reached on the training data"
     _finish("linear", title, rows, {"Mean over splits": linear.summary(rows)}, quick)
+
+
+@app.command("ablation")
+def run_ablation(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train with every solver and every kind of link: metric reached, bound, agreement of slacks and model, seconds."""
+    datasets = ("yeast3",) if quick else ablation.DATASETS
+    jobs = [
+        partial(ablation.run_one, dataset, split)
+        for split in range(1 if quick else ablation.NUM_SPLITS)
+        for dataset in datasets
+    ]
+    rows = [row for part in _run_all(jobs, processes) for row in part]
+    title = "What ties slacks to scores: links, anchors, multipliers and penalties on linear models"
+    _finish("ablation", title, rows, ablation.tables(rows), quick)
 
 
 @app.command("speed")
