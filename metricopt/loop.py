@@ -10,8 +10,9 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,13 +21,16 @@ from torch import Tensor, nn
 
 from metricopt._validation import reject
 from metricopt.agreement import SlackAgreement
+from metricopt.checkpoint import Checkpoints
 from metricopt.data.indexed import as_label_columns, split_batch
 from metricopt.objectives import Objective
 from metricopt.partition import Partition
 from metricopt.progress import Display
+from metricopt.random_states import RandomStates
 from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
 from metricopt.solvers import Solver, Stage
+from metricopt.state import Candidate, State
 from metricopt.thresholds import ThresholdChoice, choose_threshold
 
 MIN_REFRESH_STEPS = 10
@@ -50,54 +54,104 @@ class Loop:
         device: torch.device,
         make_optimizer: Callable[[], torch.optim.Optimizer],
         make_scheduler: Callable[[torch.optim.Optimizer], Any] | None,
+        first_optimizer_state: dict[str, Any] | None,
         gradient_clip: float | None,
         callbacks: Sequence[Callback],
         display: Display,
         seed: int,
+        checkpoints: Checkpoints | None,
+        random_states: RandomStates,
     ) -> None:
         self._model, self._parts, self._objective, self._solver = model, parts, objective, solver
         self._label_names, self._callbacks, self._display, self._seed = label_names, callbacks, display, seed
         self._accelerator, self._device, self._gradient_clip = accelerator, device, gradient_clip
         self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
-        self._history = History()
-        self._epoch = self._step = 0
-        self._stopped = self._diverged = self._is_direct = False
+        self._first_optimizer_state = first_optimizer_state
+        self._checkpoints, self._random_states = checkpoints, random_states
+        self._optimizer: Any = None
+        self._scheduler: Any = None
+        self._at_epoch_start: dict[str, Any] | None = None
         train = parts.train
         self._weight = None if train.sample_weight is None else torch.from_numpy(np.array(train.sample_weight)).float()
-        # The latest score of every training sample, from whichever pass saw it last.
-        self._latest, self._latest_labels = np.zeros_like(train.labels), train.labels
         self._refresh_steps = max(MIN_REFRESH_STEPS, len(parts.train_loader) // REFRESHES_AN_EPOCH)
 
     def run(self, plan: Sequence[tuple[Solver, Stage]]) -> FitResult:
-        """Train stage by stage and return the best."""
-        began = time.perf_counter()
-        self._check_parts()
-        start = self._candidate("start")
-        self._solver.prepare(self._objective, self._parts.train.labels, self._parts.train.sample_weight)
+        """Train stage by stage, or go on where a checkpoint ends, and return the best."""
+        self._plan = [(solver, stage) for solver, stage in plan if stage.epochs]
+        self._clock = time.perf_counter()
+        if not self._resume():
+            self._begin()
+        state = self._state
         self._display.begin(sum(stage.epochs for _, stage in plan))
-        best, baseline, warm = start, start, start.weights
-        for solver, stage in plan:
-            is_warmup = solver is not self._solver
-            self._is_direct = not is_warmup
-            self._model.load_state_dict(best.weights if stage.start == "best" else warm)
-            unimproved = 0
-            for candidate in self._epochs(solver, stage):
-                if is_warmup and (baseline is start or candidate.key >= baseline.key):
-                    best = baseline = candidate
-                elif not is_warmup and candidate.key > best.key:
-                    best, unimproved = candidate, 0
-                else:
-                    unimproved += 1
-                self._display.show(self._epoch, stage.name, self._records(best, stage.name, math.nan)[0])
-                # A stage that polishes the best model has nothing left to find; one on a path of its own may.
-                if self._stopped or (stage.start == "best" and unimproved > stage.epochs // 2):
-                    break
-            if is_warmup:
-                warm = self._weights()
-            if self._stopped or (self._is_perfect(best) and not is_warmup):
-                break
-        seconds = time.perf_counter() - began
-        return self._result(best, baseline, start, seconds)
+        while not state.finished:
+            try:
+                if not state.begun:
+                    self._begin_stage()
+                if state.step == 0:
+                    self._save()  # what cannot be stored, or where it cannot be, costs nobody a step
+                is_over = self._end_epoch(self._train_epoch())
+            except _DivergedError:
+                state.diverged = state.stopped = is_over = True
+            if is_over:
+                self._end_stage()
+            if state.finished or (self._checkpoints is not None and self._checkpoints.is_due_after_epoch()):
+                self._save()
+        return self._result(state.best, state.baseline, state.start)
+
+    def _begin(self) -> None:
+        """Set up a training from its beginning."""
+        train = self._parts.train
+        self._check_parts()
+        start = self._candidate("start", 0)
+        self._solver.prepare(self._objective, train.labels, train.sample_weight)
+        self._state = State(start, start, start, start.weights, np.zeros_like(train.labels))
+        self._state.finished = not self._plan
+
+    def _resume(self) -> bool:
+        """Take over the state of the newest checkpoint; say whether there was one."""
+        saved = None if self._checkpoints is None else self._checkpoints.read()
+        if saved is None:
+            return False
+        self._state, self._first_optimizer_state = saved["state"], saved["first_optimizer"]
+        self._solver.prepare(self._objective, self._parts.train.labels, self._parts.train.sample_weight)
+        for solver, own in zip(self._solvers(), saved["solvers"], strict=True):
+            solver.load_state_dict(own)
+        self._model.load_state_dict(saved["model"])
+        if self._state.begun:
+            self._make_optimizer_and_scheduler()
+            self._optimizer.load_state_dict(saved["optimizer"])
+            if self._scheduler is not None:
+                self._scheduler.load_state_dict(saved["scheduler"])
+                # It did take steps, in a process that is gone; torch would warn of a scheduler without any.
+                self._optimizer._opt_called = self._state.batch > 0
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(saved["scaler"])
+        self._at_epoch_start = saved["random_at_epoch_start"]
+        self._random_states.restore(saved["random"])
+        return True
+
+    def _save(self) -> None:
+        """Take the time, and write a checkpoint where these are wanted."""
+        now = time.perf_counter()
+        self._state.seconds, self._clock = self._state.seconds + now - self._clock, now
+        if self._checkpoints is None:
+            return
+        optimizer, scheduler, scaler = self._optimizer, self._scheduler, self._accelerator.scaler
+        content = {
+            "state": self._state,
+            "model": self._model.state_dict(),
+            "solvers": [solver.state_dict() for solver in self._solvers()],
+            "first_optimizer": self._first_optimizer_state,
+            "optimizer": None if optimizer is None else optimizer.state_dict(),
+            "scheduler": None if scheduler is None else scheduler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "random_at_epoch_start": self._at_epoch_start,
+            "random": self._random_states.capture(),
+        }
+        self._checkpoints.write(content, self._state.step)
+
+    def _solvers(self) -> list[Solver]:
+        return list({id(solver): solver for solver in (self._solver, *(solver for solver, _ in self._plan))}.values())
 
     def _check_parts(self) -> None:
         """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch."""
@@ -108,44 +162,38 @@ class Loop:
                 remedy = "let y agree with the data set's attribute `labels` or `targets`"
                 reject("loader", "one that yields the labels of its data set", "other values", remedy)
 
-    def _epochs(self, solver: Solver, stage: Stage) -> Iterator[_Candidate]:
-        """Train for the epochs of a stage; yield what each leads to, until one diverges."""
+    def _begin_stage(self) -> None:
+        """Begin a stage: its weights, its optimizer, and for the solver the scores that these weights give."""
+        state, (solver, stage) = self._state, self._plan[self._state.stage]
+        self._model.load_state_dict(state.best.weights if stage.start == "best" else state.warm)
+        self._make_optimizer_and_scheduler()
+        if solver is self._solver:
+            self._start(stage)
+        state.begun = True
+
+    def _make_optimizer_and_scheduler(self) -> None:
         optimizer = self._make_optimizer()
+        if self._first_optimizer_state is not None:
+            optimizer.load_state_dict(deepcopy(self._first_optimizer_state))
         if self._accelerator.mixed_precision != "no":
             self._accelerator.free_memory()  # the optimizers of earlier stages
             optimizer = self._accelerator.prepare(optimizer)
-        scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
-        for number in range(stage.epochs):
-            self._epoch += 1
-            try:
-                if number == 0 and solver is self._solver:
-                    self._start(stage)
-                loss = self._train_epoch(solver, optimizer)
-                candidate = self._candidate(stage.name)
-            except _DivergedError:
-                self._diverged = self._stopped = True
-                return
-            if scheduler is not None:
-                scheduler.step()
-            records = self._records(candidate, stage.name, loss)
-            self._history.extend(records)
-            self._stopped = any([bool(callback(records)) for callback in self._callbacks])
-            yield candidate
+        self._optimizer = optimizer
+        self._scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
 
     def _start(self, stage: Stage) -> None:
         """Begin a stage of the solver, with the scores that its first weights give."""
-        train = self._parts.train
-        self._latest, labels = score_loader(self._model, train.batches, self._device, must_be_finite=False)
-        self._latest_labels = labels if self._parts.is_stream else train.labels
+        state, train = self._state, self._parts.train
+        state.latest, labels = score_loader(self._model, train.batches, self._device, must_be_finite=False)
+        state.latest_labels = labels if self._parts.is_stream else None
         self._solver.start(stage, stage.epochs * len(self._parts.train_loader))
         self._refresh()
 
-    def _train_epoch(self, solver: Solver, optimizer: torch.optim.Optimizer) -> float:
+    def _train_epoch(self) -> float:
         """Take one step a batch; return the mean loss."""
-        self._parts.order.manual_seed(self._seed * 1_000_003 + self._epoch)
-        self._model.train()
-        total, num_batches = 0.0, 0
-        for batch, index in self._parts.train_loader:
+        state, optimizer, (solver, _) = self._state, self._optimizer, self._plan[self._state.stage]
+        is_direct = solver is self._solver
+        for batch, index in self._batches():
             x, y = split_batch(batch)
             labels = torch.as_tensor(as_label_columns(y), device=self._device)
             optimizer.zero_grad()
@@ -153,58 +201,116 @@ class Loop:
                 scores = forward(self._model, to_device(x, self._device))
             weight = None if self._weight is None else self._weight[index].to(self._device)
             loss = solver.loss(scores, labels, weight, index)
-            total, num_batches = total + loss.item(), num_batches + 1
-            if not math.isfinite(total):
+            state.loss_sum += loss.item()
+            if not math.isfinite(state.loss_sum):
                 raise _DivergedError
             self._accelerator.backward(loss)
             if self._gradient_clip is not None:
                 if self._accelerator.mixed_precision != "no":
                     self._accelerator.unscale_gradients(optimizer)
-                torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._gradient_clip)
+                # Of what is stepped: the gradients of other weights pile up from step to step.
+                moving = [weight for group in optimizer.param_groups for weight in group["params"]]
+                torch.nn.utils.clip_grad_norm_(moving, self._gradient_clip)
             optimizer.step()
             solver.step()
-            if self._is_direct:
+            state.batch, state.step = state.batch + 1, state.step + 1
+            if is_direct:
                 self._remember(scores, labels, index)
-        return total / max(num_batches, 1)
+            if self._checkpoints is not None and self._checkpoints.is_due(state.step):
+                self._save()
+        return state.loss_sum / max(state.batch, 1)
+
+    def _batches(self) -> Iterator[Any]:
+        """Return the batches of an epoch, or of the rest of one that was interrupted, in the same order."""
+        state, now = self._state, None
+        if state.batch:
+            assert self._at_epoch_start is not None
+            now = self._random_states.capture()
+            self._random_states.restore(self._at_epoch_start)
+        else:
+            state.epoch += 1
+            self._at_epoch_start = None if self._checkpoints is None else self._random_states.capture()
+        self._parts.order.manual_seed(self._seed * 1_000_003 + state.epoch)
+        self._model.train()
+        batches = iter(self._parts.train_loader)
+        if now is not None:
+            # Loaded, not only counted: workers draw as they load.
+            if sum(1 for _ in islice(batches, state.batch)) < state.batch:
+                reject("loader", f"of {state.batch} batches or more, as before", "fewer", "pass the same data")
+            self._random_states.restore(now)
+        return batches
+
+    def _end_epoch(self, loss: float) -> bool:
+        """Judge what the epoch led to; say whether its stage is over."""
+        state, (solver, stage) = self._state, self._plan[self._state.stage]
+        candidate = self._candidate(stage.name, state.epoch, solver.slacks())
+        if self._scheduler is not None:
+            self._scheduler.step()
+        records = self._records(candidate, stage.name, loss)
+        state.history.extend(records)
+        state.stopped = any([bool(callback(records)) for callback in self._callbacks])
+        if solver is not self._solver and (state.baseline.epoch == 0 or candidate.key >= state.baseline.key):
+            state.best = state.baseline = candidate
+        elif solver is self._solver and candidate.key > state.best.key:
+            state.best, state.unimproved = candidate, 0
+        else:
+            state.unimproved += 1
+        self._display.show(state.epoch, stage.name, self._records(state.best, stage.name, math.nan)[0])
+        state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0
+        # A stage that polishes the best model has nothing left to find; one on a path of its own may.
+        is_in_vain = stage.start == "best" and state.unimproved > stage.epochs // 2
+        return state.stopped or is_in_vain or state.stage_epoch == stage.epochs
+
+    def _end_stage(self) -> None:
+        """Go on to the next stage, or finish."""
+        state, (solver, _) = self._state, self._plan[self._state.stage]
+        is_warmup = solver is not self._solver
+        if is_warmup:
+            state.warm = self._weights()
+        state.stage, state.stage_epoch, state.unimproved, state.begun = state.stage + 1, 0, 0, False
+        is_done = state.stopped or (self._is_perfect(state.best) and not is_warmup)
+        state.finished = is_done or state.stage == len(self._plan)
+        self._optimizer = self._scheduler = None
 
     def _remember(self, scores: Tensor, labels: Tensor, index: Tensor) -> None:
         """Keep the scores of a batch, and let the solver see all of them now and then."""
-        rows = index.numpy()
-        if self._parts.is_stream:
-            rows = rows % len(self._latest)
-            self._latest_labels[rows] = labels.cpu().numpy()
-        self._latest[rows] = scores.detach().cpu().numpy()
-        self._step += 1
-        if self._step % self._refresh_steps == 0:
+        state, rows = self._state, index.numpy()
+        if state.latest_labels is not None:
+            rows = rows % len(state.latest)
+            state.latest_labels[rows] = labels.cpu().numpy()
+        state.latest[rows] = scores.detach().cpu().numpy()
+        state.direct_step += 1
+        if state.direct_step % self._refresh_steps == 0:
             self._refresh()
 
     def _refresh(self) -> None:
-        if not np.isfinite(self._latest).all():
+        state, train = self._state, self._parts.train
+        if not np.isfinite(state.latest).all():
             raise _DivergedError
-        self._solver.refresh(self._latest, self._latest_labels, self._parts.train.sample_weight)
+        labels = train.labels if state.latest_labels is None else state.latest_labels
+        self._solver.refresh(state.latest, labels, train.sample_weight)
 
-    def _candidate(self, stage: str) -> _Candidate:
+    def _candidate(self, stage: str, epoch: int, slack: np.ndarray | None = None) -> Candidate:
         """Return the weights as they are, with the exact metric that they reach on the selection data."""
         part = self._parts.selection
         scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
         if not np.isfinite(scores).all():
             raise _DivergedError
         choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
-        slack = self._solver.slacks() if self._is_direct else None
-        return _Candidate(choice, _key(choice, self._objective), self._weights(), stage, slack)
+        return Candidate(choice, _key(choice, self._objective), self._weights(), stage, epoch, slack)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
 
-    def _is_perfect(self, candidate: _Candidate) -> bool:
+    def _is_perfect(self, candidate: Candidate) -> bool:
         return bool((np.nan_to_num(candidate.choice.value, nan=1.0) == 1).all() and candidate.choice.feasible.all())
 
-    def _records(self, candidate: _Candidate, stage: str, loss: float) -> list[dict[str, Any]]:
+    def _records(self, candidate: Candidate, stage: str, loss: float) -> list[dict[str, Any]]:
         """Return what the history keeps of an epoch, one record a label."""
         choice, multiplier = candidate.choice, self._solver.multiplier()
         return [
             {
-                "epoch": self._epoch,
+                "epoch": self._state.epoch,
                 "stage": stage,
                 "label": name,
                 "loss": loss,
@@ -222,20 +328,19 @@ class Loop:
             )
         ]
 
-    def _result(self, best: _Candidate, baseline: _Candidate, start: _Candidate, seconds: float) -> FitResult:
+    def _result(self, best: Candidate, baseline: Candidate, start: Candidate) -> FitResult:
         """Score both parts with the best weights and with candidate zero's."""
-        scored = {}
+        state, scored = self._state, {}
         for data, part in (("train", self._parts.train), ("validation", self._parts.validation)):
             if part is None:
                 continue
             scores, truth = [], []
-            for candidate in (baseline, best):
+            for candidate, sound in ((baseline, start), (best, baseline)):
                 self._model.load_state_dict(candidate.weights)
                 own, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
                 if not np.isfinite(own).all():  # on training data that did not select; the start is known to be sound
-                    self._diverged = True
-                    sound = start if candidate is baseline else baseline
-                    return self._result(sound, sound, start, seconds)
+                    state.diverged = True
+                    return self._result(sound, sound, start)
                 scores.append(own)
                 truth.append(labels)
             scored[data] = Scored(data, scores[1], scores[0], truth[1], truth[0], part.sample_weight)
@@ -244,32 +349,19 @@ class Loop:
             self._objective,
             scored,
             slack=self._agreement(best, scored["train"]),
-            diverged=self._diverged,
+            diverged=state.diverged,
             label_names=self._label_names,
-            baseline_name="the model as passed" if baseline is start else "cross-entropy",
-            history=self._history,
+            baseline_name="cross-entropy" if baseline.epoch else "the model as passed",
+            history=History(state.history),
             selected_stage=best.stage,
             solver=self._solver.name,
-            seconds=seconds,
+            seconds=state.seconds,
             versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
         )
 
-    def _agreement(self, best: _Candidate, train: Scored) -> tuple[SlackAgreement, ...] | None:
+    def _agreement(self, best: Candidate, train: Scored) -> tuple[SlackAgreement, ...] | None:
         """Put the slacks that belong to the best weights beside what these weights do."""
-        if not self._solver.needs_index:
-            return None
         return self._solver.compare(best.slack, train.scores, train.labels, train.sample_weight, self._label_names)
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """Weights that could be returned, and what the exact threshold makes of them on the selection data."""
-
-    choice: ThresholdChoice
-    key: tuple[float, float]
-    weights: dict[str, Tensor]
-    stage: str
-    slack: np.ndarray | None
 
 
 class _DivergedError(Exception):

@@ -96,6 +96,7 @@ def make_partition(
     sample_weight: Any,
     seed: int,
     watch: Callable[[Iterable[Any], str], Iterator[Any]],
+    keep_workers: bool = True,
 ) -> Partition:
     """Take the user's loaders apart; the arguments are those of ``fit``.
 
@@ -103,6 +104,8 @@ def make_partition(
     ----------
     watch : callable ``(iterable, what) -> iterator``
         Shows progress while data are read.
+    keep_workers : bool
+        Whether workers may live on from pass to pass; their random states can then not be put back.
 
     Raises
     ------
@@ -110,9 +113,9 @@ def make_partition(
         If labels are not 0, 1 or NaN, a part has no positive or no negative, or ``sample_weight`` does not fit.
     """
     order = torch.Generator().manual_seed(seed)
-    validation = None if val_loader is None else _whole(val_loader, order, watch, "val_loader")
+    validation = None if val_loader is None else _whole(val_loader, order, watch, "val_loader", keep_workers)
     if is_iterable(loader):
-        stream = _Stream(loader)
+        stream = _Stream(loader, keep_workers)
         labels = _read_stream(stream, watch)
         _check_part("loader", labels)
         return Partition(Part(stream, labels, None), validation, stream, order, is_stream=True)
@@ -135,7 +138,13 @@ def make_partition(
     def scored(rows: np.ndarray) -> Part:
         dataset = loader.dataset if eval_dataset is None else eval_dataset
         scoring = indexed_loader(
-            loader, dataset, rows, shuffled=False, generator=order, batch_size=_scoring_batch(loader)
+            loader,
+            dataset,
+            rows,
+            shuffled=False,
+            generator=order,
+            batch_size=_scoring_batch(loader),
+            keep_workers=keep_workers,
         )
         return Part(scoring, labels[rows], None if weight is None else weight[rows])
 
@@ -144,7 +153,9 @@ def make_partition(
         validation = scored(held_out)
         _check_part("the held-out part of loader", validation.labels)
     _check_part("loader" if held_out is None else "the training part of loader", train.labels)
-    train_loader = indexed_loader(loader, loader.dataset, rows, shuffled=True, generator=order)
+    train_loader = indexed_loader(
+        loader, loader.dataset, rows, shuffled=True, generator=order, keep_workers=keep_workers
+    )
     if len(train_loader) == 0:
         got = f"{len(rows)} training samples in batches of {loader.batch_size} with drop_last"
         reject("loader", "one with at least one batch", got, "lower batch_size or val_fraction")
@@ -154,7 +165,10 @@ def make_partition(
 class _Stream:
     """A loader over an iterable data set; the index is the position in the pass."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
+    def __init__(self, loader: DataLoader[Any], keep_workers: bool) -> None:
+        if loader.persistent_workers and not keep_workers:
+            remedy = "build it with persistent_workers=False"
+            reject("a loader over an iterable data set", "without workers that live on for checkpoints", "such", remedy)
         self._loader = loader
         self._num_batches = 0
 
@@ -178,11 +192,15 @@ def _read_stream(stream: Any, watch: Callable[[Iterable[Any], str], Iterator[Any
 
 
 def _whole(
-    loader: DataLoader[Any], order: torch.Generator, watch: Callable[[Iterable[Any], str], Iterator[Any]], argument: str
+    loader: DataLoader[Any],
+    order: torch.Generator,
+    watch: Callable[[Iterable[Any], str], Iterator[Any]],
+    argument: str,
+    keep_workers: bool,
 ) -> Part:
     """Return all samples of a loader."""
     if is_iterable(loader):
-        stream = _Stream(loader)
+        stream = _Stream(loader, keep_workers)
         labels = _read_stream(stream, watch)
         scoring: Any = stream
     else:
@@ -190,7 +208,13 @@ def _whole(
         rows = rows_of(loader)
         labels = read_labels(loader, lambda scan: watch(scan, "reading validation labels"))[rows]
         scoring = indexed_loader(
-            loader, loader.dataset, rows, shuffled=False, generator=order, batch_size=_scoring_batch(loader)
+            loader,
+            loader.dataset,
+            rows,
+            shuffled=False,
+            generator=order,
+            batch_size=_scoring_batch(loader),
+            keep_workers=keep_workers,
         )
     _check_part(argument, labels)
     return Part(scoring, labels, None)

@@ -121,7 +121,7 @@ class FitResult:
         scored: dict[str, Scored],
         *,
         diverged: bool,
-        slack: tuple[SlackAgreement, ...] | None,
+        slack: tuple[SlackAgreement, ...] | None = None,
         **rest: Any,
     ) -> FitResult:
         """Choose the thresholds on the selection data and report on all of it.
@@ -298,7 +298,7 @@ class FitResult:
         }
         diverged = Status.DIVERGED in self.statuses
         return FitResult.from_scores(
-            self.model, self.objective.with_bound(bound), self.scored, diverged=diverged, slack=None, **rest
+            self.model, self.objective.with_bound(bound), self.scored, diverged=diverged, **rest
         )
 
     def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:

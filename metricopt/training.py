@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
+from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -20,11 +21,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from metricopt._validation import Faults, reject
+from metricopt.checkpoint import Checkpoints, claim_folder
 from metricopt.data.indexed import has_own_order, is_iterable
+from metricopt.fingerprint import fingerprint_of
 from metricopt.loop import Callback, Loop
 from metricopt.objectives import Objective, get_objective
 from metricopt.partition import make_partition
 from metricopt.progress import Display
+from metricopt.random_states import RandomStates, generators_of
 from metricopt.result import FitResult
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 
@@ -59,6 +63,9 @@ def fit(
     device: str | torch.device | None = None,
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
+    checkpoint_dir: str | Path | None = None,
+    checkpoint_every: int = 1000,
+    resume: bool = False,
 ) -> FitResult:
     r"""Train a model on the metric that its users answer for.
 
@@ -120,6 +127,16 @@ def fit(
         Show a progress bar; by default if standard error is a terminal.
     callbacks : sequence of callable
         Called after every epoch with its records (one a label, as in the history); one that returns True ends training.
+    checkpoint_dir : str or Path
+        Keep the state of the training in this folder, so that it can be resumed.
+    checkpoint_every : int, >= 1
+        Steps between two checkpoints. There is one after an epoch as well, about once a second at most.
+    resume : bool
+        Go on from the newest checkpoint in ``checkpoint_dir``, with the same arguments; from the beginning where there
+        is none, and not at all where training was finished: its result is returned. On one CPU the result is bit for
+        bit that of a run without interruption. Random draws may come from the global generators of Python, NumPy and
+        torch, and from a generator that a loader, sampler or data set holds as an attribute; with workers from their
+        global ones alone. Callbacks are called again for an epoch that ended after the checkpoint.
 
     Returns
     -------
@@ -129,7 +146,7 @@ def fit(
     Raises
     ------
     InvalidInputError
-        On bad arguments, data or model outputs, before training starts.
+        On bad arguments, data, model outputs or checkpoints, before training starts.
 
     Examples
     --------
@@ -151,7 +168,8 @@ def fit(
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
     chosen = get_solver(solver, target)
     faults = Faults()
-    for name, number, least in (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0)):
+    counts = (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0), ("checkpoint_every", checkpoint_every, 1))
+    for name, number, least in counts:
         is_count = _is_integer(number) and number >= least
         faults.check(number is None or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
     is_seed = _is_integer(seed) and 0 <= seed < 2**32
@@ -172,11 +190,17 @@ def fit(
         all(map(callable, called)),
         *("callbacks", "a sequence of callables", repr(callbacks), "put it in a list: [callback]"),
     )
+    faults.check(
+        checkpoint_dir is not None or not resume,
+        *("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted"),
+    )
     faults.check(isinstance(model, nn.Module), "model", "a torch Module", type(model).__name__, "wrap it in one")
     _check_loaders(faults, loader, val_loader, eval_dataset, val_fraction, groups, sample_weight, chosen)
     faults.raise_if_any()
     if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
         reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
+    if checkpoint_dir is not None:
+        claim_folder(checkpoint_dir, resume=resume)
 
     with _as_it_was(model, seed), Display(progress) as display:
         accelerator = _make_accelerator()
@@ -191,6 +215,7 @@ def fit(
             sample_weight=sample_weight,
             seed=seed,
             watch=display.watch,
+            keep_workers=checkpoint_dir is None,
         )
         num_labels = parts.train.labels.shape[1]
         default_names = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
@@ -202,6 +227,26 @@ def fit(
         if len(set(names)) < num_labels:
             reject("label_names", "different", list(names), "give each label a name of its own")
         target.for_labels(num_labels)
+        plan = _plan(chosen, epochs, warmup_epochs, len(parts.train_loader))
+        own_generators = generators_of(loader, val_loader, eval_dataset)
+        checkpoints = None
+        if checkpoint_dir is not None:
+            fingerprint = fingerprint_of(
+                model,
+                loader,
+                parts,
+                target,
+                plan,
+                names,
+                seed=seed,
+                learning_rate=learning_rate,
+                optimizer=type(optimizer).__name__,
+                gradient_clip=gradient_clip,
+                scheduler=scheduler is not None,
+                precision=accelerator.mixed_precision,
+                generators=len(own_generators),
+            )
+            checkpoints = Checkpoints(checkpoint_dir, checkpoint_every, fingerprint)
         loop = Loop(
             model,
             parts,
@@ -212,12 +257,17 @@ def fit(
             device=on,
             make_optimizer=_optimizer_maker(model, optimizer, learning_rate),
             make_scheduler=scheduler,
+            first_optimizer_state=(
+                copy.deepcopy(optimizer.state_dict()) if isinstance(optimizer, torch.optim.Optimizer) else None
+            ),
             gradient_clip=None if gradient_clip is None else float(gradient_clip),
             callbacks=called,
             display=display,
             seed=seed,
+            checkpoints=checkpoints,
+            random_states=RandomStates([parts.order, *own_generators]),
         )
-        return loop.run(_plan(chosen, epochs, warmup_epochs, len(parts.train_loader)))
+        return loop.run(plan)
 
 
 def default_epochs(steps_an_epoch: int) -> int:
@@ -328,15 +378,9 @@ def _make_accelerator() -> Any:
 def _optimizer_maker(
     model: nn.Module, optimizer: OptimizerLike | None, learning_rate: float | None
 ) -> Callable[[], torch.optim.Optimizer]:
-    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own in its initial state."""
+    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own as it is."""
     if isinstance(optimizer, torch.optim.Optimizer):
-        initial = copy.deepcopy(optimizer.state_dict())
-
-        def reset() -> torch.optim.Optimizer:
-            optimizer.load_state_dict(copy.deepcopy(initial))
-            return optimizer
-
-        return reset
+        return lambda: optimizer
     if optimizer is not None:
         if not callable(optimizer):
             reject("optimizer", "an Optimizer or a callable (parameters) -> Optimizer", optimizer, "pass one of them")

@@ -117,6 +117,7 @@ def indexed_loader(
     shuffled: bool,
     generator: torch.Generator,
     batch_size: int | None = None,
+    keep_workers: bool = True,
 ) -> DataLoader[Any]:
     """Return a loader like ``loader`` that yields ``(what it yielded, index)`` over the chosen rows.
 
@@ -134,6 +135,8 @@ def indexed_loader(
         Source of the order and of the workers' seeds.
     batch_size : int, optional
         Another batch size.
+    keep_workers : bool
+        Whether workers may live on from pass to pass, as ``loader`` says; else every pass is seeded by ``generator``.
     """
     own_order = shuffled and has_own_order(loader)
     indexed: Dataset[Any]
@@ -156,7 +159,8 @@ def indexed_loader(
             order["shuffle"] = shuffled and type(loader.sampler) in (RandomSampler, SubsetRandomSampler)
     workers: dict[str, Any] = {}
     if loader.num_workers:
-        workers = {"prefetch_factor": loader.prefetch_factor, "persistent_workers": loader.persistent_workers}
+        persistent = loader.persistent_workers and keep_workers
+        workers = {"prefetch_factor": loader.prefetch_factor, "persistent_workers": persistent}
     return DataLoader(
         indexed,
         num_workers=loader.num_workers,

@@ -7,9 +7,10 @@ own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import reject
@@ -78,3 +79,10 @@ class Surrogate(Solver):
                 return scores.sum() * 0  # the mean of nothing is NaN, which would look like divergence
             scores, labels = scores[present], labels[present]
         return self._loss(scores, labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self._loss.state_dict()} if isinstance(self._loss, nn.Module) else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if isinstance(self._loss, nn.Module):
+            self._loss.load_state_dict(state["loss"])

@@ -1,0 +1,96 @@
+"""Where a training stands: every number that moves from batch to batch, apart from what it moves through.
+
+This file decides what the loop must remember to go on as if it had never stopped. Model, optimizer, scheduler and
+solver keep states of their own; random generators are in :mod:`metricopt.random_states`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from metricopt.thresholds import ThresholdChoice
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that could be returned, and what the exact threshold makes of them on the selection data.
+
+    Attributes
+    ----------
+    choice : ThresholdChoice
+    key : tuple of float
+        What candidates are compared by.
+    weights : dict of str to Tensor
+    stage : str
+    epoch : int
+        After which it was found; 0 is the model as passed.
+    slack : ndarray or None
+        The slacks that belong to the weights, of a solver with explicit slacks.
+    """
+
+    choice: ThresholdChoice
+    key: tuple[float, float]
+    weights: dict[str, Tensor]
+    stage: str
+    epoch: int
+    slack: np.ndarray | None = None
+
+
+@dataclass
+class State:
+    """Where a training stands.
+
+    Attributes
+    ----------
+    start, best, baseline : Candidate
+        The model as passed, the best so far, and candidate zero.
+    warm : dict of str to Tensor
+        The weights at the end of the warm-up.
+    latest : ndarray, shape (n, L), float32
+        The latest score of every training sample, from whichever pass saw it last.
+    latest_labels : ndarray, shape (n, L), float32, or None
+        The labels of these where the samples of an iterable data set come in another order each time.
+    history : list of dict
+    stage : int
+        Position in the plan.
+    begun : bool
+        Whether that stage has its optimizer and its first weights.
+    stage_epoch, batch : int
+        Epochs of the stage and batches of the epoch that are done.
+    loss_sum : float
+        Of these batches.
+    epoch : int
+        Of the whole training; the one under way counts.
+    step, direct_step : int
+        Batches of the whole training, and those of the solver without the warm-up.
+    unimproved : int
+        Epochs of the stage since the best was found.
+    stopped, diverged, finished : bool
+    seconds : float
+        How long training took, interruptions left out.
+    """
+
+    start: Candidate
+    best: Candidate
+    baseline: Candidate
+    warm: dict[str, Tensor]
+    latest: np.ndarray
+    latest_labels: np.ndarray | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    stage: int = 0
+    begun: bool = False
+    stage_epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    epoch: int = 0
+    step: int = 0
+    direct_step: int = 0
+    unimproved: int = 0
+    stopped: bool = False
+    diverged: bool = False
+    finished: bool = False
+    seconds: float = 0.0
