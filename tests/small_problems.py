@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -75,6 +76,7 @@ def small_problem(num_features: int, seed: int) -> SmallProblem:
     return SmallProblem(rows, tuple(labels[order].tolist()), tuple(weights[order].tolist()))
 
 
+@cache
 def optimum(problem: SmallProblem, name: str, number: float | None, *, ties: bool = True) -> Optimum:
     """Return the exact optimum of an objective over all linear models.
 
@@ -85,6 +87,23 @@ def optimum(problem: SmallProblem, name: str, number: float | None, *, ties: boo
     directions = list(generic_directions(problem))
     if ties:
         directions += tied_directions(problem)
+    return best_of(directions, problem, name, number)
+
+
+def is_hard(problem: SmallProblem, name: str, number: float | None) -> bool:
+    """Whether Fisher's discriminant with the best threshold is below the optimum: least squares is no shortcut."""
+    kept = [row for row in zip(problem.features, problem.labels, problem.weights, strict=True) if row[1] == row[1]]
+    features, labels, weights = (np.array(column) for column in zip(*kept, strict=True))
+    root = np.sqrt(weights)
+    with_intercept = np.column_stack([features, np.ones(len(labels))])
+    discriminant = np.linalg.lstsq(root[:, np.newaxis] * with_intercept, root * labels, rcond=None)[0][:-1]
+    of_it = best_of([tuple(discriminant.tolist())], problem, name, number)
+    best = optimum(problem, name, number, ties=False)
+    return best.feasible and not (of_it.feasible and of_it.value >= best.value)
+
+
+def best_of(directions: Sequence[Point], problem: SmallProblem, name: str, number: float | None) -> Optimum:
+    """Return the best that these directions reach, each with its best threshold."""
     if name == "OAP":
         values = [average_precision(problem.scores(w), problem.labels, problem.weights) for w in directions]
         return Optimum(max(values), True, None)
