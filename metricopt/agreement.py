@@ -6,7 +6,7 @@ model's own indicators, and how much may differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -48,15 +48,15 @@ class SlackAgreement:
             pairs.append((self.bounded_value, self.model_bounded_value))
         return all(np.isnan(model) or abs(slack - model) <= TOLERANCE for slack, model in pairs)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as JSON knows them: None for NaN, and nothing where there is no bound."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: None if value != value else value for name, value in given.items()}
+
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> SlackAgreement:
-        """Return what was saved as a dict with None for NaN."""
-        has_bound = saved["bounded_value"] is not None or saved["model_bounded_value"] is not None
-        may_be_none: set[str] = set() if has_bound else {"bounded_value", "model_bounded_value"}
-        values: dict[str, Any] = {
-            name: np.nan if value is None and name not in may_be_none else value for name, value in saved.items()
-        }
-        return cls(**values)
+        """Return what :meth:`to_dict` wrote down."""
+        return cls(**{name: np.nan if value is None else value for name, value in saved.items()})
 
     def __str__(self) -> str:
         text = f"{self.agreement:.2%} agree, metric {self.value:.3f} by slacks, {self.model_value:.3f} by the model"

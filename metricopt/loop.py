@@ -101,9 +101,9 @@ class Loop:
     def _begin(self) -> None:
         """Set up a training from its beginning."""
         train = self._parts.train
+        self._solver.prepare(self._objective, train.labels, train.sample_weight)
         self._check_parts()
         start = self._candidate("start", 0)
-        self._solver.prepare(self._objective, train.labels, train.sample_weight)
         self._state = State(start, start, start, start.weights, np.zeros_like(train.labels))
         self._state.finished = not self._plan
 

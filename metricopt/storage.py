@@ -100,7 +100,7 @@ def _to_dict(result: FitResult) -> dict[str, Any]:
         "thresholds": [None if np.isnan(t) else float(t) for t in result.thresholds],
         "statuses": [status.value for status in result.statuses],
         **{name: report.to_dict() if (report := getattr(result, name)) else None for name in _REPORTS},
-        "slack": None if result.slack is None else [without_nan(asdict(compared)) for compared in result.slack],
+        "slack": None if result.slack is None else [compared.to_dict() for compared in result.slack],
         "baseline_name": result.baseline_name,
         "history": [without_nan(record) for record in result.history],
         "selected_stage": result.selected_stage,

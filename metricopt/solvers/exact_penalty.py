@@ -2,7 +2,7 @@ r"""The exact penalty method with explicit slacks: each broken link costs, and c
 
 .. math::
     \sum_i w_i \bigl(1 - r_i + S_i\,[g(r_i, u_i)]_\pm\bigr),
-    \qquad S_i \leftarrow \min(\gamma S_i, S_{\max}) \text{ where } |g_i| > \epsilon
+    \qquad S_i \leftarrow \min(\gamma S_i, S_{\max}) \text{ where } [g_i]_\pm > \epsilon
 
 with :math:`[g]_\pm = |g|` in equality form and :math:`[g]_+` in inequality form, r and u in each sample's own direction
 (:func:`~metricopt.reformulation.closed_form_slack`). Beyond a finite S the minimisers satisfy the links exactly, hence
@@ -45,9 +45,9 @@ class ExactPenalty(ExplicitSlack):
         return {} if self._terms == "anchor" else {"penalty": self._penalties.numpy()[flat]}
 
     def _link_cost(self, violation: Tensor, flat: Tensor) -> Tensor:
-        self._broken = flat[violation.detach().abs() > TOLERANCE]
-        broken = violation.abs() if self._form == "equality" else violation.clamp(min=0)
-        return (self._penalties[flat] * broken).sum()
+        excess = violation.abs() if self._form == "equality" else violation.clamp(min=0)
+        self._broken = flat[excess.detach() > TOLERANCE]
+        return (self._penalties[flat] * excess).sum()
 
     def _move_links(self) -> None:
         self._penalties[self._broken] = (self._penalties[self._broken] * self._growth).clamp(max=self._most)

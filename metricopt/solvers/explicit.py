@@ -102,7 +102,7 @@ class ExplicitSlack(Solver):
             reject("index", f"given for {self.name}", None, "pass the row of each sample")
         own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
         own_weight = None if weight is None else weight.cpu().numpy()
-        items = self._slacks.items(own, truth, own_weight, index.numpy(), self._bound_multiplier())
+        items = self._slacks.items(own, truth, own_weight, index.cpu().numpy(), self._bound_multiplier())
         flat, loss_weight = torch.from_numpy(items.flat), torch.from_numpy(items.loss_weight)
         # In the items' own coordinates autograd has few operations to trace; the way back to the scores is known.
         logit = torch.from_numpy(items.u).requires_grad_()

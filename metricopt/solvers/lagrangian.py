@@ -127,7 +127,7 @@ class Lagrangian(ExplicitSlack):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._restart_links(state["of_bound"].numpy(), state["num_visits"])
+        self._restart_links(state["of_bound"].numpy().copy(), state["num_visits"])
         with torch.no_grad():
             self._of_links.weight.copy_(state["of_links"])
 

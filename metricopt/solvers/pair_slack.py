@@ -81,10 +81,7 @@ class PairSlacks(Slacks):
         index: np.ndarray,
         multiplier: np.ndarray,
     ) -> Items:
-        chosen = [
-            np.nonzero((labels[:, label] == 1)[:, np.newaxis] & pairable)
-            for label, pairable in enumerate(self._pairable(labels, index))
-        ]
+        chosen = [_pairs_of(column, index) for column in labels.T]
         columns = np.repeat(np.arange(labels.shape[1]), [len(i) for i, _ in chosen])
         i, j = (np.concatenate(side) for side in zip(*chosen, strict=True))
         rows, is_positive = self._row_of[index[i], columns], labels[j, columns] == 1
@@ -93,7 +90,7 @@ class PairSlacks(Slacks):
         of_negatives, of_positives = self._sums[rows].T
         above = own + of_positives
         beside = above + of_negatives
-        worth = np.where(is_positive, beside - above, above) / beside**2
+        worth = np.where(is_positive, beside - above, above) / np.where(own > 0, beside, 1.0) ** 2
         # A batch holds (B / n)^2 of all pairs.
         share = self._share[columns] * (self._num_samples / len(scores)) ** 2
         return Items(
@@ -140,14 +137,15 @@ class PairSlacks(Slacks):
             positives = np.flatnonzero(labels[:, label] == 1)
             own, rows = self._weight[positives, label], self._row_of[positives, label]
             distance = (scores[:, label] - scores[positives, label][:, np.newaxis]).astype(np.float64) / spread[label]
-            held = self._pairable(labels, np.arange(len(labels)))[label][positives]
+            held = ~np.isnan(labels[:, label]) & (np.arange(len(labels)) != positives[:, np.newaxis])
             if slack is None or sums is None:
                 agreement, worst = gap((distance[held] >= 0).astype(float), distance[held])
                 by_slacks = exact[label]
             else:
                 agreement, worst = gap(self._pairs(label, slack)[held], distance[held])
-                above = own + sums[rows, 1]
-                by_slacks = (own * above / (above + sums[rows, 0])).sum() / own.sum() if own.sum() > 0 else np.nan
+                own, (of_negatives, of_positives) = own[own > 0], sums[rows[own > 0]].T
+                above = own + of_positives
+                by_slacks = (own * above / (above + of_negatives)).sum() / own.sum() if len(own) else np.nan
             compared.append(SlackAgreement(name, agreement, worst, float(by_slacks), float(exact[label])))
         return tuple(compared)
 
@@ -168,11 +166,6 @@ class PairSlacks(Slacks):
         positives = scores[self._labels[:, label] == 1, label]
         return scores[:, label] >= positives[:, np.newaxis]
 
-    def _pairable(self, labels: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
-        """Say by label which samples j, shape (B, B) over (i, j), can stand beside a sample i: present, and others."""
-        others = index[:, np.newaxis] != index
-        return [others & ~np.isnan(labels[:, label]) for label in range(labels.shape[1])]
-
     def _sums_of(self, values: np.ndarray) -> np.ndarray:
         """Return the weighted sums of all slacks by row: over the negatives, over the other positives."""
         sums = np.zeros((self._num_rows, 2))
@@ -184,3 +177,10 @@ class PairSlacks(Slacks):
             for truth in (0, 1):
                 sums[rows, truth] = weighted[:, self._labels[:, label] == truth].sum(axis=1)
         return sums
+
+
+def _pairs_of(labels: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions (i, j) of the pairs of a batch: each positive beside every other sample that has a label."""
+    positives, present = np.flatnonzero(labels == 1), np.flatnonzero(~np.isnan(labels))
+    i, j = np.nonzero(index[positives][:, np.newaxis] != index[present])  # a sampler may draw a sample twice
+    return positives[i], present[j]

@@ -80,13 +80,6 @@ class Program:
         per_positive = self.samples_per_positive / num_samples
         return self._violation_at_no_error + (self._violation_per_error * errors).sum(axis=0) * per_positive
 
-    def counts(self, errors: np.ndarray) -> Counts:
-        """Return the confusion counts that errors (2, L) among all samples leave."""
-        false_positives, false_negatives = errors
-        return Counts(
-            self._positives - false_negatives, false_positives, false_negatives, self._negatives - false_positives
-        )
-
     def _set_violation_of_errors(self) -> None:
         """Store the bound's violation, linear in the errors per positive, as coefficients."""
         positives, negatives, none = self._positives, self._negatives, np.zeros_like(self._positives)
