@@ -18,7 +18,7 @@ LAYERS = [
     {"_arrays", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
-    {"evaluation", "progress"},
+    {"evaluation", "pair_ramps", "progress"},
     LEAVES,
     {"solvers", "scoring", "partition"},
     {"checkpoint", "loss", "result", "storage"},

@@ -131,6 +131,30 @@ class _KnownDerivatives(torch.autograd.Function):
         return outer * derivatives, None, None
 
 
+MIN_EPOCHS_A_PATH = 4
+"""Fewer epochs are too few for a path to narrow its ramps: short trainings run fewer paths."""
+
+
+def share_out(epochs: int, shares: Sequence[int]) -> list[int]:
+    """Return the epochs of each path: in proportion to the shares, of as many paths as there are epochs for.
+
+    Examples
+    --------
+    >>> share_out(22, [4, 4, 3]), share_out(9, [4, 4, 3]), share_out(1, [4, 4, 3])
+    ([8, 8, 6], [4, 5], [1])
+    """
+    ends = np.cumsum(shares[: max(1, epochs // MIN_EPOCHS_A_PATH)])
+    lengths: list[int] = np.diff(np.round(ends * epochs / ends[-1]).astype(int), prepend=0).tolist()
+    return lengths
+
+
+def spread_of(scores: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of scores (n, L), the scale of the ramps; 1 where they are all alike."""
+    spread = scores.std(axis=0, dtype=np.float64) + 1e-12
+    # Scores that are all alike, up to rounding, have no scale of their own.
+    return np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)
+
+
 def between(ends: tuple[float, float], progress: float) -> float:
     """Interpolate geometrically: ``ends[0]`` at progress 0, ``ends[1]`` at 1."""
     first, last = ends

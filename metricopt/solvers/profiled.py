@@ -33,14 +33,11 @@ from metricopt._validation import reject
 from metricopt.metrics import Counts
 from metricopt.objectives import CountObjective, Objective
 from metricopt.reformulation import class_errors
-from metricopt.solvers.base import Solver, Stage, between, with_derivatives
+from metricopt.solvers.base import Solver, Stage, between, share_out, spread_of, with_derivatives
 from metricopt.thresholds import choose_threshold
 
 MULTIPLIER_STEP = 0.05
 MAX_MULTIPLIER = 1000.0
-MIN_EPOCHS_A_STAGE = 4
-"""Fewer epochs are too few for a path to narrow its ramps: short trainings run fewer paths."""
-
 
 _MOVING = ("multiplier", "threshold", "spread", "value")
 
@@ -108,10 +105,8 @@ class Profiled(Solver):
         self._set_class_weights()
 
     def stages(self, epochs: int) -> Sequence[Stage]:
-        chosen = list(PATHS.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
-        ends = np.cumsum([path.share for _, path in chosen])
-        lengths = np.diff(np.round(ends * epochs / ends[-1]).astype(int), prepend=0)
-        return [Stage(name, int(length), path.start) for (name, path), length in zip(chosen, lengths, strict=True)]
+        lengths = share_out(epochs, [path.share for path in PATHS.values()])
+        return [Stage(name, length, path.start) for (name, path), length in zip(PATHS.items(), lengths, strict=False)]
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._path_name, self._step, self._num_steps = stage.name, 0, num_steps
@@ -120,9 +115,7 @@ class Profiled(Solver):
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         choice = choose_threshold(scores, labels, self._objective, sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
-        spread = scores.std(axis=0, dtype=np.float64) + 1e-12
-        # Scores that are all alike, up to rounding, have no scale of their own.
-        self._spread = np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)
+        self._spread = spread_of(scores)
         self._set_class_weights()
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
