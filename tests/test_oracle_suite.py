@@ -14,7 +14,7 @@ from tests.small_problems import average_precision, is_hard, optimum, small_prob
 
 pytestmark = pytest.mark.slow
 
-SOLVERS = {"profiled": {"epochs": 150, "learning_rate": 0.1}}
+SOLVERS = {"profiled": {"epochs": 300, "learning_rate": 0.1}}
 """Each solver by name, with what it needs to train; an epoch is one step on all samples."""
 NUMBERS = {"FPOR": (0.8, 0.6, 0.9), "FROP": (0.8, 0.6, 1.0), "OFBS": (1.0, 0.5, 2.0)}
 """Each objective by name, with the bounds or betas that the problems take in turn; ``"OAP": (None,)``."""
@@ -116,7 +116,7 @@ def test_the_optimum_is_reached_and_reported_truly(solver, name):
 def test_cross_entropy_does_not_reach_it():
     """So that the suite tells solvers apart."""
     reached = [
-        reaches(train(problem, name, number, "cross_entropy", epochs=150, learning_rate=0.1).train[0], best)
+        reaches(train(problem, name, number, "cross_entropy", **SOLVERS["profiled"]).train[0], best)
         for name in NUMBERS
         for _, problem, number, best in judged(name)
     ]
