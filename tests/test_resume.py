@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from benchmarks import resume
 from metricopt import InvalidInputError, Status, fit
 from metricopt.checkpoint import flatten
-from metricopt.solvers import REGISTRY
+from metricopt.solvers import REGISTRY, Stage, Surrogate
 
 NUM_KILLS = 3
 NUM_STOPS = 5
@@ -110,7 +110,7 @@ def sampled_by_own_generator():
 
 def workers():
     loader = loader_of(Noisy(), shuffle=True, num_workers=2, persistent_workers=True, batch_size=40)
-    return {"model": network(), "loader": loader, "epochs": 4, "warmup_epochs": 2}
+    return {"model": network(), "loader": loader, "epochs": 3, "warmup_epochs": 1}
 
 
 def stream():
@@ -319,8 +319,8 @@ def test_model_and_optimizer_of_the_killed_training_may_be_passed_again(tmp_path
     """As in a notebook, where a cell was interrupted."""
     wanted = outcome(train(network_with_everything)[0])
     arguments = network_with_everything()
-    kill(lambda: arguments.copy(), tmp_path, 20)
-    assert outcome(train(lambda: arguments.copy(), tmp_path, resume=True)[0]) == wanted
+    kill(arguments.copy, tmp_path, 7)  # in the warm-up, so that another stage is to begin with the first state
+    assert outcome(train(arguments.copy, tmp_path, resume=True)[0]) == wanted
 
 
 def test_a_training_that_ends_early_or_diverges_ends_so_again(tmp_path):
@@ -343,14 +343,42 @@ def test_a_training_that_ends_early_or_diverges_ends_so_again(tmp_path):
         assert outcome(train(plain, tmp_path, solver=NanAfter(), resume=True)[0]) == outcome(wanted)
 
 
+def test_a_training_that_overflows_where_nothing_selects_falls_back_to_the_start_again(tmp_path):
+    def case():
+        x = X.clone()
+        x[0] = torch.tensor([2e38, 0.0])
+        sampler = WeightedRandomSampler((torch.arange(120) > 0).float(), 100)  # the large one is scored alone
+        loader, val_loader = loader_of(TensorDataset(x, Y), sampler=sampler), loader_of(TensorDataset(*blobs(seed=1)))
+        return {"model": linear(), "loader": loader, "val_loader": val_loader}
+
+    arguments = {"learning_rate": 1.0}
+    wanted = train(case, **arguments)[0]
+    assert wanted.status is Status.DIVERGED and wanted.baseline_name == "the model as passed" and len(wanted.history) > 1
+    kill(case, tmp_path, 9, **arguments)
+    assert outcome(train(case, tmp_path, resume=True, **arguments)[0]) == outcome(wanted)
+
+
+def test_a_stage_that_gains_nothing_ends_as_early(tmp_path):
+    class InVain(Surrogate):
+        def stages(self, epochs):
+            return [Stage("first", 2), Stage("polish", epochs - 2, start="best")]
+
+    arguments = {"warmup_epochs": 0, "solver": InVain(lambda scores, labels: scores.sum() * 0)}
+    wanted = train(plain, **arguments)[0]
+    assert len(wanted.history) == 2 + 5  # of 8, the fifth was one too many
+    kill(plain, tmp_path, 24, **arguments)  # in the last but two
+    assert outcome(train(plain, tmp_path, resume=True, **arguments)[0]) == outcome(wanted)
+
+
 # What is done again, and what is not
 
 
-def test_a_finished_training_is_not_repeated(tmp_path):
+@pytest.mark.parametrize("case", [plain, stream, workers])
+def test_a_finished_training_is_not_repeated(case, tmp_path):
     calls = []
-    first, num_steps = train(plain, tmp_path, callbacks=[calls.append])
+    first, num_steps = train(case, tmp_path, callbacks=[calls.append])
     num_calls = len(calls)
-    again, steps_taken = train(plain, tmp_path, callbacks=[calls.append], resume=True)
+    again, steps_taken = train(case, tmp_path, callbacks=[calls.append], resume=True)
     assert num_steps > steps_taken == 0 and len(calls) == num_calls > 0
     assert outcome(again) == outcome(first)
     assert again.seconds == first.seconds
