@@ -69,7 +69,7 @@ def test_a_link_that_breaks_at_every_visit_reaches_the_end_of_the_path_at_the_la
     path, solver = PATHS["ramp"], ExactPenalty()
     solver.prepare(FPOR(0.8), labels, None)
     stage = next(stage for stage in solver.stages(200) if stage.name == "ramp")
-    solver.start(stage, num_steps=100 * stage.epochs)
+    solver.start(stage, num_steps=1000 * stage.epochs)  # slowly: the margin hardly shrinks
     solver.refresh(scores, labels, None)
     solver._slacks._threshold = np.array([near - path.margin(0)])  # positives miss the margin by so much, for good
     seen = []
@@ -77,7 +77,7 @@ def test_a_link_that_breaks_at_every_visit_reaches_the_end_of_the_path_at_the_la
         seen.append(penalties_of(solver)[0])
         loss_and_gradient(solver, scores, labels)
         solver.step()
-    assert (np.diff(seen) > 0).all()
+    assert (np.diff(seen) > 0).all() and (solver._slacks._spread == 1).all()
     assert seen[0] == path.strength(0) and seen[-1] == pytest.approx(path.strength(1), rel=1e-4)
 
 
