@@ -7,7 +7,7 @@ from metricopt.solvers import Profiled
 from metricopt.solvers.exact_penalty import TOLERANCE, ExactPenalty
 from metricopt.solvers.paths import PATHS
 from metricopt.thresholds import choose_threshold
-from tests.solvers.small_problem import loss_and_gradient, problem, started
+from tests.solvers.driving import loss_and_gradient, problem, started
 
 STAGES = list(PATHS)
 

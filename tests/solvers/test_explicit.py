@@ -15,7 +15,7 @@ from metricopt.solvers.explicit import SLACK_STEP
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
 from metricopt.solvers.paths import PATHS
 from metricopt.thresholds import choose_threshold
-from tests.solvers.small_problem import SOLVERS, loss_and_gradient, problem, started, train
+from tests.solvers.driving import SOLVERS, loss_and_gradient, problem, started, train
 
 OBJECTIVES = [FPOR(0.8), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.3)]
 STAGES = list(PATHS)

@@ -12,7 +12,7 @@ from metricopt.solvers.lagrangian import BOUND_PENALTY, DUAL_GROWTH, AugmentedLa
 from metricopt.solvers.paths import PATHS
 from metricopt.solvers.program import MULTIPLIER_STEP
 from metricopt.thresholds import choose_threshold
-from tests.solvers.small_problem import SOLVERS, loss_and_gradient, problem, started
+from tests.solvers.driving import SOLVERS, loss_and_gradient, problem, started
 
 STAGES = list(PATHS)
 BOTH = pytest.mark.parametrize("kind", [Lagrangian, AugmentedLagrangian])

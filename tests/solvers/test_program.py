@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metricopt.metrics import Counts
 from metricopt.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.solvers.program import MAX_MULTIPLIER, Program
-from tests.solvers.small_problem import problem
+from tests.solvers.driving import problem
 
 OBJECTIVES = [FPOR((0.8, 0.6)), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate((0.3, 0.4))]
 EACH = pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
