@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import ablation, linear, mixtures, results, speed, toy
+from benchmarks import ablation, linear, mixtures, results, resume, speed, toy
+from metricopt.solvers import REGISTRY
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Measure metricopt; results go to benchmarks/results."
@@ -97,6 +98,33 @@ def run_speed(quick: Quick = False) -> None:
     table = pd.DataFrame(rows).set_index("what")
     _finish("speed", "Speed: ratios within one run, one thread", rows, {"Ratios": table}, quick)
     if not all(row["within_budget"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command("resume")
+def run_resume(quick: Quick = False, processes: Processes = 2) -> None:
+    """Kill trainings with every solver at random moments, resume them, and compare with runs that were left alone."""
+    whole = _run_all([partial(resume.run_whole, solver) for solver in REGISTRY], processes)
+    jobs = [
+        partial(resume.run_killed, solver, kill, *known)
+        for solver, known in zip(REGISTRY, whole, strict=True)
+        for kill in range(2 if quick else 20)
+    ]
+    rows = _run_all(jobs, processes)
+    table = (
+        pd.DataFrame(rows)
+        .groupby("solver")
+        .agg(
+            kills=("was_killed", "sum"),
+            while_a_file_was_written=("while_writing", "sum"),
+            resumed_from_step=("resumed_from_step", lambda steps: f"{steps.min()} to {steps.max()}"),
+            of_steps=("steps", "max"),
+            identical=("identical", "sum"),
+        )
+    )
+    title = "Checkpoints: training killed (kill -9) at random moments and resumed, compared bit for bit"
+    _finish("resume", title, rows, {"Kills": table}, quick)
+    if not all(row["identical"] for row in rows):
         raise typer.Exit(1)
 
 

@@ -44,7 +44,7 @@ def write(name: str, title: str, command: str, rows: list[dict[str, Any]], table
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a table, its index first, as Markdown; floats in three digits.
+    """Return a table, its index first, as Markdown; floats in three digits, nothing for NaN.
 
     Examples
     --------
@@ -59,6 +59,6 @@ def markdown(table: pd.DataFrame) -> str:
     ]
     for name, row in table.astype(object).iterrows():  # so that counts stay counts
         head = ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
-        cells = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
+        cells = ["" if cell != cell else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
         lines.append("| " + " | ".join([head, *cells]) + " |")
     return "\n".join(lines)

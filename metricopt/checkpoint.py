@@ -321,4 +321,4 @@ def _check_same_training(path: Path, saved: Mapping[str, Any], own: Mapping[str,
         more = len(differences) - _SHOWN_DIFFERENCES
         listed = ", ".join(differences[:_SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
         remedy = "resume with the same arguments and data, or choose another folder"
-        reject("checkpoint_dir", "of the training that is resumed", f"{path} with another {listed}", remedy)
+        reject("checkpoint_dir", "of the training that is resumed", f"{path}, which differs in {listed}", remedy)

@@ -32,6 +32,7 @@ from metricopt.table_run import (
     load_run,
     notes,
     train_on_table,
+    was_begun,
     write_run,
 )
 
@@ -85,6 +86,13 @@ def fit_command(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = _DEFAULT.seed,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = _DEFAULT.device,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")] = False,
+    checkpoint_dir: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints, from which a training can be resumed.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the checkpoints, if there are any; --out is then written anew."),
+    ] = False,
 ) -> None:
     """Train on a table, and report on rows kept for the test, beside cross-entropy with a tuned threshold.
 
@@ -105,7 +113,9 @@ def fit_command(
     )
     with _bad_input():
         check_options(options)
-        _claim(out, overwrite)
+        if resume and checkpoint_dir is None:
+            reject("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted")
+        _claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
         frame = read_table(table)
         for argument, names in (("drop", drop or []), ("group", [group] if group else [])):
             for name in names:
@@ -117,7 +127,7 @@ def fit_command(
                 reject("group", "a column with a value in every row", got, "fill them in")
             groups = frame[group].astype(str).to_numpy()
         held = make_table(frame.drop(columns=[*(drop or []), *([group] if group else [])]), label, positive)
-        run = train_on_table(held, groups, options, _tell)
+        run = train_on_table(held, groups, options, _tell, checkpoint_dir=checkpoint_dir, resume=resume)
         write_run(run, out, {"table": str(table), "drop": drop or [], "group": group})
     _finish(run, out)
 

@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._validation import reject
+from metricopt.checkpoint import has_checkpoints
 from metricopt.data import Table, TablePreprocessor, stratified_split
 from metricopt.evaluation import LabelReport, Report
 from metricopt.metrics import PrecisionRecallCurve, precision_recall_curve
@@ -30,6 +31,7 @@ from metricopt.training import default_epochs, fit
 
 FORMAT = 1
 BASELINE = "cross-entropy"
+_SOLVERS = ("profiled", "cross_entropy")
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,18 @@ def check_options(options: Options) -> Objective:
 
 
 def train_on_table(
-    table: Table, groups: np.ndarray | None, options: Options, tell: Callable[[str], None] = print
+    table: Table,
+    groups: np.ndarray | None,
+    options: Options,
+    tell: Callable[[str], None] = print,
+    *,
+    checkpoint_dir: Path | None = None,
+    resume: bool = False,
 ) -> Run:
-    """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part."""
+    """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part.
+
+    Each of the two trainings keeps its checkpoints in a folder of its own in ``checkpoint_dir``.
+    """
     objective = check_options(options)
     labelled = np.flatnonzero(~np.isnan(table.labels))
     num_unlabelled = len(table) - len(labelled)
@@ -170,7 +181,7 @@ def train_on_table(
         steps = math.ceil(len(y) * (1 - val_fraction) / options.batch_size)
         epochs = default_epochs(steps)
     results = []
-    for solver, what in (("profiled", options.objective), ("cross_entropy", BASELINE)):
+    for solver, what in zip(_SOLVERS, (options.objective, BASELINE), strict=True):
         tell(f"Training on {what}, {epochs} epochs ...")
         results.append(
             fit(
@@ -185,6 +196,8 @@ def train_on_table(
                 learning_rate=options.learning_rate,
                 seed=options.seed,
                 device=options.device,
+                checkpoint_dir=None if checkpoint_dir is None else checkpoint_dir / solver,
+                resume=resume,
             )
         )
     result, baseline = results
@@ -201,6 +214,11 @@ def train_on_table(
         baseline_test_report=baseline.evaluate(test_data),
         num_unlabelled=num_unlabelled,
     )
+
+
+def was_begun(checkpoint_dir: Path) -> bool:
+    """Say whether a training left checkpoints in a folder."""
+    return any(has_checkpoints(checkpoint_dir / solver) for solver in _SOLVERS)
 
 
 def _tensors(preprocessor: TablePreprocessor, table: Table) -> tuple[torch.Tensor, torch.Tensor]:

@@ -287,6 +287,47 @@ def test_result_is_not_overwritten_unasked(folder, table):
     assert json.loads((out / "report.json").read_text())["options"]["seed"] == 1
 
 
+def test_an_interrupted_training_is_resumed_by_the_same_command(folder, table, monkeypatch):
+    import torch
+
+    options = ["--label", "outcome", "--alpha", 0.7, "--drop", "id", "--group", "family", *FAST]
+    assert run("fit", table, *options, "--out", folder / "whole").exit_code == 0
+    out = folder / "interrupted"
+    command = ["fit", table, *options, "--out", out, "--checkpoint-dir", out / "checkpoints", "--resume"]
+    step = torch.optim.Adam.step
+    for steps_left in (8, 20, 10):  # of 48, for both trainings
+        left = iter(range(steps_left))
+
+        def interrupted(*arguments, left=left):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return step(*arguments)
+
+        monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+        monkeypatch.setattr("metricopt.checkpoint.SECONDS_BETWEEN_EPOCHS", 0)
+        assert run(*command).exit_code == 130
+        assert not (out / "report.json").exists()
+    monkeypatch.undo()
+    for _ in range(2):  # finished, it is not trained again
+        assert run(*command).exit_code == 0
+        reports = [json.loads((path / "report.json").read_text()) for path in (folder / "whole", out)]
+        for report in reports:
+            del report["seconds"]
+        assert reports[0] == reports[1]
+    refused = run(*command[:-1], "--overwrite")
+    assert refused.exit_code == 2 and "without checkpoints" in refused.stderr
+
+
+def test_resume_needs_the_checkpoints_and_spares_other_results(folder, fitted, table):
+    options = ["--label", "outcome", "--alpha", 0.7, *FAST, "--resume"]
+    nowhere = run("fit", table, *options, "--out", folder / "nowhere")
+    assert nowhere.exit_code == 2 and "checkpoint_dir must be given to resume" in nowhere.stderr
+    before = (fitted[0] / "report.json").read_text()
+    refused = run("fit", table, *options, "--out", fitted[0], "--checkpoint-dir", folder / "no checkpoints")
+    assert refused.exit_code == 2 and "add --overwrite" in refused.stderr
+    assert (fitted[0] / "report.json").read_text() == before
+
+
 BASE = {"label": "outcome", "alpha": 0.7, "out": "OUT"}
 
 
