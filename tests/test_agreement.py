@@ -25,15 +25,17 @@ def test_one_percent_is_the_limit():
 
 
 def test_what_the_model_has_no_value_for_cannot_be_missed():
-    nothing = SlackAgreement("a", np.nan, np.nan, np.nan, np.nan, 0.0, np.nan)
-    assert nothing.holds
-    assert not dataclasses.replace(nothing, agreement=0.5).holds
+    nothing = SlackAgreement("a", np.nan, np.nan, np.nan, np.nan, 0.0, 0.5)  # a label without positives: no slack
+    assert nothing.holds and not dataclasses.replace(nothing, agreement=1.0).holds
+    undefined = SlackAgreement("a", 1.0, 0.0, 0.5, np.nan, 0.0, np.nan)
+    assert undefined.holds and not dataclasses.replace(undefined, agreement=0.5).holds
 
 
 @pytest.mark.parametrize(
     "compared",
     [SAME, WITHOUT_BOUND, SlackAgreement("b", *(np.nan,) * 6), SlackAgreement("b", *(np.nan,) * 4),
-     SlackAgreement("b", 1.0, 0.0, 0.5, 0.5, np.nan, 0.25), SlackAgreement("b", np.float64(1), 0.0, 0.5, 0.5, 0.5, np.nan)],
+     SlackAgreement("b", 1.0, 0.0, 0.5, 0.5, np.nan, 0.25),
+     SlackAgreement("b", np.float64(1), 0.0, 0.5, 0.5, 0.5, np.nan)],
 )  # fmt: skip
 def test_an_agreement_comes_back_from_json(compared):
     """NaN is not the same as nothing: with a bound, a label without positives has NaN on both sides."""
