@@ -58,7 +58,8 @@ class SlackAgreement:
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> SlackAgreement:
         """Return what :meth:`to_dict` wrote down."""
-        return cls(**{name: np.nan if value is None else value for name, value in saved.items()})
+        values: dict[str, Any] = {name: np.nan if value is None else value for name, value in saved.items()}
+        return cls(**values)
 
     def __str__(self) -> str:
         text = f"{self.agreement:.2%} agree, metric {self.value:.3f} by slacks, {self.model_value:.3f} by the model"
