@@ -79,7 +79,7 @@ def test_slacks_come_back_beside_the_model(solver, objective, tmp_path):
     assert everything(back) == everything(result) and back.summary() == result.summary()
     assert [compared.label for compared in back.slack] == ["sick", "never"]
     assert [compared.holds for compared in back.slack] == [compared.holds for compared in result.slack]
-    assert np.isnan(back.slack[1].value) and back.slack[1].holds
+    assert np.isnan(back.slack[1].agreement) and back.slack[1].holds
 
 
 def test_a_result_comes_back_in_another_process(result, folder, tmp_path):
