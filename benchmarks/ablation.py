@@ -28,7 +28,7 @@ from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
 DATASETS = ("page_blocks", "yeast3", "spambase", "satimage")
 OBJECTIVES: dict[str, CountObjective] = {"FPOR .8": FPOR(0.8), "FROP .8": FROP(0.8)}
 NUM_SPLITS = 10
-NUM_STEPS = 3000
+NUM_STEPS = 2000
 BATCH_SIZE = 256
 OTHER_FORMS = "page_blocks"
 """The set on which the inequality form and the gradient slack step are tried, too."""

@@ -39,7 +39,8 @@ from metricopt.table_run import (
 BAD_INPUT, BOUND_MISSED = 2, 3
 
 app = typer.Typer(
-    help="Train a classifier on the metric that you answer for: recall at a precision, precision at a recall, F-beta.",
+    help="Train a classifier on the metric that you answer for: recall at a precision, precision at a recall, F-beta, "
+    "average precision.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,11 +61,11 @@ def fit_command(
     objective: Annotated[
         str,
         typer.Option(
-            help="FPOR: recall at a least precision. FROP: precision at a least recall. OFBS: F-beta. RecallAtFPR, "
-            "RecallAtAlarmRate: recall at a largest false-positive rate or share of alarms."
+            help="FPOR: recall at a least precision. FROP: precision at a least recall. OFBS: F-beta. OAP: average "
+            "precision. RecallAtFPR, RecallAtAlarmRate: recall at a largest false-positive rate or share of alarms."
         ),
     ] = _DEFAULT.objective,
-    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1]; for all objectives but OFBS.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1]; for all objectives but OFBS, OAP.")] = None,
     beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
     model: Annotated[str, typer.Option(help="linear, or mlp (two hidden layers of 64).")] = _DEFAULT.model,
     drop: Annotated[

@@ -269,6 +269,11 @@ class RankedClass:
         order = np.argsort(scores)
         return cls(scores[order], np.append(np.cumsum(weight[order][::-1])[::-1], 0.0))
 
+    @property
+    def weight(self) -> np.ndarray:
+        """The weight of each score, float64."""
+        return np.ones(len(self.scores)) if self.weight_above is None else -np.diff(self.weight_above)
+
     def at_or_above(self, cuts: np.ndarray) -> np.ndarray:
         """Return the weight of this class at or above each cut."""
         below = np.searchsorted(self.scores, cuts)

@@ -90,6 +90,15 @@ class RampSums:
         centered = scores.astype(np.float64) - center
         return cls(center, centered, _prefix_sums(weightings), _prefix_sums(weightings * centered))
 
+    @property
+    def total(self) -> np.ndarray:
+        """All of each weighting, shape (K,)."""
+        return self.weights[:, -1]
+
+    def place(self, scores: np.ndarray) -> np.ndarray:
+        """Return how many stored scores lie below each of the given ones."""
+        return np.searchsorted(self.scores, scores - self.center)
+
     def at(self, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the sums at given scores, and their derivatives in them; takes O(log m) each.
 

@@ -102,7 +102,9 @@ def _draw_request(ax: Axes, report: LabelReport) -> list[Line2D]:
         ax.axvspan(0, report.bound, **side)
         return [ax.axvline(report.bound, label=label, **line)]
     if report.bounded_metric is None:
-        _draw_iso_f_beta(ax, float(report.metric.removeprefix("f")))
+        # The threshold of average precision is that of the best F1.
+        beta = "1" if report.metric == "average_precision" else report.metric.removeprefix("f")
+        _draw_iso_f_beta(ax, float(beta))
     return []
 
 

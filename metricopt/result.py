@@ -191,6 +191,12 @@ class FitResult:
         return float(self.thresholds[0]) if len(self.thresholds) == 1 else self.thresholds
 
     @property
+    def alarm_rule(self) -> str:
+        """What the threshold does, and what it was chosen for where the objective needs none."""
+        text, chosen_for = "score >= threshold is an alarm", self.objective.of_threshold
+        return text if chosen_for is self.objective else f"{text}; chosen for the best {chosen_for.metric_name}"
+
+    @property
     def status(self) -> Any:
         """The :class:`~metricopt.status.Status`, or with several labels one by label name."""
         return self.statuses[0] if len(self.statuses) == 1 else dict(zip(self.label_names, self.statuses, strict=True))
@@ -340,7 +346,7 @@ class FitResult:
         for which, (name, status) in enumerate(zip(self.label_names, self.statuses, strict=True)):
             head = f"{name}: " if len(self.label_names) > 1 else ""
             lines.append(f"Status    {head}{status}. {self.advice(name)}")
-            lines.append(f"Threshold {head}{self.thresholds[which]:.6g} (score >= threshold is an alarm)")
+            lines.append(f"Threshold {head}{self.thresholds[which]:.6g} ({self.alarm_rule})")
             parts = [(self.validation, self.baseline_validation), (self.train, self.baseline_train)]
             for part, baseline in parts:
                 if part is None or baseline is None:

@@ -339,7 +339,7 @@ def _as_markdown(run: Run) -> str:
         "",
         f"Status: **{run.result.status}**. {run.result.advice()}",
         "",
-        f"Threshold: {run.result.threshold:.6g} (a score at or above it is an alarm).",
+        f"Threshold: {run.result.threshold:.6g} ({run.result.alarm_rule}).",
         "",
         *("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)),
         "",

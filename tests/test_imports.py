@@ -18,7 +18,7 @@ LAYERS = [
     {"_arrays", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
-    {"agreement", "evaluation", "progress"},
+    {"agreement", "evaluation", "pair_ramps", "progress"},
     LEAVES,
     {"solvers", "scoring", "partition", "random_states", "state"},
     {"checkpoint", "fingerprint", "loss", "result", "storage"},

@@ -307,7 +307,7 @@ def test_what_came_in_is_left_alone():
 
 
 def test_objective_must_have_counts():
-    with pytest.raises(InvalidInputError, match=r"objective must be one with counts .*, got 'FPOR'; give e\.g\."):
+    with pytest.raises(InvalidInputError, match=r"objective must be an Objective, got 'FPOR'; give e\.g\."):
         choose_threshold([0.0, 1.0], [0, 1], "FPOR")
     assert isinstance(FPOR(0.9), CountObjective)
     assert choose_threshold([0.0, 1.0], [0, 1], FPOR(0.9)).feasible

@@ -7,7 +7,7 @@ ramp is comes from :mod:`metricopt.reformulation`, and what drives it from the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,7 +39,7 @@ class Path:
 
     surrogate: Literal["hinge", "ramp"]
     steepness: tuple[float, float]
-    multiplier: float
+    multiplier: float = 1.0
     cap: tuple[float, float] = (20.0, 1.0)
     start: Literal["warm", "best"] = "warm"
     share: int = 4
@@ -66,19 +66,27 @@ class Path:
 # optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish, and networks that fit the
 # training data exactly go on learning from an anchor of cross-entropy, where the ramps are flat.
 PATHS = {
-    "anchored ramp": Path("ramp", (0.5, 16.0), multiplier=1.0, anchor=0.1),
-    "ramp": Path("ramp", (0.5, 16.0), multiplier=1.0),
+    "anchored ramp": Path("ramp", (0.5, 16.0), anchor=0.1),
+    "ramp": Path("ramp", (0.5, 16.0)),
     "strict hinge": Path("hinge", (1.2, 8.0), multiplier=20.0),
-    "hinge": Path("hinge", (2.0, 16.0), multiplier=1.0, cap=(10.0, 1.0)),
+    "hinge": Path("hinge", (2.0, 16.0), cap=(10.0, 1.0)),
     "wide hinge": Path("hinge", (0.3, 8.0), multiplier=5.0),
-    "polish": Path("ramp", (4.0, 32.0), multiplier=1.0, start="best", share=3),
-    "wide polish": Path("ramp", (1.0, 16.0), multiplier=1.0, start="best", share=3),
+    "polish": Path("ramp", (4.0, 32.0), start="best", share=3),
+    "wide polish": Path("ramp", (1.0, 16.0), start="best", share=3),
+}
+
+# For rankings, where a ramp is one of the difference of two scores: narrow ramps do best where cross-entropy has found
+# the right region, wide ones, which feel all pairs, find optima that are farther away.
+RANKING_PATHS = {
+    "ramp": Path("ramp", (4.0, 32.0)),
+    "wide ramp": Path("ramp", (0.5, 16.0)),
+    "polish": Path("ramp", (8.0, 64.0), start="best", share=3),
 }
 
 
-def stages_of(epochs: int) -> Sequence[Stage]:
+def stages_of(epochs: int, paths: Mapping[str, Path] = PATHS) -> Sequence[Stage]:
     """Divide ``epochs`` (>= 1) among the paths, the first ones alone where they are few."""
-    chosen = list(PATHS.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
+    chosen = list(paths.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
     ends = np.cumsum([path.share for _, path in chosen])
     lengths = np.diff(np.round(ends * epochs / ends[-1]).astype(int), prepend=0)
     return [Stage(name, int(length), path.start) for (name, path), length in zip(chosen, lengths, strict=True)]
@@ -94,12 +102,12 @@ class Position:
         Of the whole path.
     """
 
-    def __init__(self, name: str | None = None, num_steps: int = 1) -> None:
-        self._name, self._step, self.num_steps = name or next(iter(PATHS)), 0, num_steps
+    def __init__(self, name: str | None = None, num_steps: int = 1, paths: Mapping[str, Path] = PATHS) -> None:
+        self._paths, self._name, self._step, self.num_steps = paths, name or next(iter(paths)), 0, num_steps
 
     @property
     def path(self) -> Path:
-        return PATHS[self._name]
+        return self._paths[self._name]
 
     @property
     def progress(self) -> float:
@@ -114,8 +122,8 @@ class Position:
         return {"path": self._name, "step": self._step, "num_steps": self.num_steps}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Position:
+    def from_state(cls, state: dict[str, Any], paths: Mapping[str, Path] = PATHS) -> Position:
         """Return the position that :meth:`state_dict` wrote down."""
-        position = cls(state["path"], state["num_steps"])
+        position = cls(state["path"], state["num_steps"], paths)
         position._step = state["step"]
         return position

@@ -1,17 +1,32 @@
 r"""The default solver of average precision: pair slacks eliminated, all pairs summed by sorting.
 
-Each pair's slack is minimised away, which leaves a ramp of the difference of two scores, weighted by the ranks
-(:mod:`metricopt.pair_ramps`). The latest scores of all training samples are stored, sorted, so that every sample of a
-batch is compared with the whole training set in O(log n): no matrix of pairs, memory O(n), and batches may hold few
-positives or none.
+The program has one slack for each pair of a positive and another sample. Each is minimised away, which leaves a ramp of
+the difference of the two scores, weighted by the ranks (:mod:`metricopt.pair_ramps`). With the latest scores of all
+training samples stored, sample k of a batch has the share
+
+.. math::
+    k \in N: \; \sum_{i \in P} c_i R(z_k - z_i), \qquad
+    k \in P: \; c_k \sum_{j \in N} R(z_j - z_k) - e_k \sum_{j \in P} R(z_j - z_k) - \sum_{i \in P} e_i R(z_k - z_i)
+
+of the program: all pairs that it is in, as the positive that is ranked and as a sample that stands above others. Its
+derivative in :math:`z_k` is that of the linearised average precision; the pair of a positive with itself cancels. A
+share takes a few binary searches in the sorted scores, so there is no matrix of pairs: a step costs O(B log n), the
+memory is O(n), and a batch may hold few positives or none. Ranks, weights and the spread of the scores, which the
+width of the ramps is measured in, are refreshed from the latest scores now and then.
+
+The ramps narrow while training goes on, along the ranking paths of :mod:`metricopt.solvers.paths`.
+
+Differs from the paper (Peng et al. 2025), which keeps every slack as a variable under a penalty, full batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from metricopt._arrays import Samples
@@ -19,136 +34,117 @@ from metricopt._validation import reject
 from metricopt.metrics import Ranking
 from metricopt.objectives import OAP, Objective
 from metricopt.pair_ramps import RampSums, pair_weights
-from metricopt.solvers.base import Solver, Stage, between, with_derivatives
-from metricopt.solvers.profiled import _cross_entropy
-
-MIN_EPOCHS_A_STAGE = 4
-
-
-@dataclass(frozen=True)
-class Path:
-    steepness: tuple[float, float]
-    start: str = "warm"
-    share: int = 4
-    anchor: float = 0.0
-
-
-PATHS = {
-    "ramp": Path((0.5, 16.0)),
-    "polish": Path((4.0, 32.0), start="best", share=3),
-}
+from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
+from metricopt.solvers.paths import RANKING_PATHS, Position, stages_of
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """The latest scores of one label, sorted class by class.
+    """The latest scores of one label.
 
     Attributes
     ----------
     positives : RampSums
-        With three weightings: of negatives above a positive, of positives above it, and of the positives themselves.
+        With three weightings: c, e and 1, each times the sample weight.
     negatives : RampSums
+        With one, the sample weight.
     of_negatives, of_positives : ndarray, shape (number of positives,)
-        c and e.
+        c and e, in ascending order of the scores.
     """
 
     positives: RampSums
     negatives: RampSums
     of_negatives: np.ndarray
     of_positives: np.ndarray
-    spread: float
 
 
 class ProfiledRanking(Solver):
-    name = "profiled"
+    """Pair slacks eliminated, all pairs summed by sorting; see the module's text. Chooses its own schedule."""
 
-    def __init__(self, paths=None):
-        self.paths = paths or PATHS
+    name = "profiled"
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, OAP):
-            reject("objective", "a metric of the ranking", objective.name, "choose another solver for it")
+            reject("objective", "average precision (OAP)", objective.name, "choose another solver for it")
         weight = np.ones_like(labels) if sample_weight is None else sample_weight
         positives, negatives = (np.where(labels == truth, weight, 0).sum(axis=0, dtype=np.float64) for truth in (1, 0))
-        learnable = (positives > 0) & (negatives > 0)
-        self._samples_per_positive = np.divide(len(labels), positives, out=np.zeros_like(positives), where=learnable)
-        self._num_learnable = max(int(learnable.sum()), 1)
-        self._learnable = learnable
-        self._path_name, self._step, self._num_steps = next(iter(self.paths)), 0, 1
+        # A label without positives or negatives has nothing to learn from: it is left out.
+        self._learnable = np.flatnonzero((positives > 0) & (negatives > 0)).tolist()
+        self._samples_per_positive = len(labels) / positives[self._learnable]
+        self._position = Position(paths=RANKING_PATHS)
+        self._sample_weight = sample_weight
+        self.refresh(np.zeros_like(labels), labels, sample_weight)
 
     def stages(self, epochs: int) -> Sequence[Stage]:
-        chosen = list(self.paths.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
-        ends = np.cumsum([path.share for _, path in chosen])
-        lengths = np.diff(np.round(ends * epochs / ends[-1]).astype(int), prepend=0)
-        return [Stage(name, int(length), path.start) for (name, path), length in zip(chosen, lengths, strict=True)]
+        return stages_of(epochs, RANKING_PATHS)
 
     def start(self, stage: Stage, num_steps: int) -> None:
-        self._path_name, self._step, self._num_steps = stage.name, 0, num_steps
+        self._position = Position(stage.name, num_steps, RANKING_PATHS)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        self._scores, self._labels = scores.copy(), labels.copy()  # the loop goes on writing into both
         samples = Samples.read(scores, labels, sample_weight)
-        self._stored = [
-            self._store(samples, label) if self._learnable[label] else None for label in range(samples.num_labels)
-        ]
-
-    def _store(self, samples, label):
-        ranking = Ranking.of(samples, label)
-        of_neg, of_pos = pair_weights(ranking)
-        P, N = ranking.positives, ranking.negatives
-        wp = np.ones(len(P.scores)) if P.weight_above is None else -np.diff(P.weight_above)
-        wn = np.ones(len(N.scores)) if N.weight_above is None else -np.diff(N.weight_above)
-        spread = samples.scores[:, label].std(dtype=np.float64) + 1e-12
-        big = np.abs(samples.scores[:, label]).max()
-        return _Stored(
-            self._sums(P.scores, wp * np.stack([of_neg, of_pos, np.ones_like(of_neg)])),
-            self._sums(N.scores, wn[None]),
-            of_neg,
-            of_pos,
-            spread if spread > 1e-6 * big else 1.0,
-        )
-
-    def _sums(self, scores, weightings):
-        return RampSums.of(scores, weightings)
+        self._stored = [self._store(Ranking.of(samples, label)) for label in self._learnable]
+        self._spread = spread_of(scores)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
-        per_positive = self._samples_per_positive / len(scores) / self._num_learnable
         own, truth = scores.detach().cpu().numpy().astype(np.float64), labels.cpu().numpy()
-        own_weight = None if weight is None else weight.cpu().numpy()
+        own_weight = np.ones_like(own) if weight is None else weight.cpu().numpy()
         loss, derivatives = 0.0, np.zeros_like(own)
-        for label, stored in enumerate(self._stored):
-            if stored is None:
-                continue
-            f, d = self._shares(stored, own[:, label], truth[:, label])
-            if own_weight is not None:
-                f, d = f * own_weight[:, label], d * own_weight[:, label]
-            loss += f.sum() * per_positive[label]
-            derivatives[:, label] = d * per_positive[label]
-        path = self.paths[self._path_name]
-        if path.anchor:
-            ce, res = _cross_entropy(own, truth, own_weight)
-            loss += float((path.anchor * per_positive * ce).sum())
-            derivatives = derivatives + path.anchor * per_positive * res
-        return with_derivatives(scores, float(loss), derivatives)
-
-    def _shares(self, stored, scores, labels):
-        path = self.paths[self._path_name]
-        width = stored.spread / between(path.steepness, self._progress)
-        (neg, pos, own), (dneg, dpos, down) = stored.positives.at(scores, width)
-        f = np.where(labels == 0, neg, 0.0)
-        d = np.where(labels == 0, dneg, 0.0)
-        i = np.flatnonzero(labels == 1)
-        if len(i):
-            (n,), (dn,) = stored.negatives.at(scores[i], width)
-            x = stored.positives
-            place = np.minimum(np.searchsorted(x.scores, scores[i] - x.center), len(x.scores) - 1)
-            c, e = stored.of_negatives[place], stored.of_positives[place]
-            f[i] = c * (stored.negatives.weights[0, -1] - n) - e * (x.weights[2, -1] - own[i]) - pos[i]
-            d[i] = -c * dn + e * down[i] - dpos[i]
-        return f, d
+        for label, stored, scale in zip(self._learnable, self._stored, self._samples_per_positive, strict=True):
+            # One over the positives that a batch should hold, averaged over the labels.
+            worth = own_weight[:, label] * (scale / len(own) / len(self._stored))
+            width = float(self._spread[label]) / self._position.path.slope(self._position.progress)
+            for truth_of_class, shares_of in ((0, _shares_of_negatives), (1, _shares_of_positives)):
+                rows = np.flatnonzero(truth[:, label] == truth_of_class)
+                if len(rows):
+                    shares, slopes = shares_of(stored, own[rows, label], width)
+                    loss += float(worth[rows] @ shares)
+                    derivatives[rows, label] = worth[rows] * slopes
+        return with_derivatives(scores, loss, derivatives)
 
     def step(self) -> None:
-        self._step += 1
+        self._position.advance()
 
-    @property
-    def _progress(self) -> float:
-        return min(self._step / max(self._num_steps - 1, 1), 1.0)
+    def state_dict(self) -> dict[str, Any]:
+        arrays = {"scores": torch.from_numpy(self._scores.copy()), "labels": torch.from_numpy(self._labels.copy())}
+        return {**arrays, **self._position.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._position = Position.from_state(state, RANKING_PATHS)
+        self.refresh(state["scores"].numpy(), state["labels"].numpy(), self._sample_weight)
+
+    def _store(self, ranking: Ranking) -> _Stored:
+        positives, negatives = ranking.positives, ranking.negatives
+        of_negatives, of_positives = pair_weights(ranking)
+        weightings = positives.weight * np.stack([of_negatives, of_positives, np.ones_like(of_negatives)])
+        return _Stored(
+            self._sums(positives.scores, weightings),
+            self._sums(negatives.scores, negatives.weight[np.newaxis]),
+            of_negatives,
+            of_positives,
+        )
+
+    def _sums(self, scores: np.ndarray, weightings: np.ndarray) -> RampSums:
+        """Return what sums over one class; another surrogate than the ramp overrides it."""
+        return RampSums.of(scores, weightings)
+
+
+def _shares_of_negatives(stored: _Stored, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what negatives with these scores cost, and the derivatives."""
+    sums, slopes = stored.positives.at(scores, width)
+    return sums[0], slopes[0]
+
+
+def _shares_of_positives(stored: _Stored, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what positives with these scores cost, as samples that are ranked and that stand above others."""
+    # The weights of the stored positive at the same place: the sample's own, unless its score has moved since.
+    place = np.minimum(stored.positives.place(scores), len(stored.of_negatives) - 1)
+    c, e = stored.of_negatives[place], stored.of_positives[place]
+    (_, of_others, among_positives), (_, of_others_slope, among_positives_slope) = stored.positives.at(scores, width)
+    (among_negatives,), (among_negatives_slope,) = stored.negatives.at(scores, width)
+    # R(z_j - z_k) = 1 - R(z_k - z_j)
+    above_of_negatives = stored.negatives.total[0] - among_negatives
+    above_of_positives = stored.positives.total[2] - among_positives
+    shares = c * above_of_negatives - e * above_of_positives - of_others
+    return shares, -c * among_negatives_slope + e * among_positives_slope - of_others_slope

@@ -7,7 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import InvalidInputError
 from metricopt.metrics import Counts
-from metricopt.objectives import FPOR, FROP, OFBS, Objective, RecallAtAlarmRate, RecallAtFPR
+from metricopt.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.solvers import Profiled
 from metricopt.solvers.paths import PATHS
 from metricopt.solvers.program import MULTIPLIER_STEP
@@ -353,14 +353,8 @@ def test_constant_scores_lose_half_an_error_at_least():
 
 
 def test_an_objective_without_counts_is_rejected():
-    class Ranking(Objective):
-        metric_name = "rank"
-
-        def __str__(self):
-            return "maximise the rank"
-
-    with pytest.raises(InvalidInputError, match="objective must be one with counts at a threshold, got Ranking; "):
-        Profiled().prepare(Ranking(), np.array([[1.0], [0.0]]), None)
+    with pytest.raises(InvalidInputError, match="objective must be one with counts at a threshold, got OAP; "):
+        Profiled().prepare(OAP(), np.array([[1.0], [0.0]]), None)
     Profiled().prepare(FPOR(0.9), np.array([[1.0], [0.0]]), None)
 
 

@@ -4,8 +4,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import InvalidInputError
-from metricopt.objectives import FPOR
-from metricopt.solvers import Profiled, Surrogate, cross_entropy, get_solver
+from metricopt.objectives import FPOR, OAP
+from metricopt.solvers import Profiled, ProfiledRanking, Surrogate, cross_entropy, get_solver
 
 SCORES = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.5, 3.0]])
 LABELS = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [0.0, torch.nan]])
@@ -66,20 +66,21 @@ def test_weights_need_a_loss_that_takes_them():
 
 def test_get_solver():
     instance = Profiled()
-    assert get_solver(instance) is instance
-    assert isinstance(get_solver("profiled"), Profiled)
-    assert get_solver("cross_entropy").name == "cross_entropy"
-    assert get_solver(torch.nn.BCEWithLogitsLoss()).name == "BCEWithLogitsLoss"
+    for objective, kind in ((FPOR(0.9), Profiled), (OAP(), ProfiledRanking)):
+        assert get_solver(instance, objective) is instance
+        assert type(get_solver("profiled", objective)) is kind
+        assert get_solver("cross_entropy", objective).name == "cross_entropy"
+        assert get_solver(torch.nn.BCEWithLogitsLoss(), objective).name == "BCEWithLogitsLoss"
 
 
 @pytest.mark.parametrize(
     ("solver", "message"),
     [
-        ("profield", "solver must be one of 'cross_entropy', 'profiled', got 'profield'; did you mean 'profiled'?"),
+        ("profield", "solver must be one of .*, got 'profield'; did you mean 'profiled'?"),
         (torch.nn.BCEWithLogitsLoss, "solver must be a name, a Solver or a loss .*; create an instance"),
         (3, "solver must be a name, a Solver or a loss .*, got 3; "),
     ],
 )
 def test_get_solver_rejects_what_is_none(solver, message):
     with pytest.raises(InvalidInputError, match=message):
-        get_solver(solver)
+        get_solver(solver, FPOR(0.9))
