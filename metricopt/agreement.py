@@ -42,7 +42,9 @@ class SlackAgreement:
 
     @property
     def holds(self) -> bool:
-        """Whether slacks and model differ by at most 1 %, in indicators and in both metrics."""
+        """Whether slacks and model differ by at most 1 %, in indicators and in both metrics; True without any slack."""
+        if np.isnan(self.agreement):
+            return True
         pairs = [(1.0, self.agreement), (self.value, self.model_value)]
         if self.bounded_value is not None and self.model_bounded_value is not None:
             pairs.append((self.bounded_value, self.model_bounded_value))

@@ -277,6 +277,32 @@ def test_iterable_data_sets_need_selection_data():
     run(loader=stream, val_fraction=0)
 
 
+@pytest.mark.parametrize("solver", ["augmented_lagrangian", "lagrangian", "exact_penalty"])
+def test_solvers_with_slacks_need_rows(solver):
+    stream = DataLoader(Stream(), batch_size=16)
+    message = f"loader must be map-style for {solver}, got iterable; use 'profiled'"
+    rejects(message, loader=stream, val_fraction=0, solver=solver)
+    rejects(message, loader=stream, val_loader=loader_of(), solver=solver)
+    run(loader=loader_of(), val_fraction=0, solver=solver)
+    run(loader=loader_of(), val_loader=DataLoader(Stream(), batch_size=16), solver=solver)
+    run(loader=stream, val_fraction=0, solver="profiled")
+
+
+@pytest.mark.parametrize("solver", ["augmented_lagrangian", "lagrangian", "exact_penalty"])
+def test_too_many_pairs_for_slacks_are_told_before_the_data_are_passed_through(solver):
+    class Untouched(nn.Linear):
+        def forward(self, x):
+            raise AssertionError("called")
+
+    loader = loader_of(torch.zeros(4001, 2), (torch.arange(4001) < 1000).float())
+    message = (
+        "objective must be OAP on a problem of at most 4,000,000 pairs .*, got 4,001,000 .*; use solver='profiled'"
+    )
+    few = {"epochs": 1, "warmup_epochs": 0, "val_fraction": 0}
+    rejects(message, model=Untouched(2, 1), loader=loader, objective="OAP", solver=solver, **few)
+    run(loader=loader_of(), objective="OAP", solver=solver, **few)
+
+
 @pytest.mark.parametrize("argument", ["groups", "sample_weight", "eval_dataset"])
 def test_iterable_data_sets_have_no_rows_to_speak_of(argument):
     stream = DataLoader(Stream(), batch_size=16)

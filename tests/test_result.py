@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from metricopt import FPOR, FROP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
+from metricopt.agreement import SlackAgreement
 from metricopt.result import FitResult, History, Scored
 
 
@@ -72,7 +73,7 @@ def trained(objective="FPOR", number=0.7, num_labels=1, **arguments):
     return fit(model, loader, objective, **({short: number, "epochs": 8} | arguments))
 
 
-def made_of(scores, labels, objective, baseline=None, *, model=None, weight=None, diverged=False):
+def made_of(scores, labels, objective, baseline=None, *, model=None, weight=None, diverged=False, slack=None):
     """A result over these selection scores, without training."""
     columns = [np.asarray(a, np.float32).reshape(len(scores), -1) for a in (scores, baseline or scores, labels)]
     return FitResult.from_scores(
@@ -80,6 +81,7 @@ def made_of(scores, labels, objective, baseline=None, *, model=None, weight=None
         objective,
         {"train": Scored("train", *columns, columns[-1], sample_weight=weight)},
         diverged=diverged,
+        slack=slack,
         label_names=tuple("abc"[: columns[0].shape[1]]),
         baseline_name="cross-entropy",
         history=History(),
@@ -220,6 +222,34 @@ def test_several_labels_have_a_status_and_a_threshold_each():
     assert result.status == {"a": Status.FEASIBLE, "b": Status.INFEASIBLE}
     assert result.threshold.shape == (2,)
     assert result.advice("a") == Status.FEASIBLE.advice and "Best achievable" in result.advice("b")
+
+
+AGREES, DIFFERS = SlackAgreement("a", 1.0, 0.0, 0.5, 0.5), SlackAgreement("b", 0.9, 0.3, 0.5, 0.75)
+
+
+def test_slacks_that_disagree_are_a_status_of_their_own_below_the_others():
+    scores, reached, missed = [0.0, 1.0, 2.0, 3.0], [0, 0, 1, 1], [1, 1, 0, 0]
+    for labels, objective, agrees, differs in (
+        (reached, FPOR(0.9), Status.FEASIBLE, Status.SLACK_GAP),
+        (reached, OFBS(1.0), Status.OPTIMIZED, Status.SLACK_GAP),
+        (missed, FPOR(0.9), Status.INFEASIBLE, Status.INFEASIBLE),
+        ([0] * 4, FPOR(0.9), Status.NO_POSITIVES, Status.NO_POSITIVES),
+    ):
+        for slack, status in ((None, agrees), ((AGREES,), agrees), ((DIFFERS,), differs)):
+            result = made_of(scores, labels, objective, slack=slack)
+            assert result.status is status and result.slack is slack
+            assert made_of(scores, labels, objective, diverged=True, slack=slack).status is Status.DIVERGED
+            lines = [line for line in result.summary().splitlines() if line.startswith("Slacks")]
+            assert lines == [f"Slacks    {compared.label}: {compared}" for compared in slack or ()]
+
+
+def test_each_label_has_slacks_of_its_own():
+    result = made_of(np.array([[0, 0], [1, 1]]), [[0, 0], [1, 1]], FPOR(0.9), slack=(AGREES, DIFFERS))
+    assert result.status == {"a": Status.FEASIBLE, "b": Status.SLACK_GAP}
+    assert result.advice("b") == Status.SLACK_GAP.advice and "solver='profiled'" in result.advice("b")
+    other = result.with_bound(0.5)  # slacks say nothing about a threshold that is chosen afterwards
+    assert other.slack is None and set(other.status.values()) == {Status.FEASIBLE}
+    assert result.slack == (AGREES, DIFFERS)
 
 
 # Another bound, other data

@@ -68,6 +68,20 @@ def test_results_of_each_kind_come_back(objective, number, solver, tmp_path):
     assert everything(back) == everything(result) and back.validation is None
 
 
+@pytest.mark.parametrize("objective", ["FPOR", "OFBS", "OAP"])
+@pytest.mark.parametrize("solver", ["augmented_lagrangian", "lagrangian", "exact_penalty"])
+def test_slacks_come_back_beside_the_model(solver, objective, tmp_path):
+    """Also those of a label without positives, whose metrics are NaN and not missing."""
+    y = torch.cat([Y[:, :1], torch.zeros(120, 1)], dim=1)
+    loader, number = DataLoader(TensorDataset(X, y), batch_size=40), {"alpha": 0.8} if objective == "FPOR" else {}
+    result = fit(network(), loader, objective, **number, epochs=4, solver=solver, label_names=["sick", "never"])
+    back = load(result.save(tmp_path / "x"), network())
+    assert everything(back) == everything(result) and back.summary() == result.summary()
+    assert [compared.label for compared in back.slack] == ["sick", "never"]
+    assert [compared.holds for compared in back.slack] == [compared.holds for compared in result.slack]
+    assert np.isnan(back.slack[1].agreement) and back.slack[1].holds
+
+
 def test_a_result_comes_back_in_another_process(result, folder, tmp_path):
     torch.save(X, tmp_path / "x.pt")
     code = """

@@ -8,12 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, confusion_matrix, fbeta_score, precision_score, recall_score
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from metricopt import FPOR, OFBS, Status, fit
 from metricopt.data import rath_hughes_toy
 from metricopt.objectives import REGISTRY
 from metricopt.solvers import Solver, Stage
+from metricopt.solvers.slack import SampleSlacks
+from metricopt.thresholds import choose_threshold
 from tests import oracle
 
 NUMBERS = {
@@ -569,6 +579,182 @@ def test_the_loop_drives_a_solver_as_its_interface_says():
     assert solver.calls.count("refresh") >= 10  # once an epoch at least
 
 
+# Explicit slacks
+
+
+EXPLICIT = ["augmented_lagrangian", "lagrangian", "exact_penalty"]
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "OAP"])
+@pytest.mark.parametrize("solver", EXPLICIT)
+def test_solvers_with_slacks_report_them_beside_the_model(solver, name):
+    x, y = blobs(num_labels=3)
+    y[::5, 0], y[:, 2] = torch.nan, 0
+    weight, numbers = np.random.default_rng(0).random(200), NUMBERS.get(name, {})
+    result = fit(linear(6, 3), loader_of(x, y), name, **numbers, **FEW, solver=solver, sample_weight=weight)
+    assert result.solver == solver and [compared.label for compared in result.slack] == ["0", "1", "2"]
+    assert result.slack[2].holds and result.statuses[2] is Status.NO_POSITIVES
+    bounded = result.validation[0].bounded_metric is not None
+    for compared, status, report in zip(result.slack[:2], result.statuses, result.validation, strict=False):
+        met = Status.FEASIBLE if bounded else Status.OPTIMIZED
+        fits = met if compared.holds else Status.SLACK_GAP
+        assert status is (Status.INFEASIBLE if bounded and not report.met else fits)
+        assert 0 <= compared.agreement <= 1 and 0 <= compared.worst_violation <= 1
+        assert (compared.bounded_value is None) == (not bounded)
+    for compared in result.slack:
+        assert f"Slacks    {compared.label}: {compared}" in result.summary()
+    scored = result.scored["train"]
+    best = choose_threshold(scored.scores, scored.labels, result.objective, scored.sample_weight)
+    if result.objective.bounded:
+        np.testing.assert_allclose([c.model_bounded_value for c in result.slack], best.bounded_value)
+    np.testing.assert_allclose([c.model_value for c in result.slack], best.value)
+
+
+@pytest.mark.parametrize("solver", ["profiled", "cross_entropy", nn.BCEWithLogitsLoss()])
+def test_solvers_without_slacks_report_none(solver):
+    x, y = blobs()
+    result = fit(linear(), loader_of(x, y), "FPOR", alpha=0.7, **FEW, solver=solver)
+    assert result.slack is None and "Slacks" not in result.summary()
+
+
+@pytest.mark.parametrize("solver", EXPLICIT)
+def test_slacks_that_stand_for_another_model_are_no_success(solver):
+    """At the beginning of a path links cost little: the slacks claim the labels, whatever the model does."""
+    x, y = blobs()
+    result = fit(
+        linear(), loader_of(x, y), "FPOR", alpha=0.7, solver=solver, epochs=40, warmup_epochs=0, val_fraction=0,
+        learning_rate=0.05, callbacks=[lambda records: True],
+    )  # fmt: skip
+    (compared,) = result.slack
+    assert compared.value > 0.95 > result.train.recall + 0.2 and not compared.holds
+    assert result.train.met and result.status is Status.SLACK_GAP  # feasible, but not by what was optimized
+    assert result.advice().startswith("The reported metrics are the model's own") and "slack_gap" in result.summary()
+    other = result.with_bound(0.6)  # a threshold for the model's own scores, of which no slack spoke
+    assert other.slack is None and other.status is Status.FEASIBLE and other.train.met
+
+
+class Claims(Solver):
+    """Cross-entropy with slacks that are the labels, or what the model predicts at the time."""
+
+    name, needs_index, warms_up = "claims", True, False
+
+    def __init__(self, model, x, claims_labels):
+        self.model, self.x, self.claims_labels = model, x, claims_labels
+
+    def prepare(self, objective, labels, sample_weight):
+        self.objective, self.labels = objective, labels
+        self.store = SampleSlacks(objective, labels, sample_weight)
+
+    def stages(self, epochs):
+        return [Stage("claims", epochs)]
+
+    def loss(self, scores, labels, weight=None, index=None):
+        return nn.functional.binary_cross_entropy_with_logits(scores, labels)
+
+    def slacks(self):
+        if self.claims_labels:
+            return self.labels.ravel().copy()
+        scores = self.model(self.x).detach().numpy()
+        return (scores >= choose_threshold(scores, self.labels, self.objective).threshold).astype(np.float32).ravel()
+
+    def compare(self, *arguments):
+        return self.store.compare(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("claims_labels", "status", "value"), [(True, Status.SLACK_GAP, 1), (False, Status.FEASIBLE, None)]
+)
+def test_slacks_are_those_of_the_returned_weights(claims_labels, status, value):
+    """Not those at the end of training: after its best epoch the model goes on to change."""
+    x, y = blobs()
+    model = linear()
+    result = fit(
+        model, loader_of(x, y), "FPOR", alpha=0.7, solver=Claims(model, x, claims_labels), epochs=12, val_fraction=0,
+        learning_rate=0.1, scheduler=lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 3.0),
+    )  # fmt: skip
+    (compared,) = result.slack
+    assert result.selected_stage == "claims" and result.train.met and result.train.recall < 0.95
+    ends = [record["value"] for record in result.history if record["feasible"]]
+    assert ends[-1] < max(ends) == result.train.recall  # the last epoch is not the returned one
+    assert result.status is status and compared.value == pytest.approx(value or result.train.recall)
+
+
+@pytest.mark.parametrize("solver", EXPLICIT)
+def test_weights_of_the_warm_up_have_their_own_predictions_for_slacks(solver):
+    x, y = blobs()
+    rates = iter([1.0, 0.0])  # nothing is found after the warm-up
+    result = fit(
+        linear(), loader_of(x, y), "FPOR", alpha=0.7, solver=solver, epochs=7, warmup_epochs=3, val_fraction=0,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=next(rates)),
+    )  # fmt: skip
+    assert result.selected_stage == "warm-up" and len(result.history) == 7
+    assert result.status is Status.FEASIBLE and result.slack[0].agreement == 1
+    assert result.slack[0].value == pytest.approx(result.train.recall)
+
+
+@pytest.mark.parametrize("solver", EXPLICIT)
+def test_a_constant_start_is_left_by_solvers_with_slacks(solver):
+    """All scores tie at the threshold, where slacks that equal the labels satisfy every link; also without Adam."""
+    x, y = blobs(distance=3.0)
+    for optimizer in (None, lambda parameters: torch.optim.SGD(parameters, lr=0.1)):
+        model = linear()
+        nn.init.zeros_(model.weight)
+        nn.init.zeros_(model.bias)
+        result = fit(
+            model, loader_of(x, y), "FPOR", alpha=0.8, solver=solver, epochs=24, warmup_epochs=0, val_fraction=0,
+            optimizer=optimizer,
+        )  # fmt: skip
+        assert result.train.met and result.train.recall > 0.8 and result.train.average_precision > 0.9
+        assert model.weight.abs().max() < 100
+        check_against_sklearn(result, result.scored["train"], result.train)
+
+
+@pytest.mark.parametrize("solver", EXPLICIT)
+def test_solvers_with_slacks_repeat_bit_for_bit(solver):
+    assert outcome(1, solver=solver) == outcome(1, solver=solver) != outcome(2, solver=solver)
+
+
+class Rows(Dataset):
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, row):
+        return self.x[row], self.y[row]
+
+
+def as_columns(items):
+    """A collate function of one's own."""
+    x, y = zip(*items, strict=True)
+    return 2 * torch.stack(x), torch.stack(y)
+
+
+@pytest.mark.parametrize("solver", EXPLICIT)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"batch_size": 48, "shuffle": True, "drop_last": True},
+        {"batch_size": 50, "shuffle": True, "num_workers": 1},
+        {"batch_size": 50, "shuffle": True, "collate_fn": as_columns},
+        {"batch_size": 50, "sampler": WeightedRandomSampler(torch.linspace(0.1, 1, 200), 170)},
+        {"batch_sampler": BatchSampler(RandomSampler(range(200), replacement=True), 32, drop_last=False)},
+    ],
+    ids=["drop_last", "workers", "collate_fn", "weighted", "batch_sampler"],
+)
+def test_any_loader_of_rows_serves_solvers_with_slacks(solver, arguments):
+    x, y = blobs()
+    loader = DataLoader(Rows(x, y), **arguments)
+    result = fit(
+        linear(), loader, "FPOR", alpha=0.7, epochs=4, warmup_epochs=1, solver=solver, val_loader=loader_of(*blobs(1))
+    )
+    assert {record["stage"] for record in result.history} == {"warm-up", "anchored ramp"}
+    assert result.slack is not None and result.status is not Status.DIVERGED
+    assert result.train.num_samples == 200
+    check_against_sklearn(result, result.scored["train"], result.train)
+
+
 # Divergence
 
 
@@ -638,6 +824,15 @@ def test_a_model_that_overflows_on_training_data_alone_ends_with_a_status(seed):
 def toy_loader(batch_size):
     features, labels = rath_hughes_toy()
     return loader_of(torch.from_numpy(features).float(), torch.from_numpy(labels).float(), batch_size)
+
+
+@pytest.mark.slow
+def test_the_toy_problem_is_solved_by_an_augmented_lagrangian():
+    result = fit(
+        linear(), toy_loader(256), "FPOR", alpha=0.9, val_fraction=0, solver="augmented_lagrangian", epochs=250
+    )
+    assert result.train.true_positives == 29 and result.train.precision >= 0.9
+    assert result.status is (Status.FEASIBLE if result.slack[0].holds else Status.SLACK_GAP)
 
 
 @pytest.mark.slow

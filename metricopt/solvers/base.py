@@ -164,5 +164,5 @@ def between(ends: tuple[float, float], progress: float) -> float:
 
 def spread_of(scores: np.ndarray) -> np.ndarray:
     """Return the standard deviation of the scores (n, L) by label, 1 where they are all alike up to rounding."""
-    spread = scores.std(axis=0, dtype=np.float64) + 1e-12
+    spread = scores.std(axis=0, dtype=np.float64)
     return np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metricopt._validation import InvalidInputError
 from metricopt.metrics import average_precision
 from metricopt.solvers.pair_slack import MAX_PAIRS, PairSlacks
-from tests.solvers.small_problem import problem
+from tests.solvers.driving import problem
 
 
 def ready(scores, labels, weight=None):

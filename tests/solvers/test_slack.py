@@ -10,7 +10,7 @@ from metricopt.metrics import confusion_counts
 from metricopt.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.solvers.slack import SampleSlacks, gap
 from metricopt.thresholds import choose_threshold
-from tests.solvers.small_problem import problem
+from tests.solvers.driving import problem
 
 OBJECTIVES = [FPOR((0.8, 0.6)), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.3)]
 

@@ -46,7 +46,7 @@ def train(solver, scores, labels, num_steps, weight=None, seed=7, batch_size=20)
         index = rng.integers(0, len(labels), batch_size)
         loss, gradient = loss_and_gradient(solver, scores, labels, weight, index)
         solver.step()
-        np.subtract.at(scores, index, 3.0 * gradient)
+        np.subtract.at(scores, index, gradient)
         if number % 5 == 4:
             solver.refresh(scores, labels, weight)
         multiplier = solver.multiplier()

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+import torch
+
+from metricopt.solvers.base import between, spread_of, with_derivatives
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e-3, -7.3, 1e30])
+def test_scores_that_are_all_alike_have_a_spread_of_one(constant):
+    """Also at 0, where a model begins whose last layer does; a tiny spread would make gradients enormous."""
+    scores = np.full((7, 2), constant, dtype=np.float32)
+    scores[:, 1] = np.arange(7)
+    np.testing.assert_array_equal(spread_of(scores), [1.0, 2.0])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e30])
+def test_the_spread_grows_with_the_scores(scale):
+    scores = (np.random.default_rng(0).normal(size=(50, 3)) * scale).astype(np.float32)
+    np.testing.assert_allclose(spread_of(scores), scores.astype(np.float64).std(axis=0), rtol=1e-6)
+
+
+def test_a_loss_with_known_derivatives():
+    scores = torch.ones(2, 2, dtype=torch.float32, requires_grad=True)
+    derivatives = np.array([[1.0, 2.0], [3.0, 4.0]])
+    loss = with_derivatives(scores, 0.5, derivatives)
+    (3 * loss).backward()
+    assert loss.item() == 0.5 and scores.grad.tolist() == (3 * derivatives).tolist()
+    assert loss.dtype == scores.grad.dtype == torch.float32
+
+
+def test_interpolation_is_geometric():
+    assert [between((0.5, 8.0), progress) for progress in (0, 0.5, 1)] == pytest.approx([0.5, 2.0, 8.0])

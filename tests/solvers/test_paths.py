@@ -1,0 +1,79 @@
+import dataclasses
+from itertools import pairwise
+
+import pytest
+
+from metricopt.reformulation import tie_margin
+from metricopt.solvers.paths import MIN_EPOCHS_A_STAGE, PATHS, Path, Position, stages_of
+
+EACH = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+ALONG = [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+@EACH
+def test_ramps_narrow_and_fall_to_one_error(path):
+    slopes, heights = [path.slope(p) for p in ALONG], [path.height(p) for p in ALONG]
+    assert slopes[0] == pytest.approx(path.steepness[0]) and slopes[-1] == pytest.approx(path.steepness[1])
+    assert slopes == sorted(slopes) and slopes[0] < slopes[-1]
+    assert heights == sorted(heights, reverse=True) and heights[-1] == pytest.approx(1)
+    assert heights[0] == (path.cap[0] if path.surrogate == "hinge" else 1)
+    ratios = [after / before for before, after in pairwise(slopes)]
+    assert ratios == pytest.approx(ratios[:1] * 4)  # geometric
+
+
+@EACH
+def test_strengths_rise_and_margins_shrink(path):
+    strengths, margins = [path.strength(p) for p in ALONG], [path.margin(p) for p in ALONG]
+    assert strengths == sorted(strengths) and margins == sorted(margins, reverse=True) and margins[-1] > 0
+    for progress, strength in zip(ALONG, strengths, strict=True):
+        assert strength == pytest.approx(path.slope(progress) / path.height(progress))
+
+
+def test_margins_of_ramps_centre_them_and_those_of_hinges_are_where_the_hinge_ends():
+    ramp, hinge = Path("ramp", (2.0, 8.0), multiplier=1.0), Path("hinge", (2.0, 8.0), multiplier=1.0)
+    for progress in ALONG:
+        assert ramp.margin(progress) == pytest.approx(tie_margin(1.0, ramp.slope(progress)))
+        assert hinge.slope(progress) * hinge.margin(progress) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("epochs", range(1, 120))
+def test_stages_share_out_the_epochs_among_the_first_paths(epochs):
+    stages = stages_of(epochs)
+    assert sum(stage.epochs for stage in stages) == epochs and min(stage.epochs for stage in stages) >= 1
+    assert [stage.name for stage in stages] == list(PATHS)[: len(stages)]
+    assert len(stages) == min(max(1, epochs // MIN_EPOCHS_A_STAGE), len(PATHS))
+    assert all(stage.start == PATHS[stage.name].start for stage in stages) and stages[0].start == "warm"
+
+
+def test_paths_have_their_share():
+    stages = {stage.name: stage.epochs for stage in stages_of(1000)}
+    shares = {name: path.share for name, path in PATHS.items()}
+    for name, epochs in stages.items():
+        assert epochs == pytest.approx(1000 * shares[name] / sum(shares.values()), abs=1)
+
+
+def test_a_position_goes_from_0_to_1_and_stays_there():
+    position = Position("ramp", num_steps=5)
+    seen = []
+    for _ in range(7):
+        seen.append(position.progress)
+        position.advance()
+    assert seen == [0, 0.25, 0.5, 0.75, 1, 1, 1] and position.path is PATHS["ramp"]
+    assert Position("ramp", num_steps=1).progress == 0
+    assert Position().path is next(iter(PATHS.values()))
+
+
+def test_a_position_comes_back():
+    position = Position("hinge", num_steps=9)
+    for _ in range(3):
+        position.advance()
+    back = Position.from_state(position.state_dict())
+    assert (back.path, back.progress, back.num_steps) == (position.path, position.progress, 9)
+    position.advance()
+    assert back.progress == pytest.approx(3 / 8)
+
+
+def test_paths_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PATHS["ramp"].share = 5
+    assert dataclasses.replace(PATHS["ramp"], share=5).share == 5
