@@ -54,8 +54,9 @@ class ExplicitSlack(Solver):
     ----------
     terms : "exact", "anchor" or "both"
         What ties a slack to its score: the link g, cross-entropy between them, or both.
-    links : "equality" or "inequality"
-        Form of the links.
+    links : "inequality" or "equality"
+        Form of the links. Inequality is enough, since every metric is monotone in the slacks, and its multipliers stay
+        >= 0; in equality form a late step can overshoot, and a negative multiplier pushes a wrong sample further wrong.
     slack_step : "exact" or "gradient"
         Minimise the slacks in closed form, or move them by a projected gradient step as the published method does.
     """
@@ -65,11 +66,11 @@ class ExplicitSlack(Solver):
     def __init__(
         self,
         terms: Literal["exact", "anchor", "both"] = "exact",
-        links: Literal["equality", "inequality"] = "equality",
+        links: Literal["inequality", "equality"] = "inequality",
         slack_step: Literal["exact", "gradient"] = "exact",
     ) -> None:
         check_choice("terms", terms, ("exact", "anchor", "both"))
-        check_choice("links", links, ("equality", "inequality"))
+        check_choice("links", links, ("inequality", "equality"))
         check_choice("slack_step", slack_step, ("exact", "gradient"))
         self._terms, self._form, self._slack_step = terms, links, slack_step
 
