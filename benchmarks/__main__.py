@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import linear, mixtures, results, speed, toy
+from benchmarks import average_precision, linear, mixtures, results, soap, speed, toy
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Measure metricopt; results go to benchmarks/results."
@@ -74,6 +74,21 @@ def run_linear(quick: Quick = False, processes: Processes = 2, batch_size: int =
     rows = [row for part in _run_all(jobs, processes) for row in part]
     title = "Linear models: the objective reached on the training data"
     _finish("linear", title, rows, {"Mean over splits": linear.summary(rows)}, quick)
+
+
+@app.command("average_precision")
+def run_average_precision(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train linear models on average precision: training and test data, beside a sigmoid and LibAUC's SOAP."""
+    jobs = [
+        partial(average_precision.run_one, dataset, split)
+        for dataset in (("yeast3",) if quick else average_precision.DATASETS)
+        for split in range(1 if quick else average_precision.NUM_SPLITS)
+    ]
+    rows = [row for part in _run_all(jobs, processes) for row in part]
+    title = "Linear models: average precision"
+    if soap.missing():
+        title += f" (without SOAP, not installed: {', '.join(soap.missing())})"
+    _finish("average_precision", title, rows, average_precision.summaries(rows), quick)
 
 
 @app.command("speed")

@@ -61,7 +61,7 @@ class Path:
 PATHS = {
     "ramp": Path((4.0, 32.0)),
     "wide ramp": Path((0.5, 16.0)),
-    "polish": Path((8.0, 64.0), start="best", share=3),
+    "polish": Path((2.0, 64.0), start="best", share=3),
 }
 
 
