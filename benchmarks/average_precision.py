@@ -1,7 +1,8 @@
 """Average precision of linear models on real sets: training data, and test data over stratified splits.
 
 From one warm-up with cross-entropy every method continues for as many steps, with as many settings, each scored after
-every epoch; validation data choose epoch and setting. So what differs is the loss (and, for SOAP, its own optimizer and
+every epoch. For the test value validation data choose epoch and setting, for the training value the training data do:
+how well the metric is optimized, no generalisation. What differs is the loss (and, for SOAP, its own optimizer and
 sampler). This file decides the protocol; data come from :mod:`benchmarks.data`, SOAP from :mod:`benchmarks.soap`.
 """
 
@@ -38,6 +39,7 @@ SOAP_SETTINGS = (
     {"learning_rate": 0.02, "gamma": 0.9, "margin": 1.0},
     {"learning_rate": 0.02, "gamma": 0.5, "margin": 0.6},
 )
+SOAP_OVERSAMPLING = 2.0
 OURS, SOAP = "profiled OAP", "SOAP"
 
 
@@ -93,70 +95,80 @@ def run_one(dataset: str, seed: int) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     parts = split(dataset, seed)
     loader = DataLoader(parts.train, batch_size=BATCH_SIZE, shuffle=True)
-    validation = DataLoader(parts.validation, batch_size=1024)
     epochs = math.ceil(NUM_STEPS / len(loader))
     warmup = round(WARMUP_SHARE * epochs)
     torch.manual_seed(seed)
     model = torch.nn.Linear(parts.train.tensors[0].shape[1], 1)
+    validation = DataLoader(parts.validation, batch_size=1024)
     arguments: dict[str, Any] = {"val_loader": validation, "seed": seed, "progress": False}
     metricopt.fit(model, loader, OAP(), solver="cross_entropy", epochs=warmup, **arguments)
-    arguments["warmup_epochs"] = 0
     rows = []
     for method, settings in methods().items():
-        began, results = time.perf_counter(), []
-        for setting in settings:
-            own = copy.deepcopy(model)
-            if method == SOAP:
-                results.append(_fit_soap(own, parts.train, (epochs - warmup) * len(loader), setting, arguments))
-            else:
-                solver = _solver(method)
-                results.append(
-                    metricopt.fit(own, loader, OAP(), solver=solver, epochs=epochs - warmup, **setting, **arguments)
-                )
-        best = int(np.argmax([result.selection.value for result in results]))
-        result = results[best]
+        began = time.perf_counter()
+        runs = [_train(method, setting, model, parts, loader, epochs - warmup, arguments) for setting in settings]
+        best = int(np.argmax([result.selection.value for result, _ in runs]))
+        result, _ = runs[best]
         rows.append(
             {
                 "dataset": dataset,
                 "split": seed,
                 "method": method,
-                "train": result.train.value,
+                "train": max(on_train for _, on_train in runs),
                 "validation": result.selection.value,
                 "test": result.evaluate(parts.test.tensors).value,
                 "setting": " ".join(f"{name}={value:g}" for name, value in settings[best].items()),
                 "stage": result.selected_stage,
-                "statuses": " ".join(sorted({str(each.status) for each in results})),
+                "statuses": " ".join(sorted({str(each.status) for each, _ in runs})),
                 "seconds": round(time.perf_counter() - began, 2),
             }
         )
     return rows
 
 
-def _solver(method: str) -> Solver:
-    return {"cross-entropy": Surrogate, OURS: ProfiledRanking, "sigmoid": SigmoidRanking}[method]()
-
-
-def _fit_soap(
-    model: torch.nn.Module, train: TensorDataset, num_steps: int, setting: dict[str, float], arguments: dict[str, Any]
-) -> metricopt.FitResult:
-    """Train with SOAP for a number of steps; its sampler's epochs are of another length."""
-    share = _positive_share(train)
-    sampler = soap.make_sampler(train, BATCH_SIZE, share, arguments["seed"])
-    loader = DataLoader(train, batch_size=BATCH_SIZE, sampler=sampler)
-    return metricopt.fit(
+def _train(
+    method: str,
+    setting: dict[str, float],
+    warm: torch.nn.Module,
+    parts: Parts,
+    loader: DataLoader[Any],
+    epochs: int,
+    arguments: dict[str, Any],
+) -> tuple[metricopt.FitResult, float]:
+    """Continue from the warm model; return the result that validation chose, and the best training value on the way."""
+    model = copy.deepcopy(warm)
+    on_train = [_average_precision(model, parts.train)]
+    arguments = {
+        **arguments,
+        "warmup_epochs": 0,
+        "callbacks": [lambda _: on_train.append(_average_precision(model, parts.train))],
+    }
+    if method != SOAP:
+        solver: Solver = {"cross-entropy": Surrogate, OURS: ProfiledRanking, "sigmoid": SigmoidRanking}[method]()
+        rate = setting["learning_rate"]
+        result = metricopt.fit(model, loader, OAP(), solver=solver, epochs=epochs, learning_rate=rate, **arguments)
+        return result, max(on_train)
+    # More positives than the prevalence in each batch, as the documentation of its sampler recommends.
+    share = SOAP_OVERSAMPLING * float(parts.train.tensors[1].mean())
+    own_loader = DataLoader(
+        parts.train,
+        batch_size=BATCH_SIZE,
+        sampler=soap.make_sampler(parts.train, BATCH_SIZE, share, arguments["seed"]),
+    )
+    result = metricopt.fit(
         model,
-        loader,
+        own_loader,
         OAP(),
         solver=soap.Soap(setting["gamma"], setting["margin"]),
-        epochs=max(1, round(num_steps / len(loader))),
+        epochs=max(1, round(epochs * len(loader) / len(own_loader))),  # as many steps
         optimizer=soap.make_optimizer(setting["learning_rate"]),
         **arguments,
     )
+    return result, max(on_train)
 
 
-def _positive_share(train: TensorDataset) -> float:
-    """Return the share of positives in SOAP's batches: above the prevalence, as its documentation recommends."""
-    return 2 * float(train.tensors[1].mean())
+def _average_precision(model: torch.nn.Module, data: TensorDataset) -> float:
+    with torch.no_grad():
+        return float(metricopt.average_precision(model(data.tensors[0])[:, 0], data.tensors[1]))
 
 
 def summaries(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
