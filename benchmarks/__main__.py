@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import ablation, linear, mixtures, results, resume, speed, toy
+from benchmarks import ablation, average_precision, linear, mixtures, results, resume, soap, speed, toy
 from metricopt.solvers import REGISTRY
 
 app = typer.Typer(
@@ -89,6 +89,21 @@ def run_ablation(quick: Quick = False, processes: Processes = 2) -> None:
     rows = [row for part in _run_all(jobs, processes) for row in part]
     title = "What ties slacks to scores: links, anchors, multipliers and penalties on linear models"
     _finish("ablation", title, rows, ablation.tables(rows), quick)
+
+
+@app.command("average_precision")
+def run_average_precision(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train linear models on average precision: training and test data, beside a sigmoid and LibAUC's SOAP."""
+    jobs = [
+        partial(average_precision.run_one, dataset, split)
+        for dataset in (("yeast3",) if quick else average_precision.DATASETS)
+        for split in range(1 if quick else average_precision.NUM_SPLITS)
+    ]
+    rows = [row for part in _run_all(jobs, processes) for row in part]
+    title = "Linear models: average precision"
+    if soap.missing():
+        title += f" (without SOAP, not installed: {', '.join(soap.missing())})"
+    _finish("average_precision", title, rows, average_precision.summaries(rows), quick)
 
 
 @app.command("speed")

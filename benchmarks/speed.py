@@ -15,11 +15,13 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from metricopt.objectives import FPOR
+from metricopt.objectives import FPOR, OAP, Objective
 from metricopt.solvers.lagrangian import AugmentedLagrangian
 
 
-def step_ratio(num_samples: int = 20_000, repeats: int = 9, epochs: int = 28) -> list[dict[str, Any]]:
+def step_ratio(
+    objective: Objective, num_samples: int, *, epochs: int, repeats: int, budget: float
+) -> list[dict[str, Any]]:
     """Time a profiled step against a cross-entropy step in the training loop of ``fit``: MLP 32-64-1, batches of 256.
 
     Whole epochs are timed, the solver's refreshes of the threshold and the scoring after each epoch among them; as many
@@ -36,7 +38,7 @@ def step_ratio(num_samples: int = 20_000, repeats: int = 9, epochs: int = 28) ->
         metricopt.fit(
             torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1)),
             loader,
-            FPOR(0.8),
+            objective,
             solver=solver,
             epochs=epochs,
             warmup_epochs=0,
@@ -47,11 +49,11 @@ def step_ratio(num_samples: int = 20_000, repeats: int = 9, epochs: int = 28) ->
         return float(np.median(np.diff(moments))) / steps
 
     return _in_turn(
-        "step: profiled / cross-entropy, MLP 32-64-1, batch 256",
+        f"step: profiled {objective.name} / cross-entropy, {num_samples:,} samples, MLP 32-64-1, batch 256",
         lambda: seconds_a_step("profiled"),
         lambda: seconds_a_step("cross_entropy"),
         repeats,
-        budget=1.25,
+        budget,
     )
 
 
@@ -111,13 +113,13 @@ def explicit_slack_ratio(largest: int = 1_000_000, repeats: int = 7, steps: int 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return a row a budget."""
     torch.set_num_threads(1)
-    if quick:
-        return (
-            step_ratio(repeats=3)
-            + threshold_ratio(num_samples=200_000, repeats=3)
-            + explicit_slack_ratio(largest=200_000, repeats=3)
-        )
-    return step_ratio() + threshold_ratio() + explicit_slack_ratio()
+    repeats = 3 if quick else 9
+    return [
+        *step_ratio(FPOR(0.8), 20_000, epochs=28, repeats=repeats, budget=1.25),
+        *step_ratio(OAP(), 100_000, epochs=12, repeats=repeats // 2, budget=2.0),
+        *threshold_ratio(**({"num_samples": 200_000, "repeats": 3} if quick else {})),
+        *explicit_slack_ratio(**({"largest": 200_000, "repeats": 3} if quick else {})),
+    ]
 
 
 def _seconds(call: Callable[[], Any]) -> float:

@@ -124,7 +124,8 @@ class RampSums:
         passed = self.weights[:, below]
         slope = (self.weights[:, upto] - passed) / width
         moment = (self.moments[:, upto] - self.moments[:, below]) / width
-        return passed + slope * (width / 2 + centered) - moment, slope
+        with np.errstate(invalid="ignore"):  # an infinite score has no sum: NaN
+            return passed + slope * (width / 2 + centered) - moment, slope
 
 
 def _prefix_sums(values: np.ndarray) -> np.ndarray:

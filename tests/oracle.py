@@ -125,3 +125,13 @@ def best_cut(scores: Sequence[float], labels: Sequence[float], weights: Sequence
             best = Best(threshold, value, bounded, counts, feasible)
     assert best is not None
     return best
+
+
+def average_precision(scores: Sequence[float], labels: Sequence[float], weights: Sequence[float]) -> float:
+    """The mean over the positives of the precision among the samples that score at least as high."""
+    total = worth = 0.0
+    for score, label, weight in zip(scores, labels, weights, strict=True):
+        if label == 1:
+            total += weight * precision(tally(scores, labels, weights, score)) if weight > 0 else 0.0
+            worth += weight
+    return _over(total, worth)

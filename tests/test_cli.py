@@ -231,6 +231,20 @@ def test_f_beta_and_no_validation_part(folder, table):
     assert len(run("predict", folder / "f2", table).stdout.splitlines()) == 301
 
 
+def test_average_precision(folder, table):
+    out = folder / "oap"
+    result = run("fit", table, "--label", "outcome", "--objective", "OAP", "--drop", "id", *FAST, "--out", out)
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "report.json").read_text())
+    assert report["asked"] == "maximise average_precision" and report["status"] == "optimized"
+    for part in ("train", "validation", "test"):
+        reached = report["reached"][part]
+        assert reached["metric"] == "average_precision" and reached["value"] == reached["average_precision"]
+        assert f"{reached['value']:.3f}" in result.stdout
+    assert "chosen for the best f1" in (out / "summary.md").read_text()
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_bound_that_cannot_be_met_is_code_3_with_all_files(folder):
     frame = patients()[["ward", "outcome"]]  # two scores, and nothing to learn
     frame.to_csv(folder / "useless.csv", index=False)
@@ -343,6 +357,7 @@ BASE = {"label": "outcome", "alpha": 0.7, "out": "OUT"}
         ({"alpha": None}, ["alpha must be given for FPOR", "e.g. alpha=0.9"]),
         ({"objective": "OFBS"}, ["alpha must be left out for OFBS", "takes beta"]),
         ({"objective": "OFBS", "alpha": None, "beta": -1}, ["beta must be a finite number above 0", "-1"]),
+        ({"objective": "OAP"}, ["alpha must be left out for OAP", "takes neither"]),
         ({"beta": 2}, ["beta must be left out for FPOR", "takes alpha"]),
         ({"drop": "idd"}, ["drop must be one of", "'idd'", "did you mean 'id'?"]),
         ({"drop": "outcome"}, ["drop must be one of", "'outcome'"]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta as beta_distribution
 
-from metricopt import FPOR, FROP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
+from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
 from metricopt.evaluation import Report, evaluate, with_nan, without_nan
 
 RNG = np.random.default_rng(0)
@@ -80,6 +80,7 @@ def test_each_label_has_its_own_threshold_bound_and_name():
         (FPOR(0.5), "recall", "precision"),
         (FROP(0.5), "precision", "recall"),
         (OFBS(2.0), "f2", None),
+        (OAP(), "average_precision", None),
         (RecallAtFPR(0.1), "recall", "false_positive_rate"),
         (RecallAtAlarmRate(0.1), "recall", "alarm_rate"),
     ],
@@ -90,8 +91,8 @@ def test_metric_and_bound_are_named(objective, metric, bounded):
     assert report.value == (report.f_beta if metric == "f2" else getattr(report, metric))
     if bounded is None:
         assert report.bounded_value is report.met is None
-        p, r = report.precision, report.recall
-        assert report.f_beta == pytest.approx(5 * p * r / (4 * p + r))
+        p, r, square = report.precision, report.recall, 4 if metric == "f2" else 1
+        assert report.f_beta == pytest.approx((1 + square) * p * r / (square * p + r))
     else:
         holds = (
             report.bounded_value >= report.bound if objective.sense == "min" else report.bounded_value <= report.bound

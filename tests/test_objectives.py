@@ -7,7 +7,7 @@ import torch
 
 from metricopt._validation import InvalidInputError
 from metricopt.metrics import Counts
-from metricopt.objectives import FPOR, FROP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR, get_objective
+from metricopt.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR, get_objective
 from tests import oracle
 
 KINDS = {
@@ -127,19 +127,22 @@ def test_objectives_are_small_frozen_values():
         FPOR(0.9).min_precision = 0.5
     assert FPOR(0.9).with_bound(0.5) == FPOR(0.5)
     assert [objective.metric_name for objective in (FPOR(0.9), FROP(0.9), OFBS(2.0))] == ["recall", "precision", "f2"]
-    assert set(REGISTRY) == {"FPOR", "FROP", "OFBS", "RecallAtFPR", "RecallAtAlarmRate"}
-    assert all(REGISTRY[name](0.5).name == name for name in REGISTRY)
+    assert set(REGISTRY) == {"FPOR", "FROP", "OAP", "OFBS", "RecallAtFPR", "RecallAtAlarmRate"}
+    assert all((OAP() if name == "OAP" else REGISTRY[name](0.5)).name == name for name in REGISTRY)
 
 
 def test_objectives_say_what_they_ask():
     assert str(FPOR(0.9)) == "maximise recall subject to precision >= 0.9"
     assert str(RecallAtFPR((0.1, 0.05))) == "maximise recall subject to false_positive_rate <= (0.1, 0.05)"
     assert str(OFBS(0.5)) == "maximise f0.5"
+    assert str(OAP()) == "maximise average_precision"
 
 
 def test_bound_must_exist_to_be_changed():
     with pytest.raises(InvalidInputError, match=r"^objective must be one with a bound, got OFBS; "):
         OFBS(1.0).with_bound(0.5)
+    with pytest.raises(InvalidInputError, match=r"^objective must be one with a bound, got OAP; "):
+        OAP().with_bound(0.5)
     assert FROP(0.9).with_bound((0.5, 0.6)).bound == (0.5, 0.6)
 
 
@@ -211,3 +214,17 @@ def test_names_stand_for_objectives(name, arguments, expected):
 def test_what_names_nothing_is_refused(name, arguments, says):
     with pytest.raises(InvalidInputError, match=f"^{says}"):
         get_objective(name, **arguments)
+
+
+def test_average_precision_takes_neither_number():
+    assert get_objective("OAP") == OAP() == get_objective(OAP())
+    for number in ({"alpha": 0.9}, {"beta": 2.0}):
+        (name,) = number
+        with pytest.raises(InvalidInputError, match=f"^{name} must be left out for OAP, .*; OAP takes neither"):
+            get_objective("OAP", **number)
+
+
+def test_only_average_precision_takes_its_threshold_from_another_metric():
+    assert OAP().of_threshold == OFBS(1.0)
+    assert all(objective.of_threshold is objective for objective in (FPOR(0.9), OFBS(2.0)))
+    assert OAP().for_labels(3) == (OAP(),) * 3 and OAP().bound is None and OAP().bounded is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from metricopt import FPOR, FROP, OFBS, RecallAtFPR, choose_threshold, precision_recall_curve
+from metricopt import FPOR, FROP, OAP, OFBS, RecallAtFPR, choose_threshold, precision_recall_curve
 from metricopt.evaluation import evaluate
 from metricopt.plots import plot_precision_recall
 
@@ -77,9 +77,9 @@ def test_bound_on_another_metric_has_no_line():
     assert len(ax.lines) == 4  # two curves, two points
 
 
-@pytest.mark.parametrize("beta", [0.5, 1, 2])
-def test_lines_of_equal_f_beta(beta):
-    _, _, ax = drawing(OFBS(beta))
+@pytest.mark.parametrize(("objective", "beta"), [(OFBS(0.5), 0.5), (OFBS(1), 1), (OFBS(2), 2), (OAP(), 1)])
+def test_lines_of_equal_f_beta(objective, beta):
+    _, _, ax = drawing(objective)
     assert len(ax.patches) == 0
     iso = ax.lines[4:]
     assert len(iso) == 4

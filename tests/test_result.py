@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
-from metricopt import FPOR, FROP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
+from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
 from metricopt.agreement import SlackAgreement
 from metricopt.result import FitResult, History, Scored
 
@@ -197,6 +197,9 @@ def test_predictions_make_the_reported_counts_whatever_the_scale(scale):
         ([0, 0, 1, 1], FPOR(0.9), Status.FEASIBLE),
         ([1, 1, 0, 0], FPOR(0.9), Status.INFEASIBLE),
         ([1, 1, 0, 0], OFBS(1.0), Status.OPTIMIZED),
+        ([1, 0, 1, 0], OAP(), Status.OPTIMIZED),
+        ([0, 0, 0, 0], OAP(), Status.NO_POSITIVES),
+        ([1, 1, 1, 1], OAP(), Status.NO_POSITIVES),
         ([0, 0, 0, 0], FPOR(0.9), Status.NO_POSITIVES),
         ([1, 1, 1, 1], FPOR(0.9), Status.NO_POSITIVES),
         ([np.nan] * 4, OFBS(1.0), Status.NO_POSITIVES),
@@ -207,6 +210,20 @@ def test_statuses(labels, objective, status):
     assert result.status is status and result.advice().startswith(status.advice) and len(status.advice) > 20
     assert str(status) in result.summary() and str(status) in repr(result)
     assert made_of([0.0, 1.0, 2.0, 3.0], labels, objective, diverged=True).status is Status.DIVERGED
+
+
+def test_average_precision_is_reported_with_the_threshold_of_the_best_f1():
+    result = made_of([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1], OAP())
+    assert result.train.metric == "average_precision"
+    assert result.train.value == result.train.average_precision == pytest.approx((1 + 2 / 3) / 2)
+    assert result.threshold == 0.5 and result.train.f_beta == pytest.approx(0.8)
+    assert "maximise average_precision" in result.summary()
+    assert "(score >= threshold is an alarm; chosen for the best f1)" in result.summary()
+    assert "chosen for" not in made_of([0.0, 1.0], [0, 1], FPOR(0.5)).summary()
+    with pytest.raises(InvalidInputError, match="objective must be one with a bound, got OAP; "):
+        result.with_bound(0.5)
+    assert made_of([0.0, 1.0], [0, 1], FPOR(0.5)).with_bound(0.6).objective == FPOR(0.6)
+    assert len(result.plot().lines) >= 4
 
 
 def test_constant_scores_are_judged_by_their_counts():

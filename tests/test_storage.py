@@ -58,7 +58,9 @@ def test_a_result_comes_back_as_it_was(result, folder):
     assert everything(back.with_bound(0.5)) == everything(result.with_bound(0.5))
 
 
-@pytest.mark.parametrize(("objective", "number"), [("OFBS", 2.0), ("RecallAtFPR", 0.2), ("RecallAtAlarmRate", 0.5)])
+@pytest.mark.parametrize(
+    ("objective", "number"), [("OFBS", 2.0), ("RecallAtFPR", 0.2), ("RecallAtAlarmRate", 0.5), ("OAP", None)]
+)
 @pytest.mark.parametrize("solver", ["profiled", "cross_entropy"])
 def test_results_of_each_kind_come_back(objective, number, solver, tmp_path):
     loader = DataLoader(TensorDataset(X, Y[:, 0]), batch_size=40)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from metricopt import metrics
 from metricopt._validation import InvalidInputError
 from metricopt.metrics import confusion_counts
-from metricopt.objectives import FPOR, FROP, OFBS, REGISTRY, CountObjective, RecallAtAlarmRate, RecallAtFPR
+from metricopt.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR
 from metricopt.thresholds import choose_threshold
 from tests import oracle
 
@@ -306,10 +306,9 @@ def test_what_came_in_is_left_alone():
         np.testing.assert_array_equal(array, copy)
 
 
-def test_objective_must_have_counts():
+def test_objective_must_be_one():
     with pytest.raises(InvalidInputError, match=r"objective must be an Objective, got 'FPOR'; give e\.g\."):
         choose_threshold([0.0, 1.0], [0, 1], "FPOR")
-    assert isinstance(FPOR(0.9), CountObjective)
     assert choose_threshold([0.0, 1.0], [0, 1], FPOR(0.9)).feasible
 
 
@@ -320,3 +319,23 @@ def test_number_of_bounds_must_be_that_of_labels():
     ):
         choose_threshold(scores, labels, FPOR((0.7, 0.8, 0.9)))
     assert choose_threshold(scores, labels, FPOR((0.7, 0.8))).feasible.all()
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_average_precision_is_exact_and_its_threshold_that_of_f1(is_weighted):
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        scores = random.integers(0, 8, (20, 2)) / 8
+        labels = random.choice([0.0, 1.0, np.nan], (20, 2))
+        weights = random.integers(0, 3, (20, 2)) / 2 if is_weighted else None
+        choice, of_f1 = (choose_threshold(scores, labels, objective, weights) for objective in (OAP(), OFBS(1.0)))
+        np.testing.assert_array_equal(choice.threshold, of_f1.threshold)
+        np.testing.assert_array_equal(choice.counts.true_positives, of_f1.counts.true_positives)
+        for k in range(2):
+            own = [1.0] * 20 if weights is None else weights[:, k].tolist()
+            value = oracle.average_precision(scores[:, k].tolist(), labels[:, k].tolist(), own)
+            assert choice.value[k] == pytest.approx(value, abs=1e-12, nan_ok=True)
+            assert choice.feasible[k] == (value == value)
+        assert choice.bounded_value is None
+    nothing = choose_threshold([0.5, 0.2], [0, 0], OAP())
+    assert np.isnan(nothing.value) and np.isnan(nothing.threshold) and not nothing.feasible

@@ -18,10 +18,10 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from metricopt import FPOR, OFBS, Status, fit
+from metricopt import FPOR, OAP, OFBS, InvalidInputError, Status, fit
 from metricopt.data import rath_hughes_toy
 from metricopt.objectives import REGISTRY
-from metricopt.solvers import Solver, Stage
+from metricopt.solvers import Profiled, ProfiledRanking, Solver, Stage
 from metricopt.solvers.slack import SampleSlacks
 from metricopt.thresholds import choose_threshold
 from tests import oracle
@@ -30,6 +30,7 @@ NUMBERS = {
     "FPOR": {"alpha": 0.7},
     "FROP": {"alpha": 0.7},
     "OFBS": {"beta": 2.0},
+    "OAP": {},
     "RecallAtFPR": {"alpha": 0.1},
     "RecallAtAlarmRate": {"alpha": 0.2},
 }
@@ -170,11 +171,11 @@ def test_the_returned_model_is_the_reported_one(name):
     assert result.model is model
     scores = model(x).detach().numpy()
     np.testing.assert_allclose(result.scored["train"].scores, scores, rtol=1e-5, atol=1e-6)
-    best = oracle.best_cut(
-        result.scored["train"].scores[:, 0].tolist(), y[:, 0].tolist(), [1.0] * len(y),
-        oracle.program(name, next(iter(NUMBERS[name].values()))),
-    )  # fmt: skip
-    assert result.train.value == pytest.approx(best.value)
+    # Average precision takes its threshold from F1.
+    wanted = oracle.program("OFBS", 1.0) if name == "OAP" else oracle.program(name, next(iter(NUMBERS[name].values())))
+    samples = result.scored["train"].scores[:, 0].tolist(), y[:, 0].tolist(), [1.0] * len(y)
+    best = oracle.best_cut(*samples, wanted)
+    assert result.train.value == pytest.approx(oracle.average_precision(*samples) if name == "OAP" else best.value)
     assert (result.train.true_positives, result.train.false_positives) == best.counts[:2]
 
 
@@ -864,3 +865,56 @@ def test_a_shuffling_stream_keeps_scores_and_labels_together():
     assert result.train.recall == result.baseline_train.recall == 1
     assert result.train.average_precision == pytest.approx(1)
     assert result.baseline_train.average_precision == pytest.approx(1)
+
+
+# Average precision
+
+
+def test_average_precision_of_several_labels_is_trained_together():
+    """One label without positives, one partly missing; the mean over those that can be learnt decides."""
+    x, y = blobs(num_labels=3, num_rows=300, prevalence=0.15)
+    y[:, 1] = 0
+    y[::4, 2] = torch.nan
+    result = fit(linear(6, 3), loader_of(x, y), "OAP", label_names=["a", "b", "c"], epochs=20, val_fraction=0)
+    assert result.status == {"a": Status.OPTIMIZED, "b": Status.NO_POSITIVES, "c": Status.OPTIMIZED}
+    values = [result.train[name].value for name in ("a", "c")]
+    at_start = [result.baseline_train[name].value for name in ("a", "c")]
+    assert np.mean(values) >= np.mean(at_start)
+    for column, name in ((0, "a"), (2, "c")):
+        present = ~y[:, column].isnan()
+        scores = result.scored["train"].scores[present, column]
+        assert result.train[name].value == pytest.approx(average_precision_score(y[present, column], scores))
+    best = max(
+        np.nanmean([r["value"] for r in result.history if r["epoch"] == epoch])
+        for epoch in {r["epoch"] for r in result.history}
+    )
+    assert np.mean(values) == pytest.approx(max(best, np.mean(at_start)))
+
+
+def test_average_precision_is_trained_on_weighted_samples():
+    x, y = blobs(num_rows=300)
+    weight = np.random.default_rng(0).uniform(0, 2, 300)
+    result = fit(linear(), loader_of(x, y), "OAP", sample_weight=weight, val_fraction=0, **FEW)
+    expected = average_precision_score(y[:, 0], result.scored["train"].scores[:, 0], sample_weight=weight)
+    assert result.train.value == pytest.approx(expected)
+
+
+def test_average_precision_learns_from_batches_with_hardly_any_positive():
+    x, y = blobs(num_rows=600, prevalence=0.02, distance=2.0)
+    y[:8], x[:8, 0] = 1, x[:8, 0] + 2
+    model = linear()
+    nn.init.zeros_(model.weight)
+    result = fit(model, loader_of(x, y, batch_size=16), "OAP", epochs=6, warmup_epochs=0, val_fraction=0)
+    assert result.train.value > 3 * y.mean().item()
+
+
+def test_a_solver_for_another_objective_is_told_before_training():
+    x, y = blobs()
+    epochs = []
+    for objective, solver, wants in ((FPOR(0.7), ProfiledRanking(), "average precision"),
+                                     (OAP(), Profiled(), "one with counts at a threshold")):  # fmt: skip
+        with pytest.raises(InvalidInputError, match=f"objective must be {wants}.*, got {objective.name}; "):
+            fit(linear(), loader_of(x, y), objective, solver=solver, callbacks=[epochs.append], **FEW)
+    assert not epochs
+    fit(linear(), loader_of(x, y), OAP(), solver=ProfiledRanking(), callbacks=[epochs.append], **FEW)
+    assert len(epochs) == FEW["epochs"]

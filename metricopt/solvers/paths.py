@@ -80,7 +80,7 @@ PATHS = {
 RANKING_PATHS = {
     "ramp": Path("ramp", (4.0, 32.0)),
     "wide ramp": Path("ramp", (0.5, 16.0)),
-    "polish": Path("ramp", (8.0, 64.0), start="best", share=3),
+    "polish": Path("ramp", (2.0, 64.0), start="best", share=3),
 }
 
 

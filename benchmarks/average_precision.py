@@ -1,0 +1,198 @@
+"""Average precision of linear models on real sets: training data, and test data over stratified splits.
+
+From one warm-up with cross-entropy every method continues for as many steps, with as many settings, each scored after
+every epoch. For the test value validation data choose epoch and setting, for the training value the training data do:
+how well the metric is optimized, no generalisation. What differs is the loss (and, for SOAP, its own optimizer and
+sampler). This file decides the protocol; data come from :mod:`benchmarks.data`, SOAP from :mod:`benchmarks.soap`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import t as student
+from torch.utils.data import DataLoader, TensorDataset
+
+import metricopt
+from benchmarks import soap
+from benchmarks.data import load
+from metricopt.data import stratified_split
+from metricopt.objectives import OAP
+from metricopt.pair_ramps import RampSums
+from metricopt.solvers import ProfiledRanking, Solver, Surrogate
+
+DATASETS = ("page_blocks", "satimage", "yeast3", "spambase", "magic")
+NUM_SPLITS = 10
+BATCH_SIZE = 256
+NUM_STEPS = 2_400
+WARMUP_SHARE = 0.25
+LEARNING_RATES = (0.005, 0.02, 0.08)
+SOAP_SETTINGS = (
+    {"learning_rate": 0.005, "gamma": 0.9, "margin": 1.0},
+    {"learning_rate": 0.02, "gamma": 0.9, "margin": 1.0},
+    {"learning_rate": 0.02, "gamma": 0.5, "margin": 0.6},
+)
+SOAP_OVERSAMPLING = 2.0
+OURS, SOAP = "profiled OAP", "SOAP"
+
+
+class SigmoidRanking(ProfiledRanking):
+    """The profiled solver with a sigmoid of equal slope in place of its ramp: what differs is the surrogate alone."""
+
+    name = "sigmoid"
+
+    def _sums(self, scores: np.ndarray, weightings: np.ndarray) -> RampSums:
+        return SigmoidSums.of(scores, weightings)
+
+
+@dataclass(frozen=True)
+class SigmoidSums(RampSums):
+    """Sums of sigmoids, pair by pair: there is no shortcut by sorting."""
+
+    def at(self, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+        rate = 4 / width
+        exponents = (rate * (self.scores[:, np.newaxis] - (scores - self.center))).astype(np.float32)
+        risen = 1 / (1 + np.exp(np.minimum(exponents, 80)))
+        weights = np.diff(self.weights, axis=1)
+        return weights @ risen, rate * (weights @ (risen * (1 - risen)))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three parts of a split, standardised on the first."""
+
+    train: TensorDataset
+    validation: TensorDataset
+    test: TensorDataset
+
+
+def split(dataset: str, seed: int) -> Parts:
+    """Return 60, 20 and 20 % of a data set."""
+    data = load(dataset)
+    rows = stratified_split(data.labels, (0.6, 0.2, 0.2), seed)
+    mean, spread = data.features[rows[0]].mean(axis=0), data.features[rows[0]].std(axis=0) + 1e-12
+    features = torch.from_numpy((data.features - mean) / spread).float()
+    labels = torch.from_numpy(data.labels).float()
+    return Parts(*(TensorDataset(features[part], labels[part]) for part in rows))
+
+
+def methods() -> dict[str, list[dict[str, Any]]]:
+    """Return the settings of every method that can run here, as many for each."""
+    of_ours = [{"learning_rate": rate} for rate in LEARNING_RATES]
+    tried: dict[str, list[dict[str, Any]]] = {"cross-entropy": of_ours, OURS: of_ours, "sigmoid": of_ours}
+    return tried if soap.missing() else {**tried, SOAP: list(SOAP_SETTINGS)}
+
+
+def run_one(dataset: str, seed: int) -> list[dict[str, Any]]:
+    """Train every method with every setting on one split; return a row a method, at its best setting."""
+    torch.set_num_threads(1)
+    parts = split(dataset, seed)
+    loader = DataLoader(parts.train, batch_size=BATCH_SIZE, shuffle=True)
+    epochs = math.ceil(NUM_STEPS / len(loader))
+    warmup = round(WARMUP_SHARE * epochs)
+    torch.manual_seed(seed)
+    model = torch.nn.Linear(parts.train.tensors[0].shape[1], 1)
+    validation = DataLoader(parts.validation, batch_size=1024)
+    arguments: dict[str, Any] = {"val_loader": validation, "seed": seed, "progress": False}
+    metricopt.fit(model, loader, OAP(), solver="cross_entropy", epochs=warmup, **arguments)
+    rows = []
+    for method, settings in methods().items():
+        began = time.perf_counter()
+        runs = [_train(method, setting, model, parts, loader, epochs - warmup, arguments) for setting in settings]
+        best = int(np.argmax([result.selection.value for result, _ in runs]))
+        result, _ = runs[best]
+        rows.append(
+            {
+                "dataset": dataset,
+                "split": seed,
+                "method": method,
+                "train": max(on_train for _, on_train in runs),
+                "validation": result.selection.value,
+                "test": result.evaluate(parts.test.tensors).value,
+                "setting": " ".join(f"{name}={value:g}" for name, value in settings[best].items()),
+                "stage": result.selected_stage,
+                "statuses": " ".join(sorted({str(each.status) for each, _ in runs})),
+                "seconds": round(time.perf_counter() - began, 2),
+            }
+        )
+    return rows
+
+
+def _train(
+    method: str,
+    setting: dict[str, float],
+    warm: torch.nn.Module,
+    parts: Parts,
+    loader: DataLoader[Any],
+    epochs: int,
+    arguments: dict[str, Any],
+) -> tuple[metricopt.FitResult, float]:
+    """Continue from the warm model; return the result that validation chose, and the best training value on the way."""
+    model = copy.deepcopy(warm)
+    on_train = [_average_precision(model, parts.train)]
+    arguments = {
+        **arguments,
+        "warmup_epochs": 0,
+        "callbacks": [lambda _: on_train.append(_average_precision(model, parts.train))],
+    }
+    if method != SOAP:
+        solver: Solver = {"cross-entropy": Surrogate, OURS: ProfiledRanking, "sigmoid": SigmoidRanking}[method]()
+        rate = setting["learning_rate"]
+        result = metricopt.fit(model, loader, OAP(), solver=solver, epochs=epochs, learning_rate=rate, **arguments)
+        return result, max(on_train)
+    # More positives than the prevalence in each batch, as the documentation of its sampler recommends.
+    share = SOAP_OVERSAMPLING * float(parts.train.tensors[1].mean())
+    own_loader = DataLoader(
+        parts.train,
+        batch_size=BATCH_SIZE,
+        sampler=soap.make_sampler(parts.train, BATCH_SIZE, share, arguments["seed"]),
+    )
+    result = metricopt.fit(
+        model,
+        own_loader,
+        OAP(),
+        solver=soap.Soap(setting["gamma"], setting["margin"]),
+        epochs=max(1, round(epochs * len(loader) / len(own_loader))),  # as many steps
+        optimizer=soap.make_optimizer(setting["learning_rate"]),
+        **arguments,
+    )
+    return result, max(on_train)
+
+
+def _average_precision(model: torch.nn.Module, data: TensorDataset) -> float:
+    with torch.no_grad():
+        return float(metricopt.average_precision(model(data.tensors[0])[:, 0], data.tensors[1]))
+
+
+def summaries(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    """Return the means by data set and method, and how far the profiled solver is ahead, with 95 % intervals."""
+    frame = pd.DataFrame(rows)
+    order = list(dict.fromkeys(frame["method"]))
+    tables = {}
+    for part in ("train", "test"):
+        values = frame.pivot(index=["dataset", "split"], columns="method", values=part)[order]
+        means = values.groupby("dataset").mean().reindex(list(dict.fromkeys(frame["dataset"])))
+        tables[f"{part.capitalize()} average precision, mean over splits"] = pd.concat(
+            [means, means.mean().rename("mean").to_frame().T]
+        )
+        ahead = values.drop(columns=OURS).rsub(values[OURS], axis=0)
+        lines = {name: ahead.xs(name, level="dataset").apply(_with_interval) for name in means.index}
+        lines["mean"] = ahead.groupby("split").mean().apply(_with_interval)
+        heading = f"{part.capitalize()}: profiled OAP minus the other, paired by split, 95 % t-intervals"
+        tables[heading] = pd.DataFrame(lines).T
+    return tables
+
+
+def _with_interval(differences: pd.Series) -> str:
+    mean, number = differences.mean(), len(differences)
+    if number < 2:
+        return f"{mean:+.4f}"
+    half = student.ppf(0.975, number - 1) * differences.std(ddof=1) / math.sqrt(number)
+    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
