@@ -88,7 +88,12 @@ def make_sampler(data: TensorDataset, batch_size: int, positive_share: float, se
 
 def _define_schemas() -> None:
     """Let torchvision, which LibAUC imports, be imported beside a CPU-only torch that lacks its compiled operators."""
-    if _schemas or hasattr(torch.ops.torchvision, "nms"):
+    try:
+        import torchvision  # noqa: F401 - only to see whether it can be
+    except RuntimeError as error:
+        if _schemas or "torchvision::nms" not in str(error):
+            raise
+    else:
         return
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
