@@ -1,8 +1,8 @@
 """LibAUC's SOAP, the published stochastic method for average precision, behind the solver interface of metricopt.
 
 Only the benchmarks use it: ``pip install --no-deps libauc==2.0.1``, beside torchvision and tqdm. This file decides how
-its loss and sampler are called, as its documentation does it: scores through a sigmoid, the moving averages by sample,
-batches by its DualSampler, because its loss fails on a batch without positives.
+its loss and sampler are called, as its documentation does it: the moving averages by sample, batches by its
+DualSampler, because its loss fails on a batch without positives.
 
 References
 ----------
@@ -43,14 +43,16 @@ class Soap(Solver):
         The weight of the new batch in its moving averages.
     margin : float, > 0
         Of its squared hinge.
+    has_sigmoid : bool
+        Whether its loss sees probabilities, as in the tutorials of LibAUC, or scores.
     """
 
     name = "SOAP"
     needs_index = True
     warms_up = False
 
-    def __init__(self, gamma: float, margin: float) -> None:
-        self._gamma, self._margin = gamma, margin
+    def __init__(self, gamma: float, margin: float, has_sigmoid: bool) -> None:
+        self._gamma, self._margin, self._has_sigmoid = gamma, margin, has_sigmoid
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         _define_schemas()
@@ -62,7 +64,7 @@ class Soap(Solver):
         return [Stage("training", epochs)]
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
-        loss: Tensor = self._loss(torch.sigmoid(scores), labels, index)
+        loss: Tensor = self._loss(torch.sigmoid(scores) if self._has_sigmoid else scores, labels, index)
         return loss
 
 
@@ -86,7 +88,12 @@ def make_sampler(data: TensorDataset, batch_size: int, positive_share: float, se
 
 def _define_schemas() -> None:
     """Let torchvision, which LibAUC imports, be imported beside a CPU-only torch that lacks its compiled operators."""
-    if _schemas or hasattr(torch.ops.torchvision, "nms"):
+    try:
+        import torchvision  # noqa: F401 - only to see whether it can be
+    except RuntimeError as error:
+        if _schemas or "torchvision::nms" not in str(error):
+            raise
+    else:
         return
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
