@@ -181,3 +181,46 @@ def _summary(frame: pd.DataFrame, by: list[str], default: pd.Series) -> pd.DataF
     mean = groups["difference"].mean()
     table.insert(1, "minus_default", [f"{m:+.4f} ± {h:.4f}" for m, h in zip(mean, half, strict=True)])
     return table
+
+
+def conclusions(rows: list[dict[str, Any]]) -> list[str]:
+    """Say what follows from the rows, in sentences whose figures are theirs."""
+    frame = pd.DataFrame(rows)
+    shared, others = frame[frame["variant"] == "inequality"], frame[frame["dataset"] == OTHER_FORMS]
+    means = shared.groupby(["objective", "solver", "terms"])["value"].mean().unstack("terms")
+    both, alone = means["both"] - means["exact"], means["anchor"] - means["exact"]
+    to_profiled = means["exact"].unstack("solver")
+    to_profiled = to_profiled.drop(columns="profiled").sub(to_profiled["profiled"], axis=0)
+    forms = others[others["terms"] == "exact"].groupby(["objective", "solver", "variant"])["value"].mean()
+    forms = forms.unstack("variant").dropna()
+    exact = shared[(shared["terms"] == "exact") & shared["agreement"].notna()]
+    gaps, gap_shares = exact.groupby("solver")["metric_gap"].mean(), exact["status"].eq("slack_gap")
+    on_test = shared.groupby("objective")["test_bounded_value"].mean()
+    seconds = shared[shared["terms"] == "exact"].groupby("solver")["seconds"].mean()
+    of_form = forms["equality"] - forms["inequality"]
+    of_step = forms["inequality, gradient slacks"] - forms["inequality"]
+    return [
+        f"Ties: against exact links alone, links with an anchor change the metric by {_range(both)}, the anchor alone by "
+        f"{_range(alone)}, which is close to cross-entropy. Default: exact terms.",
+        "Solvers, exact terms, against the profiled one: "
+        + _listed({name: _range(to_profiled[name]) for name in to_profiled})
+        + ". Seconds: "
+        + _listed({name: f"{value:.1f}" for name, value in seconds.items()})
+        + ". Default: profiled.",
+        f"Forms, on {OTHER_FORMS}: equality instead of inequality changes the metric by {_range(of_form)}, a gradient step "
+        f"on the slacks instead of the exact one by {_range(of_step)}. Default: inequality, exact step.",
+        f"Slacks: {gap_shares.mean():.0%} of the explicit-slack runs with exact terms end with status slack_gap; on average "
+        f"the metric by slacks is off by {_listed({name: f'{gap:.3f}' for name, gap in gaps.items()})}. The metrics in the "
+        "tables are the models' own.",
+        f"The bound holds on the training data in {(shared['violation'] == 0).mean():.0%} of the runs, with little to spare; "
+        f"on test data it is on average {_listed({name: f'{value:.3f}' for name, value in on_test.items()})}: not met.",
+    ]
+
+
+def _range(values: pd.Series | pd.DataFrame) -> str:
+    numbers = values.to_numpy()
+    return f"{numbers.min():+.3f} to {numbers.max():+.3f}"
+
+
+def _listed(by_name: dict[Any, str]) -> str:
+    return ", ".join(f"{value} ({name})" for name, value in by_name.items())

@@ -6,6 +6,7 @@ This file decides files and tables; it leaves what was measured to the suites.
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ import pandas as pd
 RESULTS = Path(__file__).parent / "results"
 
 
-def write(name: str, title: str, command: str, rows: list[dict[str, Any]], tables: dict[str, pd.DataFrame]) -> Path:
+def write(
+    name: str,
+    title: str,
+    command: str,
+    rows: list[dict[str, Any]],
+    tables: dict[str, pd.DataFrame],
+    conclusions: Sequence[str] = (),
+) -> Path:
     """Write ``results/<name>.csv`` with every row and ``results/<name>.md`` with the tables made of them.
 
     Parameters
@@ -26,6 +34,8 @@ def write(name: str, title: str, command: str, rows: list[dict[str, Any]], table
     rows : list of dict
     tables : dict of str to DataFrame
         Heading to table.
+    conclusions : sequence of str
+        What follows from the rows, computed from them.
 
     Returns
     -------
@@ -36,6 +46,8 @@ def write(name: str, title: str, command: str, rows: list[dict[str, Any]], table
     pd.DataFrame(rows).to_csv(RESULTS / f"{name}.csv", index=False)
     versions = ", ".join(f"{package} {version(package)}" for package in ("metricopt", "torch", "numpy", "scikit-learn"))
     parts = [f"# {title}", f"Written by `{command}` with Python {platform.python_version()}, {versions}."]
+    if conclusions:
+        parts += ["## What follows", "\n".join(f"- {sentence}" for sentence in conclusions)]
     for heading, table in tables.items():
         parts += [f"## {heading}", markdown(table)]
     page = RESULTS / f"{name}.md"
