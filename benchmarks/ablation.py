@@ -200,20 +200,21 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     of_form = forms["equality"] - forms["inequality"]
     of_step = forms["inequality, gradient slacks"] - forms["inequality"]
     return [
-        f"Ties: against exact links alone, links with an anchor change the metric by {_range(both)}, the anchor alone by "
-        f"{_range(alone)}, which is close to cross-entropy. Default: exact terms.",
+        f"Ties: against exact links alone, links with an anchor change the metric by {_range(both)}, the anchor alone "
+        f"by {_range(alone)}, which is close to cross-entropy. Default: exact terms.",
         "Solvers, exact terms, against the profiled one: "
         + _listed({name: _range(to_profiled[name]) for name in to_profiled})
         + ". Seconds: "
         + _listed({name: f"{value:.1f}" for name, value in seconds.items()})
         + ". Default: profiled.",
-        f"Forms, on {OTHER_FORMS}: equality instead of inequality changes the metric by {_range(of_form)}, a gradient step "
-        f"on the slacks instead of the exact one by {_range(of_step)}. Default: inequality, exact step.",
-        f"Slacks: {gap_shares.mean():.0%} of the explicit-slack runs with exact terms end with status slack_gap; on average "
-        f"the metric by slacks is off by {_listed({name: f'{gap:.3f}' for name, gap in gaps.items()})}. The metrics in the "
-        "tables are the models' own.",
-        f"The bound holds on the training data in {(shared['violation'] == 0).mean():.0%} of the runs, with little to spare; "
-        f"on test data it is on average {_listed({name: f'{value:.3f}' for name, value in on_test.items()})}: not met.",
+        f"Forms, on {OTHER_FORMS}: equality instead of inequality changes the metric by {_range(of_form)}, a gradient "
+        f"step on the slacks instead of the exact one by {_range(of_step)}. Default: inequality, exact step.",
+        f"Slacks: {gap_shares.mean():.0%} of the explicit-slack runs with exact terms end with status slack_gap; on "
+        f"average the metric by slacks is off by {_listed({name: f'{gap:.3f}' for name, gap in gaps.items()})}. The "
+        "metrics in the tables are the models' own.",
+        f"The bound holds on the training data in {(shared['violation'] == 0).mean():.0%} of the runs, with little to "
+        f"spare; on test data it is on average {_listed({name: f'{value:.3f}' for name, value in on_test.items()})}: "
+        "not met.",
     ]
 
 
