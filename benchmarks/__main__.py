@@ -31,7 +31,7 @@ def run_toy(quick: Quick = False, processes: Processes = 2) -> None:
     jobs = [partial(toy.run_one, *case) for case in toy.cases(seeds=1 if quick else 5)]
     rows = _run_all(jobs, processes)
     frame = pd.DataFrame(rows)
-    table = frame.groupby(["bound", "batch"]).agg(
+    table = frame.groupby(["solver", "bound", "batch"]).agg(
         runs=("seed", "size"), at_optimum=("at_optimum", "sum"), seconds=("seconds", "max")
     )
     _finish("toy", "Rath-Hughes toy problem: recall at a precision, linear model", rows, {"Runs": table}, quick)

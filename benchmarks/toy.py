@@ -22,13 +22,16 @@ OPTIMA = {0.9: 29, 0.8: 89, 0.95: 28}
 """Positives found, of 120, at each minimum precision: the best of 40,000 directions with an exact threshold."""
 
 
-def cases(seeds: int) -> list[tuple[float, int | None, int]]:
-    """Return (bound, batch size, seed) of every run; None is the full batch."""
-    return list(product(OPTIMA, (None, 256), range(seeds)))
+SOLVERS = ("profiled", "augmented_lagrangian")
 
 
-def run_one(bound: float, batch_size: int | None, seed: int) -> dict[str, Any]:
-    """Train once with default settings."""
+def cases(seeds: int) -> list[tuple[str, float, int | None, int]]:
+    """Return (solver, bound, batch size, seed) of every run; None is the full batch."""
+    return list(product(SOLVERS, OPTIMA, (None, 256), range(seeds)))
+
+
+def run_one(solver: str, bound: float, batch_size: int | None, seed: int) -> dict[str, Any]:
+    """Train once with default settings, from the cross-entropy warm-up."""
     torch.set_num_threads(1)
     features, labels = (torch.from_numpy(array).float() for array in rath_hughes_toy())
     data = TensorDataset(features, labels)
@@ -39,11 +42,13 @@ def run_one(bound: float, batch_size: int | None, seed: int) -> dict[str, Any]:
         DataLoader(data, batch_size=batch_size or len(data), shuffle=True),
         "FPOR",
         alpha=bound,
+        solver=solver,
         val_fraction=0,
         seed=seed,
         progress=False,
     )
     return {
+        "solver": solver,
         "bound": bound,
         "batch": "full" if batch_size is None else batch_size,
         "seed": seed,
