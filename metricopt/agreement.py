@@ -65,4 +65,4 @@ class SlackAgreement:
         text = f"{self.agreement:.2%} agree, metric {self.value:.3f} by slacks, {self.model_value:.3f} by the model"
         if self.bounded_value is not None:
             text += f"; bounded metric {self.bounded_value:.3f} and {self.model_bounded_value:.3f}"
-        return f"{text}; worst link violation {self.worst_violation:.2g}"
+        return f"{text}; worst link violation {self.worst_violation:.2g} (training data, at their own best threshold)"

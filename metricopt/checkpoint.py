@@ -121,7 +121,7 @@ class Checkpoints:
             except InvalidInputError:
                 raise
             except Exception as error:  # whatever safetensors, JSON and our own reading stumble over
-                warnings.warn(f"The checkpoint {path} is damaged and left out: {error}", stacklevel=2)
+                warnings.warn(f"The checkpoint {path} is damaged and left out: {error}", stacklevel=5)  # fit's caller
                 continue
             _check_same_training(path, saved["fingerprint"], self._fingerprint)
             return saved["content"]

@@ -33,7 +33,7 @@ def fingerprint_of(
     Parameters
     ----------
     model : Module
-        By the kinds and shapes of its weights.
+        By its layers, and the kinds and shapes of its weights.
     loader : DataLoader
         The user's, by its batch size and the kind of its sampler. Workers may differ.
     parts : Partition
@@ -47,7 +47,8 @@ def fingerprint_of(
     return {
         "objective": repr(objective),
         "label_names": ", ".join(label_names),
-        "stages": ", ".join(f"{stage.name} by {solver.name} for {stage.epochs} epochs" for solver, stage in plan),
+        "stages": ", ".join(f"{stage.name} by {solver!r} for {stage.epochs} epochs" for solver, stage in plan),
+        "model": f"{type(model).__name__} {zlib.crc32(repr(model).encode()):08x}",
         **{name: str(value) for name, value in arguments.items()},
         "batch size": str(batch_size_of(loader)),
         "sampler": type(loader.sampler).__name__,

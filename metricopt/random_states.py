@@ -91,7 +91,7 @@ class RandomStates:
         random.setstate(states["python"])
         np.random.set_state(states["numpy"])
         torch.set_rng_state(states["torch"])
-        if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():  # else another machine's
+        if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():  # else another number of devices
             torch.cuda.set_rng_state_all(states["cuda"])
         for generator, state in zip(self._generators, states["own"], strict=True):
             _put_back(generator, state)

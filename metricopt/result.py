@@ -354,8 +354,8 @@ class FitResult:
                 report = part[which]
                 size = f"{report.num_samples} samples, {report.counts.positives:g} positive"
                 lines.append(f"On {head}{part.data} data ({size})")
-                lines.append(f"  {f'{self.objective.name} ({self.solver})':33s}{_one_line(report)}")
-                lines.append(f"  {self.baseline_name + ' + tuned threshold':33s}{_one_line(baseline[which])}")
+                lines.append(f"  {f'{self.objective.name} ({self.solver})':40s}{_one_line(report)}")
+                lines.append(f"  {self.baseline_name + ' + tuned threshold':40s}{_one_line(baseline[which])}")
         for compared in self.slack or ():
             lines.append(f"Slacks    {compared.label}: {compared}")
         lines.append(f"Weights from the stage {self.selected_stage!r}, after {self.seconds:.1f} s of training.")

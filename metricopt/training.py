@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,8 +103,8 @@ def fit(
         The share of rows held out for selection, stratified and seeded. 0 selects on the training data.
     solver : str, Solver or loss
         ``"profiled"`` (default), ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"`` (explicit slacks,
-        one a sample and label) or ``"cross_entropy"``; an instance; or any loss ``(scores, labels) -> scalar``, to
-        compare with.
+        one a sample and label; for OAP one a pair, of which at most 4,000,000) or ``"cross_entropy"``; an instance; or
+        any loss ``(scores, labels) -> scalar``, to compare with.
     epochs : int
         In total, warm-up included. By default as many as make about 6,000 steps, at least 20.
     warmup_epochs : int
@@ -190,6 +191,9 @@ def fit(
         all(map(callable, called)),
         *("callbacks", "a sequence of callables", repr(callbacks), "put it in a list: [callback]"),
     )
+    is_folder = checkpoint_dir is None or isinstance(checkpoint_dir, (str, os.PathLike))
+    faults.check(is_folder, "checkpoint_dir", "a path", repr(checkpoint_dir), "give the path of a folder")
+    faults.check(isinstance(resume, bool), "resume", "True or False", repr(resume), "give one of them")
     faults.check(
         checkpoint_dir is not None or not resume,
         *("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted"),

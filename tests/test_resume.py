@@ -10,9 +10,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 
 from benchmarks import resume
-from metricopt import InvalidInputError, Status, fit
+from metricopt import OAP, InvalidInputError, Status, fit
 from metricopt.checkpoint import flatten
-from metricopt.solvers import REGISTRY, Stage, Surrogate
+from metricopt.solvers import REGISTRY, ExactPenalty, Stage, Surrogate, get_solver
 
 NUM_KILLS = 3
 NUM_STOPS = 5
@@ -217,6 +217,30 @@ def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path):
     for stop_at in stops(num_steps, name):
         kill(network_with_everything, tmp_path / str(stop_at), stop_at, solver=make())
         assert make_and_train(name, tmp_path / str(stop_at), resume=True)[0] == wanted[0], stop_at
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_average_precision_ends_the_same_too(name, tmp_path):
+    def train_on_ranking(**arguments):
+        solver, loader = get_solver(name, OAP()), DataLoader(TensorDataset(X, Y), batch_size=32, shuffle=True)
+        settings = {"epochs": 12, "warmup_epochs": 4, "progress": False, "solver": solver, **arguments}
+        result = fit(network(), loader, OAP(), **settings)
+        return outcome(result, solver)
+
+    class KilledError(Exception):
+        pass
+
+    wanted = train_on_ranking()
+    for epoch in (2, 7, 11):  # in the warm-up, and on two paths
+
+        def die(records, epoch=epoch):
+            if records[0]["epoch"] == epoch:
+                raise KilledError
+
+        checkpoints = {"checkpoint_dir": tmp_path / str(epoch), "checkpoint_every": 3}
+        with pytest.raises(KilledError):
+            train_on_ranking(callbacks=[die], **checkpoints)
+        assert train_on_ranking(resume=True, **checkpoints) == wanted
 
 
 def make_and_train(name, folder=None, **rest):
@@ -511,6 +535,7 @@ def wider():
         (plain, {"alpha": 0.7}, r"objective \(FPOR\(min_precision=0.6\) there, FPOR\(min_precision=0.7\) now\)"),
         (plain, {"seed": 1}, r"seed \(0 there, 1 now\)"),
         (plain, {"epochs": 9}, "stages .*for 7 epochs there.*for 6 epochs now"),
+        (plain, {"solver": ExactPenalty("both")}, r"by exact_penalty\(terms='both', links='inequality', slack_step="),
         (plain, {"solver": "cross_entropy"}, "stages .*by profiled.* there, .*by cross_entropy"),
         (plain, {"learning_rate": 0.5}, r"learning_rate \(None there, 0.5 now\)"),
         (plain, {"gradient_clip": 1.0}, r"gradient_clip \(None there, 1.0 now\)"),
@@ -522,7 +547,11 @@ def wider():
         (plain, {"loader": loader_of(shuffle=True, batch_size=10)}, r"batch size \(20 there, 10 now\)"),
         (plain, {"loader": loader_of()}, r"sampler \(RandomSampler there, SequentialSampler now\)"),
         (other_rows, {}, "training data .*held-out data"),
-        (wider, {}, r"weights weight \(torch.float32 \(1, 2\) there, torch.float32 \(1, 3\) now\)"),
+        (
+            wider,
+            {},
+            r"model \(Linear [0-9a-f]{8} there, Linear [0-9a-f]{8} now\).*weights weight \(torch.float32 \(1, 2\) there, torch.float32 \(1, 3\) now\)",
+        ),
         (network_with_everything, {}, "and [0-9]+ more; resume with the same arguments and data"),
     ],
 )

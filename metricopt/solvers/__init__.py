@@ -14,7 +14,7 @@ from metricopt.solvers.profiled import Profiled
 from metricopt.solvers.profiled_ranking import ProfiledRanking
 from metricopt.solvers.surrogate import Surrogate, cross_entropy
 
-__all__ = ["Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
+__all__ = ["ExactPenalty", "Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
 
 
 def _lagrangian() -> Solver:

@@ -51,6 +51,10 @@ class Solver(ABC):
     warms_up: bool = True
     """Whether training begins with cross-entropy unless the user says otherwise."""
 
+    def __repr__(self) -> str:
+        """Return the name and what a user can set: resumed trainings must agree in it."""
+        return self.name
+
     @abstractmethod
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         """Learn the problem.

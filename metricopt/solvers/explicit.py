@@ -10,9 +10,12 @@ with the class weights of the objective at the multiplier of its bound (:mod:`me
 of :mod:`metricopt.reformulation`. In inequality form the links read g <= 0 on positives and g >= 0 on negatives. The
 margin m, centred or wide as the path has it, keeps ties from passing for right answers.
 
+For average precision the slacks are those of pairs (:mod:`metricopt.solvers.pair_slack`), on the same paths.
+
 Each batch: the slacks of its samples are minimised exactly, given scores and multipliers; the links' share of the loss
 is differentiated in the scores; and what ties the links (penalties, multipliers) moves on. The threshold t is solved
-exactly at every refresh. What the links cost is all that the solvers differ in.
+exactly at every refresh. What the links cost is all that the solvers differ in. The loss in a training's
+history is the share of wrong answers by slacks, without what the links cost.
 
 Differs from the paper: the threshold is not a variable of the gradient steps, and the slack step is exact unless asked
 otherwise.
@@ -48,12 +51,13 @@ ANCHOR = 0.1
 
 
 class ExplicitSlack(Solver):
-    """A solver with one slack a sample and label; see the module's text.
+    """A solver with one slack a sample and label (a pair of samples for average precision); see the module's text.
 
     Parameters
     ----------
     terms : "exact", "anchor" or "both"
-        What ties a slack to its score: the link g, cross-entropy between them, or both.
+        What ties a slack to its score: the link g, cross-entropy between them, or both. The cross-entropy to the labels
+        that the first path keeps is apart from these.
     links : "inequality" or "equality"
         Form of the links. Inequality is enough, since every metric is monotone in the slacks, and its multipliers stay
         >= 0; in equality form a late step can overshoot, and a negative multiplier pushes a wrong sample further wrong.
@@ -73,6 +77,9 @@ class ExplicitSlack(Solver):
         check_choice("links", links, ("inequality", "equality"))
         check_choice("slack_step", slack_step, ("exact", "gradient"))
         self._terms, self._form, self._slack_step = terms, links, slack_step
+
+    def __repr__(self) -> str:
+        return f"{self.name}(terms={self._terms!r}, links={self._form!r}, slack_step={self._slack_step!r})"
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if isinstance(objective, CountObjective):

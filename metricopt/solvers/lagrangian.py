@@ -19,13 +19,14 @@ in equality form; in inequality form (g <= 0) :math:`\lambda \ge 0` and the last
     \lambda_i \leftarrow \lambda_i + \eta\, g(r_i, u_i), \qquad
     \mu \leftarrow \bigl[\mu + \eta_\mu v(s)\bigr]_0^{\mu_{\max}}
 
-for the links of the batch and for the bound, whose violation v counts all slacks. Multipliers are per unit of weight,
-so that a bound that tightens does not rescale them.
+for the links of the batch, with :math:`\eta = 4 \cdot 2 \kappa^2` over the visits that the path pays each sample, and
+for the bound, whose violation v counts all slacks. Here :math:`\kappa` is the slope of the path's ramps, brought to
+height 1. Multipliers are per unit of weight, so that a bound that tightens does not rescale them.
 
 The two differ in where the pressure on a broken link comes from. In the Lagrangian it is the multiplier alone: it
-starts at the path's first slope and grows while its link stays broken. In the augmented Lagrangian multipliers start at
-zero and the penalty :math:`\rho = 2 \kappa^2`, under which a sample is given up at the distance :math:`1/\kappa` of the
-path's ramps, rises along the path to a cap; the bound's multiplier is augmented too.
+starts at the path's first :math:`\kappa` and grows while its link stays broken. In the augmented Lagrangian multipliers
+start at zero and the penalty :math:`\rho = 2 \kappa^2`, under which a sample is given up at the distance
+:math:`1/\kappa` of the path's ramps, rises to that of the path's last slope; the bound's multiplier is augmented too.
 
 This file is the only one that uses cooper: its multipliers, its formulations and its dual gradients.
 
@@ -52,7 +53,7 @@ from metricopt.solvers.explicit import ExplicitSlack
 from metricopt.solvers.program import MULTIPLIER_STEP
 
 DUAL_GROWTH = 4.0
-"""How many times its own penalty a link's multiplier can gain along a path, if the link stays broken."""
+"""What a link's multiplier gains along a path, in :math:`2 kappa^2`, if the link is broken by 1 all the time."""
 BOUND_PENALTY = 1.0
 
 

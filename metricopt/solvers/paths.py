@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from metricopt.reformulation import tie_margin
 from metricopt.solvers.base import Stage, between
 
 MIN_EPOCHS_A_STAGE = 4
@@ -34,7 +35,8 @@ class Path:
     share : int
         Its part of the epochs, relative to the other paths'.
     anchor : float
-        The weight of cross-entropy, per positive, that is kept beside the ramps.
+        The weight of cross-entropy to the labels, per positive, that is kept beside the ramps: of the raw scores in the
+        profiled solver, of the distances to the threshold in those with explicit slacks.
     """
 
     surrogate: Literal["hinge", "ramp"]
@@ -59,7 +61,7 @@ class Path:
 
     def margin(self, progress: float) -> float:
         """Return by how much a sample must be right to count as right."""
-        return (0.5 if self.surrogate == "ramp" else 1.0) / self.slope(progress)
+        return float(tie_margin(1.0 if self.surrogate == "ramp" else 2.0, self.slope(progress)))
 
 
 # In the order in which short trainings take them. No single path is best on all problems: a wide hinge finds far
