@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -17,22 +18,18 @@ from metricopt.solvers.surrogate import Surrogate, cross_entropy
 __all__ = ["ExactPenalty", "Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
 
 
-def _lagrangian() -> Solver:
-    from metricopt.solvers.lagrangian import Lagrangian  # cooper is imported when it is used
+def __getattr__(name: str) -> Any:
+    if name in ("AugmentedLagrangian", "Lagrangian"):  # cooper is imported when it is used
+        from metricopt.solvers import lagrangian
 
-    return Lagrangian()
-
-
-def _augmented_lagrangian() -> Solver:
-    from metricopt.solvers.lagrangian import AugmentedLagrangian
-
-    return AugmentedLagrangian()
+        return getattr(lagrangian, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 REGISTRY: dict[str, Callable[[], Solver]] = {
     "profiled": Profiled,
-    "augmented_lagrangian": _augmented_lagrangian,
-    "lagrangian": _lagrangian,
+    "augmented_lagrangian": lambda: __getattr__("AugmentedLagrangian")(),
+    "lagrangian": lambda: __getattr__("Lagrangian")(),
     "exact_penalty": ExactPenalty,
     "cross_entropy": Surrogate,
 }
