@@ -6,7 +6,6 @@ This file decides how a result is read, applied and stored. Metrics come from :m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,16 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
 from metricopt import metrics
-from metricopt._validation import InvalidInputError, check_choice, per_label, reject
+from metricopt._validation import InvalidInputError, check_choice, per_label
 from metricopt.agreement import SlackAgreement
-from metricopt.data.indexed import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
+from metricopt.batches import inputs_of, pairs_of
 from metricopt.evaluation import Report, evaluate
 from metricopt.objectives import Bound, Objective
-from metricopt.partition import SCORING_BATCH
-from metricopt.scoring import check_scores, forward, num_rows, score_loader, to_device
+from metricopt.scoring import check_scores, forward, score_loader, to_device
 from metricopt.status import Status
 from metricopt.thresholds import choose_threshold
 
@@ -235,7 +232,7 @@ class FitResult:
         try:
             with torch.no_grad():
                 columns = []
-                for number, inputs in enumerate(_inputs_of(data, self.model)):
+                for number, inputs in enumerate(inputs_of(data, self.model)):
                     x = to_device(inputs, device)
                     scores = forward(self.model, x)
                     check_scores(scores, x, number)
@@ -279,7 +276,7 @@ class FitResult:
             If labels are not 0, 1 or NaN, or shapes do not fit.
         """
         scores, labels = score_loader(
-            self.model, _pairs_of(test_data, self.model), _device_of(self.model), num_labels=len(self.label_names)
+            self.model, pairs_of(test_data, self.model), _device_of(self.model), num_labels=len(self.label_names)
         )
         return evaluate(scores, labels, self.thresholds, self.objective, label_names=self.label_names, data=data, by=by)
 
@@ -408,61 +405,3 @@ def _one_line(report: Any) -> str:
 
 def _device_of(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-def _pairs_of(data: Any, model: nn.Module) -> Any:
-    """Return batches of (x, y), in the order of the data."""
-    if isinstance(data, (tuple, list)):
-        if len(data) != 2:
-            reject("test_data", "a loader, a data set or a pair (x, y)", f"{len(data)} items", "pass (x, y)")
-        x, labels = _as_tensors(data[0], model), as_label_columns(data[1])
-        if num_rows(x) not in (None, len(labels)):
-            reject("test_data", f"of one length, x holds {num_rows(x)} samples", f"{len(labels)} labels", "pass (x, y)")
-        return zip(_batches(x), _batches(torch.from_numpy(labels)), strict=True)
-    return _in_order(data)
-
-
-def _inputs_of(data: Any, model: nn.Module) -> Any:
-    """Return batches of x, in the order of the data."""
-    if not isinstance(data, (DataLoader, Dataset)):
-        return _batches(_as_tensors(data, model))
-    pairs = (
-        batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None) for batch in _in_order(data)
-    )
-    return (x for x, _ in pairs)
-
-
-def _batches(x: Any) -> Iterator[Any]:
-    """Yield arrays (or tuples or dicts of them) by rows, so that a model never sees a large data set at once."""
-    for start in range(0, max(num_rows(x) or 1, 1), SCORING_BATCH):
-        yield _rows(x, slice(start, start + SCORING_BATCH))
-
-
-def _rows(x: Any, rows: slice) -> Any:
-    if isinstance(x, Mapping):
-        return {name: _rows(value, rows) for name, value in x.items()}
-    if isinstance(x, (tuple, list)) and num_rows(x) is not None:
-        return tuple(_rows(value, rows) for value in x)
-    return x[rows] if hasattr(x, "__getitem__") else x
-
-
-def _in_order(data: Any) -> Any:
-    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=256)
-    if is_iterable(loader):
-        return loader
-    check_scored_whole("data", loader)
-    ordered = indexed_loader(loader, loader.dataset, rows_of(loader), shuffled=False, generator=torch.Generator())
-    return (batch for batch, _ in ordered)
-
-
-def _as_tensors(x: Any, model: nn.Module) -> Any:
-    """Return arrays as tensors that the model's layers take: NumPy's floats are float64, weights hardly ever."""
-    if isinstance(x, Mapping):
-        return {name: _as_tensors(value, model) for name, value in x.items()}
-    if isinstance(x, (tuple, list)):
-        return tuple(_as_tensors(value, model) for value in x)
-    if not isinstance(x, np.ndarray):
-        return x
-    tensor = torch.tensor(x)
-    precisions = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
-    return tensor.to(next(precisions, torch.float32)) if tensor.is_floating_point() else tensor

@@ -1,0 +1,78 @@
+"""Whatever a user has at hand - arrays, tensors, data sets, loaders - as batches, in the order of the data.
+
+This file decides which forms of data a trained model can be applied to. It leaves calling the model to
+:mod:`metricopt.scoring`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from metricopt._validation import reject
+from metricopt.data.indexed import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
+from metricopt.partition import SCORING_BATCH
+from metricopt.scoring import num_rows
+
+
+def pairs_of(data: Any, model: nn.Module) -> Any:
+    """Return batches of (x, y), in the order of the data."""
+    if isinstance(data, (tuple, list)):
+        if len(data) != 2:
+            reject("test_data", "a loader, a data set or a pair (x, y)", f"{len(data)} items", "pass (x, y)")
+        x, labels = _as_tensors(data[0], model), as_label_columns(data[1])
+        if num_rows(x) not in (None, len(labels)):
+            reject("test_data", f"of one length, x holds {num_rows(x)} samples", f"{len(labels)} labels", "pass (x, y)")
+        return zip(_batches(x), _batches(torch.from_numpy(labels)), strict=True)
+    return _in_order(data)
+
+
+def inputs_of(data: Any, model: nn.Module) -> Any:
+    """Return batches of x, in the order of the data."""
+    if not isinstance(data, (DataLoader, Dataset)):
+        return _batches(_as_tensors(data, model))
+    pairs = (
+        batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None) for batch in _in_order(data)
+    )
+    return (x for x, _ in pairs)
+
+
+def _batches(x: Any) -> Iterator[Any]:
+    """Yield arrays (or tuples or dicts of them) by rows, so that a model never sees a large data set at once."""
+    for start in range(0, max(num_rows(x) or 1, 1), SCORING_BATCH):
+        yield _rows(x, slice(start, start + SCORING_BATCH))
+
+
+def _rows(x: Any, rows: slice) -> Any:
+    if isinstance(x, Mapping):
+        return {name: _rows(value, rows) for name, value in x.items()}
+    if isinstance(x, (tuple, list)) and num_rows(x) is not None:
+        return tuple(_rows(value, rows) for value in x)
+    return x[rows] if hasattr(x, "__getitem__") else x
+
+
+def _in_order(data: Any) -> Any:
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=256)
+    if is_iterable(loader):
+        return loader
+    check_scored_whole("data", loader)
+    ordered = indexed_loader(loader, loader.dataset, rows_of(loader), shuffled=False, generator=torch.Generator())
+    return (batch for batch, _ in ordered)
+
+
+def _as_tensors(x: Any, model: nn.Module) -> Any:
+    """Return arrays as tensors that the model's layers take: NumPy's floats are float64, weights hardly ever."""
+    if isinstance(x, Mapping):
+        return {name: _as_tensors(value, model) for name, value in x.items()}
+    if isinstance(x, (tuple, list)):
+        return tuple(_as_tensors(value, model) for value in x)
+    if not isinstance(x, np.ndarray):
+        return x
+    tensor = torch.tensor(x)
+    precisions = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
+    return tensor.to(next(precisions, torch.float32)) if tensor.is_floating_point() else tensor
