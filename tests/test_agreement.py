@@ -50,6 +50,7 @@ def plain(value):
 
 def test_text_for_a_person():
     assert str(WITHOUT_BOUND) == (
-        "99.50% agree, metric 0.500 by slacks, 0.500 by the model; worst link violation 0.25"
-    )  # fmt: skip
+        "99.50% agree, metric 0.500 by slacks, 0.500 by the model; worst link violation 0.25 "
+        "(training data, at their own best threshold)"
+    )
     assert "; bounded metric 0.900 and 0.900; worst link violation 0" in str(SAME)
