@@ -76,10 +76,8 @@ class Lagrangian(ExplicitSlack):
             self._links = cooper.Constraint(form, LagrangianFormulation, self._of_links)
         self._bound = cooper.Constraint(cooper.ConstraintType.INEQUALITY, LagrangianFormulation, self._of_bound)
         # Stateless, and the only kind that takes sparse gradients without touching every multiplier.
-        self._link_ascent, self._bound_ascent = (
-            torch.optim.SGD([multiplier.weight], lr=MULTIPLIER_STEP, maximize=True)
-            for multiplier in (self._of_links, self._of_bound)
-        )
+        self._link_ascent = torch.optim.SGD([self._of_links.weight], lr=0.0, maximize=True)  # set before each step
+        self._bound_ascent = torch.optim.SGD([self._of_bound.weight], lr=MULTIPLIER_STEP, maximize=True)
         self._observed: dict[Any, Any] = {}
 
     def _bound_multiplier(self) -> np.ndarray:

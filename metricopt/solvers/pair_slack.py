@@ -22,6 +22,7 @@ from metricopt._validation import reject
 from metricopt.agreement import SlackAgreement
 from metricopt.metrics import average_precision
 from metricopt.solvers.base import spread_of
+from metricopt.solvers.program import class_totals
 from metricopt.solvers.slack import Items, Slacks, gap
 
 MAX_PAIRS = 4_000_000
@@ -47,8 +48,7 @@ class PairSlacks(Slacks):
         self._labels, (self._num_samples, num_labels) = labels, labels.shape
         weight = np.ones(labels.shape) if sample_weight is None else sample_weight
         self._weight = np.where(np.isnan(labels), 0.0, weight)
-        of_positives = np.where(labels == 1, self._weight, 0).sum(axis=0)
-        of_negatives = np.where(labels == 0, self._weight, 0).sum(axis=0)
+        of_positives, of_negatives = class_totals(labels, sample_weight)
         learnable = (of_positives > 0) & (of_negatives > 0)
         share = np.divide(1.0, of_positives, out=np.zeros(num_labels), where=learnable)
         self._share = share / max(int(learnable.sum()), 1)
@@ -60,7 +60,6 @@ class PairSlacks(Slacks):
             got = f"{num_pairs:,} (positives times samples)"
             rule = f"a problem of at most {MAX_PAIRS:,} pairs for explicit slacks"
             reject("objective", f"OAP on {rule}", got, "use solver='profiled', which needs none")
-        self.most = np.zeros(num_labels)
         self.values = np.zeros(num_pairs, dtype=np.float32)
         self._sums = np.zeros((self._num_rows, 2))  # weighted slacks of the negatives, of the positives
         self._spread = np.ones(num_labels)
@@ -119,8 +118,12 @@ class PairSlacks(Slacks):
         self.values[flat] = slack
         np.add.at(self._sums, (rows, is_positive.astype(np.intp)), change)
 
+    @property
+    def most(self) -> np.ndarray:
+        return np.zeros(self._labels.shape[1])
+
     def violation(self) -> np.ndarray:
-        return np.zeros_like(self.most)
+        return np.zeros(self._labels.shape[1])
 
     def compare(
         self,

@@ -36,6 +36,7 @@ from metricopt.objectives import OAP, Objective
 from metricopt.pair_ramps import RampSums, pair_weights
 from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
 from metricopt.solvers.paths import RANKING_PATHS, Position, stages_of
+from metricopt.solvers.program import class_totals
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ class ProfiledRanking(Solver):
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, OAP):
             reject("objective", "average precision (OAP)", objective.name, "choose another solver for it")
-        weight = np.ones_like(labels) if sample_weight is None else sample_weight
-        positives, negatives = (np.where(labels == truth, weight, 0).sum(axis=0, dtype=np.float64) for truth in (1, 0))
+        positives, negatives = class_totals(labels, sample_weight)
         # A label without positives or negatives has nothing to learn from: it is left out.
         self._learnable = np.flatnonzero((positives > 0) & (negatives > 0)).tolist()
         self._samples_per_positive = len(labels) / positives[self._learnable]

@@ -40,10 +40,7 @@ class Program:
 
     def __init__(self, objective: CountObjective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         self.objective = objective
-        weight = np.ones_like(labels) if sample_weight is None else sample_weight
-        self._positives, self._negatives = (
-            np.where(labels == truth, weight, 0).sum(axis=0, dtype=np.float64) for truth in (1, 0)
-        )
+        self._positives, self._negatives = class_totals(labels, sample_weight)
         learnable = (self._positives > 0) & (self._negatives > 0)
         empty = np.zeros_like(self._positives)
         self.samples_per_positive = np.divide(len(labels), self._positives, out=empty, where=learnable)
@@ -90,3 +87,10 @@ class Program:
             per_error = np.stack([(all_alarms - perfect) * positives / negatives, no_alarms - perfect])
         self._violation_at_no_error = np.nan_to_num(perfect)
         self._violation_per_error = np.nan_to_num(per_error, posinf=0, neginf=0)
+
+
+def class_totals(labels: np.ndarray, sample_weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weight of the positives and of the negatives by label, shape (L,), float64."""
+    weight = np.ones_like(labels) if sample_weight is None else sample_weight
+    positives, negatives = (np.where(labels == truth, weight, 0).sum(axis=0, dtype=np.float64) for truth in (1, 0))
+    return positives, negatives

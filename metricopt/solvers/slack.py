@@ -54,14 +54,16 @@ class Slacks(ABC):
     Attributes
     ----------
     values : ndarray, shape (number of slacks,), float32
-    most : ndarray, shape (L,)
-        The largest multiplier of the bound.
     has_bound : bool
     """
 
     values: np.ndarray
-    most: np.ndarray
     has_bound: bool
+
+    @property
+    @abstractmethod
+    def most(self) -> np.ndarray:
+        """The largest multiplier of the bound, shape (L,)."""
 
     @abstractmethod
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
@@ -200,7 +202,7 @@ class SampleSlacks(Slacks):
         )
 
     @property
-    def most(self) -> np.ndarray:  # type: ignore[override]
+    def most(self) -> np.ndarray:
         return self._program.most
 
     def violation(self) -> np.ndarray:
@@ -222,16 +224,9 @@ class SampleSlacks(Slacks):
         compared = []
         for label, single in enumerate(objective.for_labels(self._shape[1])):
             truth, own = labels[:, label], columns[:, label].astype(np.float64)
-            present = truth == truth
-            if np.isnan(choice.threshold[label]):
-                present &= False
-            true_positives, positives = (
-                (weight[:, label] * (truth == 1) * counted).sum() for counted in (own, np.ones_like(own))
-            )
-            false_positives, negatives = (
-                (weight[:, label] * (truth == 0) * counted).sum() for counted in (own, np.ones_like(own))
-            )
-            by_slacks = Counts(true_positives, false_positives, positives - true_positives, negatives - false_positives)
+            present = (truth == truth) & ~np.isnan(choice.threshold[label])
+            positive, negative = (weight[:, label] * (truth == kind) for kind in (1, 0))
+            by_slacks = Counts(positive @ own, negative @ own, positive @ (1 - own), negative @ (1 - own))
             agreement, worst = gap(own[present], distance[present, label])
             assert isinstance(single, CountObjective)
             bounded = None if choice.bounded_value is None else single.bounded_value(by_slacks)
