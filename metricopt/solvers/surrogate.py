@@ -10,40 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import reject
+from metricopt.losses.base import Loss
+from metricopt.losses.cross_entropy import cross_entropy
 from metricopt.objectives import Objective
 from metricopt.solvers.base import Solver, Stage
-
-
-def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the mean binary cross-entropy of logits over the labels that are present.
-
-    Parameters
-    ----------
-    scores, labels : Tensor, shape (B, L), float
-        Labels are 0, 1 or NaN (missing).
-    weight : Tensor, shape (B, L), float, optional
-
-    Returns
-    -------
-    Tensor, scalar
-        The weighted sum over the number of labels present; 0 if there is none.
-
-    Examples
-    --------
-    >>> import torch
-    >>> round(cross_entropy(torch.zeros(2, 1), torch.tensor([[1.0], [torch.nan]])).item(), 4)
-    0.6931
-    """
-    present = ~labels.isnan()
-    if present.all():
-        return binary_cross_entropy_with_logits(scores, labels, weight)
-    held = None if weight is None else weight[present]
-    total = binary_cross_entropy_with_logits(scores[present], labels[present], held, reduction="sum")
-    return total / max(int(present.sum()), 1)
 
 
 class Surrogate(Solver):
@@ -53,22 +27,35 @@ class Surrogate(Solver):
     ----------
     loss : callable ``(scores, labels) -> scalar Tensor``
         Gets scores and labels of shape (B, L). With one label, samples without it are left out beforehand; with
-        several, missing labels reach the loss as NaN. :func:`cross_entropy` by default, the only one that takes
-        sample weights.
+        several, missing labels reach the loss as NaN. :func:`~metricopt.losses.cross_entropy` by default, the only
+        one that takes sample weights. A :class:`~metricopt.losses.Loss` is prepared with the training labels and told
+        how far training is.
     """
 
     warms_up = False
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> None:
         self._loss = loss
+        self._step, self._num_steps = 0, 1
         self.name = getattr(loss, "__name__", type(loss).__name__)
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if sample_weight is not None and self._loss is not cross_entropy:
             reject("sample_weight", "left out when solver is a loss", "weights", "put the weights into the loss")
+        if isinstance(self._loss, Loss):
+            self._loss.prepare(torch.from_numpy(labels))
+            self._loss.progress = 0.0
 
     def stages(self, epochs: int) -> Sequence[Stage]:
         return [Stage("training", epochs)]
+
+    def start(self, stage: Stage, num_steps: int) -> None:
+        self._step, self._num_steps = 0, num_steps
+
+    def step(self) -> None:
+        self._step += 1
+        if isinstance(self._loss, Loss):
+            self._loss.progress = min(self._step / self._num_steps, 1.0)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         if self._loss is cross_entropy:
@@ -81,8 +68,12 @@ class Surrogate(Solver):
         return self._loss(scores, labels)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": self._loss.state_dict()} if isinstance(self._loss, nn.Module) else {}
+        of_loss = {"loss": self._loss.state_dict()} if isinstance(self._loss, nn.Module) else {}
+        return {"step": self._step, "num_steps": self._num_steps, **of_loss}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._step, self._num_steps = state["step"], state["num_steps"]
         if isinstance(self._loss, nn.Module):
             self._loss.load_state_dict(state["loss"])
+        if isinstance(self._loss, Loss):
+            self._loss.progress = min(self._step / self._num_steps, 1.0)

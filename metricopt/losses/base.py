@@ -1,0 +1,156 @@
+"""What a loss is here: logits and labels of a batch in, a scalar out, with what several losses need of the data.
+
+This file decides shapes, missing labels and precision for all of them, and how a loss learns the class counts and how
+far training is. It leaves every formula to the files beside it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metricopt._validation import reject
+
+
+class Loss(nn.Module, ABC):
+    """A loss of logits, label by label, that leaves missing labels out.
+
+    In one's own loop, with ``labels`` those of the whole training set::
+
+        loss = LogitAdjustment().prepare(labels)
+        for step, (x, y) in enumerate(batches):
+            loss.progress = step / num_steps
+            loss(model(x), y).backward()
+
+    As ``fit(..., solver=loss)`` the same is done by the loop of every other solver.
+
+    Attributes
+    ----------
+    progress : float, in [0, 1]
+        How far training is; only losses with a schedule read it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = 0.0
+
+    def prepare(self, labels: Any) -> Loss:
+        """Learn what the loss must know of the training set; nothing unless its class says otherwise.
+
+        Parameters
+        ----------
+        labels : array or Tensor, shape (n,) or (n, L)
+            0, 1 or NaN (missing), of all training samples.
+
+        Returns
+        -------
+        Loss
+            Itself.
+        """
+        return self
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        scores : Tensor, shape (B,) or (B, L), float
+            Logits. Those in half precision are widened to float32 first.
+        labels : Tensor, of the same shape
+            0, 1 or NaN (missing).
+
+        Returns
+        -------
+        Tensor, scalar
+            0, but differentiable, where no label is present.
+        """
+        if scores.shape != labels.shape or scores.ndim not in (1, 2):
+            shapes = f"{tuple(scores.shape)} and {tuple(labels.shape)}"
+            reject("scores and labels", "both of shape (B,) or (B, L)", shapes, "reshape one of them")
+        if scores.dtype in (torch.float16, torch.bfloat16):
+            scores = scores.float()
+        scores, labels = (values.reshape(len(values), -1) for values in (scores, labels.to(scores.dtype)))
+        present = ~labels.isnan()
+        if not present.any():
+            return scores.sum() * 0
+        # What is missing enters the sums as 0, not as a product with 0, which may be NaN.
+        scores, labels = (values.where(present, torch.zeros_like(values)) for values in (scores, labels))
+        return self.of_columns(scores, labels, present.to(scores.dtype))
+
+    @abstractmethod
+    def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+        """Return the loss of a batch with at least one label.
+
+        Parameters
+        ----------
+        scores, labels, present : Tensor, shape (B, L), float32 or float64
+            ``present`` is 1 where there is a label; scores and labels are 0 elsewhere.
+        """
+
+
+class CountingLoss(Loss):
+    """A loss that depends on how many positives and negatives there are.
+
+    Attributes
+    ----------
+    num_positives, num_negatives : Tensor, shape (L,), float32
+        Of the training set, known after :meth:`prepare`.
+    """
+
+    num_positives: Tensor | None
+    num_negatives: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("num_positives", None)
+        self.register_buffer("num_negatives", None)
+
+    def prepare(self, labels: Any) -> CountingLoss:
+        """Count the positives and the negatives of every label.
+
+        Parameters
+        ----------
+        labels : array or Tensor, shape (n,) or (n, L)
+            0, 1 or NaN (missing), of all training samples.
+
+        Returns
+        -------
+        CountingLoss
+            Itself.
+
+        Raises
+        ------
+        InvalidInputError
+            If a label is neither 0, 1 nor NaN.
+        """
+        columns = torch.as_tensor(labels).detach()
+        columns = columns.reshape(len(columns), -1)
+        if not ((columns == 0) | (columns == 1) | columns.isnan()).all():
+            reject("labels", "0, 1 or NaN", "other values", "encode them")
+        self.num_positives, self.num_negatives = ((columns == truth).sum(dim=0).float() for truth in (1, 0))
+        return self
+
+    def counts(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the positives and negatives of the training set, ``(L,)`` each, as ``scores`` (B, L) are.
+
+        A class without samples counts as one, so that nothing is divided by 0.
+
+        Raises
+        ------
+        InvalidInputError
+            If :meth:`prepare` was not called, or with another number of labels.
+        """
+        if self.num_positives is None or self.num_negatives is None:
+            reject(type(self).__name__, "prepared with the training labels", "no counts", "call prepare(labels) first")
+        if len(self.num_positives) != scores.shape[1]:
+            got = f"{len(self.num_positives)} at prepare(labels)"
+            reject("scores", f"of as many labels ({scores.shape[1]}) as the counts", got, "prepare it anew")
+        return self.num_positives.to(scores).clamp(min=1), self.num_negatives.to(scores).clamp(min=1)
+
+
+def mean_over(losses: Tensor, present: Tensor) -> Tensor:
+    """Return the mean of ``losses`` (B, L) over the labels that are present."""
+    return (losses * present).sum() / present.sum()
