@@ -6,7 +6,7 @@ labels are read. It leaves which rows are held out to :mod:`metricopt.data.split
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,42 @@ class IndexedTensors(Dataset[Any]):
         return self._num_rows
 
     def __getitems__(self, positions: list[int]) -> tuple[Any, Tensor]:
-        index = torch.tensor(positions)
+        return self.take(torch.tensor(positions))
+
+    def take(self, index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the rows at ``index``, and the index."""
         return tuple(tensor[index] for tensor in self._tensors), index
+
+
+class TensorBatches:
+    """Batches of :class:`IndexedTensors`, without the cost of a :class:`~torch.utils.data.DataLoader` for every row.
+
+    In the order, and with the draws from ``generator``, of such a loader without workers.
+    """
+
+    def __init__(
+        self,
+        dataset: IndexedTensors,
+        batch_size: int,
+        *,
+        shuffled: bool,
+        drop_last: bool,
+        generator: torch.Generator,
+    ) -> None:
+        self._dataset, self._batch_size, self._drop_last = dataset, batch_size, drop_last
+        self._shuffled, self._generator = shuffled, generator
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self._dataset), self._batch_size)
+        return whole + (rest > 0 and not self._drop_last)
+
+    def __iter__(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        torch.empty((), dtype=torch.int64).random_(generator=self._generator)  # the seed that workers would get
+        rows = torch.arange(len(self._dataset))
+        if self._shuffled:
+            rows = torch.randperm(len(self._dataset), generator=self._generator)
+        for index in rows.split(self._batch_size)[: len(self)]:
+            yield self._dataset.take(index)
 
 
 class IndexedCollate:
@@ -118,7 +152,7 @@ def indexed_loader(
     generator: torch.Generator,
     batch_size: int | None = None,
     keep_workers: bool = True,
-) -> DataLoader[Any]:
+) -> DataLoader[Any] | TensorBatches:
     """Return a loader like ``loader`` that yields ``(what it yielded, index)`` over the chosen rows.
 
     Parameters
@@ -157,6 +191,9 @@ def indexed_loader(
             order["sampler"] = loader.sampler
         else:
             order["shuffle"] = shuffled and type(loader.sampler) in (RandomSampler, SubsetRandomSampler)
+            if isinstance(indexed, IndexedTensors) and not (loader.num_workers or loader.pin_memory):
+                drop_last = order["drop_last"]
+                return TensorBatches(indexed, size, shuffled=order["shuffle"], drop_last=drop_last, generator=generator)
     workers: dict[str, Any] = {}
     if loader.num_workers:
         persistent = loader.persistent_workers and keep_workers
@@ -202,7 +239,7 @@ def as_label_columns(labels: Any) -> np.ndarray:
     return array if array.ndim == 2 else array[:, np.newaxis]  # (n,) -> (n, 1)
 
 
-def read_labels(loader: DataLoader[Any], batches: Callable[[DataLoader[Any]], Iterator[Any]]) -> np.ndarray:
+def read_labels(loader: DataLoader[Any], batches: Callable[[Iterable[Any]], Iterator[Any]]) -> np.ndarray:
     """Return the labels of all rows of a loader's data set.
 
     From its ``labels`` or ``targets`` where these are 0, 1 or NaN, from the last of a
