@@ -31,7 +31,7 @@ from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
 from metricopt.solvers import Solver, Stage
 from metricopt.state import Candidate, State
-from metricopt.thresholds import ThresholdChoice, choose_threshold
+from metricopt.thresholds import choose_threshold, merit
 
 MIN_REFRESH_STEPS = 10
 REFRESHES_AN_EPOCH = 2
@@ -297,7 +297,7 @@ class Loop:
         if not np.isfinite(scores).all():
             raise _DivergedError
         choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
-        return Candidate(choice, _key(choice, self._objective), self._weights(), stage, epoch, slack)
+        return Candidate(choice, merit(choice, self._objective), self._weights(), stage, epoch, slack)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
@@ -366,17 +366,3 @@ class Loop:
 
 class _DivergedError(Exception):
     """A score or a loss is NaN or infinite."""
-
-
-def _key(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
-    """Return what candidates are compared by: the value where feasible, below it how near the bound comes.
-
-    Averaged over the labels that have a value.
-    """
-    safety = np.zeros_like(choice.value) if choice.bounded_value is None else np.nan_to_num(choice.bounded_value)
-    safety = safety if objective.sense == "min" else -safety
-    value = np.where(choice.feasible, choice.value, safety - 2)
-    learnable = ~np.isnan(choice.value)
-    if not learnable.any():
-        return (-np.inf, -np.inf)
-    return float(value[learnable].mean()), float(safety[learnable].mean())

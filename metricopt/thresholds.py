@@ -111,6 +111,28 @@ def choose_threshold(
     )
 
 
+def merit(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
+    """Return what models are compared by on their selection data: the higher, the better.
+
+    The value where the bound holds, below every such value how near the bound comes; averaged over the labels that have
+    a value. The second number breaks ties: how far on the safe side of the bound.
+
+    Examples
+    --------
+    >>> from metricopt.objectives import FPOR
+    >>> merit(choose_threshold([0.9, 0.8, 0.5], [1, 0, 1], FPOR(0.6)), FPOR(0.6))
+    (1.0, 0.6666666666666666)
+    """
+    values = np.atleast_1d(np.asarray(choice.value))
+    bounded = np.zeros_like(values) if choice.bounded_value is None else np.nan_to_num(choice.bounded_value)
+    safety = np.atleast_1d(bounded if objective.sense == "min" else -bounded)
+    learnable = ~np.isnan(values)
+    if not learnable.any():
+        return (-np.inf, -np.inf)
+    merits = np.where(choice.feasible, values, safety - 2)
+    return float(merits[learnable].mean()), float(safety[learnable].mean())
+
+
 def _choose(ranking: Ranking, asked: Objective, dtype: torch.dtype) -> ThresholdChoice:
     """Choose for one label; the result holds NumPy scalars."""
     objective = asked.of_threshold
