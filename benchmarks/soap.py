@@ -26,6 +26,7 @@ from metricopt._torchvision import import_torchvision
 from metricopt.objectives import Objective
 from metricopt.solvers import Solver, Stage
 
+
 def missing() -> list[str]:
     """Return the packages that SOAP wants and that are not installed."""
     return [name for name in ("libauc", "torchvision", "tqdm") if find_spec(name) is None]
