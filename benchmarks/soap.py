@@ -22,11 +22,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler, TensorDataset
 
+from metricopt._torchvision import import_torchvision
 from metricopt.objectives import Objective
 from metricopt.solvers import Solver, Stage
-
-# Kept alive here: its definitions go when it goes.
-_schemas: list[torch.library.Library] = []
 
 
 def missing() -> list[str]:
@@ -55,7 +53,7 @@ class Soap(Solver):
         self._gamma, self._margin, self._has_sigmoid = gamma, margin, has_sigmoid
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        _define_schemas()
+        import_torchvision()  # LibAUC imports it by itself, which may fail
         from libauc.losses import APLoss
 
         self._loss = APLoss(data_len=len(labels), gamma=self._gamma, margin=self._margin, device=torch.device("cpu"))
@@ -70,7 +68,7 @@ class Soap(Solver):
 
 def make_optimizer(learning_rate: float) -> Callable[[Iterable[Any]], torch.optim.Optimizer]:
     """Return what makes LibAUC's SOAP optimizer (its Adam form) for given parameters."""
-    _define_schemas()
+    import_torchvision()
     from libauc.optimizers import SOAP
 
     return lambda parameters: SOAP(parameters, lr=learning_rate, mode="adam", device=torch.device("cpu"))
@@ -78,24 +76,9 @@ def make_optimizer(learning_rate: float) -> Callable[[Iterable[Any]], torch.opti
 
 def make_sampler(data: TensorDataset, batch_size: int, positive_share: float, seed: int) -> Sampler[int]:
     """Return LibAUC's sampler: batches with a fixed share of positives; pass it with the same batch size."""
-    _define_schemas()
+    import_torchvision()
     from libauc.sampler import DualSampler
 
     labels = data.tensors[1].numpy()
     sampler: Sampler[int] = DualSampler(data, batch_size, labels=labels, sampling_rate=positive_share, random_seed=seed)
     return sampler
-
-
-def _define_schemas() -> None:
-    """Let torchvision, which LibAUC imports, be imported beside a CPU-only torch that lacks its compiled operators."""
-    try:
-        import torchvision  # noqa: F401 - only to see whether it can be
-    except RuntimeError as error:
-        if _schemas or "torchvision::nms" not in str(error):
-            raise
-    else:
-        return
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _schemas.append(library)

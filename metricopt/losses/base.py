@@ -31,11 +31,19 @@ class Loss(nn.Module, ABC):
     ----------
     progress : float, in [0, 1]
         How far training is; only losses with a schedule read it.
+
+    Notes
+    -----
+    What a user can set is a public attribute, which the representation shows: resumed trainings must agree in it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.progress = 0.0
+
+    def extra_repr(self) -> str:
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return ", ".join(f"{name}={value!r}" for name, value in own.items() if name not in ("training", "progress"))
 
     def prepare(self, labels: Any) -> Loss:
         """Learn what the loss must know of the training set; nothing unless its class says otherwise.
@@ -72,12 +80,15 @@ class Loss(nn.Module, ABC):
             reject("scores and labels", "both of shape (B,) or (B, L)", shapes, "reshape one of them")
         if scores.dtype in (torch.float16, torch.bfloat16):
             scores = scores.float()
-        scores, labels = (values.reshape(len(values), -1) for values in (scores, labels.to(scores.dtype)))
+        scores, labels = (
+            values if values.ndim == 2 else values.unsqueeze(1)  # (B,) -> (B, 1)
+            for values in (scores, labels.to(scores.dtype))
+        )
         present = ~labels.isnan()
-        if not present.any():
-            return scores.sum() * 0
         # What is missing enters the sums as 0, not as a product with 0, which may be NaN.
         scores, labels = (values.where(present, torch.zeros_like(values)) for values in (scores, labels))
+        if not present.any():
+            return scores.sum()
         return self.of_columns(scores, labels, present.to(scores.dtype))
 
     @abstractmethod

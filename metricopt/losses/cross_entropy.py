@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from metricopt.losses.base import CountingLoss, mean_over
+from metricopt.losses.class_weights import Weighting, check_weighting, class_weights
 
 
 def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -32,3 +36,43 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) 
     held = None if weight is None else weight[present]
     total = binary_cross_entropy_with_logits(scores[present], labels[present], held, reduction="sum")
     return total / max(int(present.sum()), 1)
+
+
+class WeightedCrossEntropy(CountingLoss):
+    r"""Cross-entropy in which the rarer class weighs more.
+
+    .. math:: -\frac1n \sum_i w_{y_i} \log p_i, \qquad p_i = \sigma((2 y_i - 1) z_i)
+
+    with the mean over the labels present. The weights :math:`w_1, w_0` of each label are scaled so that their mean over
+    the training samples is 1 (a class without samples counts as one).
+
+    Parameters
+    ----------
+    weighting : "inverse_frequency" or "effective_number"
+        One over the number of samples of the class, or over their effective number (see
+        :func:`~metricopt.losses.class_weights.class_weights`).
+    decay : float, in (0, 1)
+        Of the effective number: the closer to 1, the closer to the inverse frequency.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = WeightedCrossEntropy().prepare([1, 0, 0, 0])  # weights 2 and 2/3
+    >>> round(loss(torch.zeros(2), torch.tensor([1.0, 0.0])).item(), 4)
+    0.9242
+
+    References
+    ----------
+    Y. Cui, M. Jia, T.-Y. Lin, Y. Song, S. Belongie (2019). Class-balanced loss based on effective number of samples.
+    CVPR. Section 4, there with weights whose sum is the number of classes.
+    """
+
+    def __init__(self, weighting: Weighting = "inverse_frequency", decay: float = 0.999) -> None:
+        super().__init__()
+        check_weighting(weighting, decay)
+        self.weighting, self.decay = weighting, decay
+
+    def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+        of_positives, of_negatives = class_weights(*self.counts(scores), self.weighting, self.decay)
+        weight = torch.where(labels == 1, of_positives, of_negatives)
+        return mean_over(binary_cross_entropy_with_logits(scores, labels, weight, reduction="none"), present)

@@ -39,6 +39,9 @@ class Surrogate(Solver):
         self._step, self._num_steps = 0, 1
         self.name = getattr(loss, "__name__", type(loss).__name__)
 
+    def __repr__(self) -> str:
+        return repr(self._loss) if isinstance(self._loss, Loss) else self.name
+
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if sample_weight is not None and self._loss is not cross_entropy:
             reject("sample_weight", "left out when solver is a loss", "weights", "put the weights into the loss")
