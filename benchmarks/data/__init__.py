@@ -1,0 +1,50 @@
+"""The real data sets that the benchmarks train on, read from files of installed packages; nothing is downloaded.
+
+This package decides which sets there are, in which group, which class is the rare one and how a set is thinned; one
+source a file. It leaves scaling and splitting to the benchmarks.
+
+:data:`TABLES` is the benchmark: at least 100 positives each. :data:`SMALL` has fewer. No row of these two is in
+:data:`DEVELOPMENT`, on which defaults may be chosen. ``toy`` is in no group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.data.bundled import load_toy
+from benchmarks.data.catalogue import BENCHMARK, FEW_POSITIVES, FOR_DEVELOPMENT
+from benchmarks.data.problem import BenchmarkData
+from metricopt._validation import check_choice
+
+__all__ = ["DATASETS", "DEVELOPMENT", "SMALL", "TABLES", "BenchmarkData", "load"]
+
+DATASETS: dict[str, Callable[[str], BenchmarkData]] = {
+    "toy": load_toy,
+    **BENCHMARK,
+    **FEW_POSITIVES,
+    **FOR_DEVELOPMENT,
+}
+"""The loader of every data set, by name; :func:`load` calls it."""
+
+TABLES: tuple[str, ...] = tuple(BENCHMARK)
+SMALL: tuple[str, ...] = tuple(FEW_POSITIVES)
+DEVELOPMENT: tuple[str, ...] = tuple(FOR_DEVELOPMENT)
+
+
+def load(name: str) -> BenchmarkData:
+    """Return the data set of that name.
+
+    Raises
+    ------
+    InvalidInputError
+        On a name that is not in :data:`DATASETS`.
+    ModuleNotFoundError
+        When the package that carries the file is not installed.
+
+    Examples
+    --------
+    >>> load("toy").features.shape
+    (570, 2)
+    """
+    check_choice("name", name, DATASETS)
+    return DATASETS[name](name)

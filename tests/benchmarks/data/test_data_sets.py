@@ -1,0 +1,115 @@
+"""Every data set that is installed, against counts written down here."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.data import DATASETS, DEVELOPMENT, SMALL, TABLES, load
+from metricopt._validation import InvalidInputError
+
+SETS = {  # rows, features, positives, sum of all features: the thinned sets must always be the same rows
+    "toy": (570, 2, 120, 0.0),
+    "hypothyroid": (3_163, 28, 151, 975098.12),
+    "chexpert_pneumonia": (12_000, 41, 364, 783638),
+    "chexpert_fracture": (12_000, 41, 599, 784030),
+    "chexpert_pleural_other": (12_000, 41, 171, 784885),
+    "chexpert_lung_lesion": (12_000, 41, 537, 782264),
+    "support": (9_105, 46, 905, 29727428.6118),
+    "wilms_tumour": (3_648, 5, 499, 165299),
+    "light_chains": (7_773, 7, 439, 16058560.494),
+    "rotterdam": (2_954, 12, 328, 7024021),
+    "infarction": (1_869, 6, 178, 130515.024),
+    "page_blocks": (5_472, 10, 559, 13865758.174),
+    "yeast3": (1_484, 8, 163, 4525.57),
+    "satimage": (6_435, 36, 626, 19337086),
+    "spambase": (3_085, 57, 300, 726518.016),
+    "magic": (10_000, 10, 1_500, 3007703.2308),
+    "letter": (8_734, 16, 734, 828484),
+    "abalone19": (4_174, 10, 32, 15356.4295),
+    "yeast_me2": (1_484, 8, 51, 4525.57),
+    "red_wine": (1_599, 11, 53, 143072.78194),
+    "breast_cancer": (397, 30, 40, 569447.283601),
+    "colon_cancer": (929, 15, 78, 61821),
+    "aids": (921, 16, 77, 227008.666663),
+    "phoneme": (4_118, 5, 300, 13315.43),
+    "optical_digits": (5_620, 62, 554, 1766476),
+    "pen_digits": (10_992, 16, 1_055, 8918653),
+    "segment": (2_310, 18, 330, 1060358.69902),
+    "vehicle": (729, 18, 100, 1528945),
+    "german_credit": (800, 59, 100, 2553842),
+    "pima": (600, 8, 100, 206034.789),
+    "mammographic": (527, 5, 100, 33577),
+    "nih_effusion": (12_000, 16, 666, 562828),
+    "nih_atelectasis": (12_000, 16, 781, 563058),
+}
+MEDICAL = {
+    *("hypothyroid", "support", "wilms_tumour", "light_chains", "rotterdam", "infarction", "breast_cancer"),
+    *("chexpert_pneumonia", "chexpert_fracture", "chexpert_pleural_other", "chexpert_lung_lesion", "colon_cancer"),
+    *("aids", "pima", "mammographic", "nih_effusion", "nih_atelectasis"),
+}
+
+
+@cache
+def loaded(name):
+    try:
+        return load(name)
+    except ModuleNotFoundError as missing:
+        pytest.skip(str(missing))
+
+
+def test_every_data_set_is_checked_here():
+    assert SETS.keys() == DATASETS.keys() and SETS.keys() > MEDICAL
+
+
+def test_groups_part_the_data_sets():
+    assert sorted((*TABLES, *SMALL, *DEVELOPMENT, "toy")) == sorted(DATASETS)
+    assert len(TABLES) >= 14 and len(SMALL) >= 4 and len(DEVELOPMENT) >= 8
+    assert 2 * len(MEDICAL.intersection(TABLES)) >= len(TABLES)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_counts(name):
+    data = loaded(name)
+    num_rows, num_features, num_positives, total = SETS[name]
+    assert data.name == name
+    assert data.features.shape == (num_rows, num_features) and data.features.dtype == np.float64
+    assert data.features.sum() == pytest.approx(total, rel=1e-11, abs=1e-9)
+    assert data.labels.shape == (num_rows,) and data.labels.dtype == np.float64
+    assert set(data.labels) == {0.0, 1.0} and data.labels.sum() == num_positives
+    assert data.medical == (name in MEDICAL)
+    assert data.task and data.source and data.licence
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_features_can_be_trained_on(name):
+    features = loaded(name).features
+    assert np.isfinite(features).all() and (features.std(axis=0) > 0).all()
+    assert np.unique(features, axis=1).shape == features.shape  # no column twice
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_label_is_not_among_the_features(name):
+    data = loaded(name)
+    areas = np.array([roc_auc_score(data.labels, column) for column in data.features.T])
+    assert np.maximum(areas, 1 - areas).max() < 0.999
+
+
+@pytest.mark.parametrize("name", [*TABLES, *SMALL, *DEVELOPMENT])
+def test_positives_are_rare(name):
+    _, _, num_positives, _ = SETS[name]
+    assert loaded(name).labels.mean() <= 0.2
+    assert (num_positives >= 100) == (name not in SMALL)
+
+
+@pytest.mark.parametrize("name", DEVELOPMENT)
+def test_development_shares_no_row_with_the_benchmark(name):
+    rows = {row.tobytes() for row in loaded(name).features}
+    for other in (*TABLES, *SMALL):
+        assert rows.isdisjoint(row.tobytes() for row in loaded(other).features), other
+
+
+def test_unknown_name_is_corrected():
+    with pytest.raises(InvalidInputError, match="name must be one of .* got 'spambas'; did you mean 'spambase'?"):
+        load("spambas")
