@@ -96,10 +96,11 @@ class Comparison:
         Parameters
         ----------
         values : Series
-            By row; NaN, as the precision of a run without alarms, is left out of the mean.
+            By row; NaN, as the precision of a run without alarms, is left out of the mean, a method without any value
+            out of the result.
         """
         kept = statistics.complete(self.arranged(pd.Series(1.0, self.rows.index)))
-        return self.arranged(values).loc[kept.index, kept.columns].groupby("dataset").mean().mean()
+        return self.arranged(values).loc[kept.index, kept.columns].groupby("dataset").mean().mean().dropna()
 
     @property
     def summary(self) -> str:
@@ -136,7 +137,7 @@ class Comparison:
             table[f"deployed {self.bounded}"] = _three_digits(self.over_sets(self.rows["test_bounded"]))
             table["bound met"] = self.over_sets(statistics.met_on_test(self.rows)).map("{:.0%}".format)
             table["shortfall"] = _three_digits(self.over_sets(statistics.shortfall(self.rows)))
-        table["seconds"] = self.rows.groupby("method")["seconds"].mean().map("{:.1f}".format)
+        table["seconds"] = self.rows.groupby("method")["seconds"].mean().map("{:.1f}".format, na_action="ignore")
         if SCORES in self.rankings:
             ranked = list(self.rankings[SCORES].mean_ranks.index)
             table = table.reindex([*ranked, *(name for name in table.index if name not in ranked)])
@@ -150,7 +151,7 @@ class Comparison:
                 "objective": self.over_sets(self.rows["test_value"]),
             }
         ).dropna()
-        return table.assign(family=pd.Series(self.families))
+        return table.assign(family=table.index.map(self.families))
 
     def scores(self) -> pd.DataFrame:
         """Return data sets by methods: mean curve value and half its interval over splits, the best in bold."""
@@ -216,7 +217,9 @@ def _ends(interval: Interval) -> str:
 
 
 def _bold(cells: dict[str, str], values: pd.Series) -> dict[str, str]:
-    """Put the cells with the highest value in bold, all that tie."""
+    """Put the cells with the highest value in bold, all that tie; a single one is not the best of anything."""
+    if values.notna().sum() < 2:
+        return cells
     highest = values.max()
     return {
         name: f"**{cell}**" if cell and values.get(name, -math.inf) >= highest - 1e-9 else cell

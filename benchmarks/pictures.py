@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def differences(panels: Mapping[str, Mapping[str, Interval]], title: str) -> Fig
         axes.margins(y=0.03)
     grid[0, 0].set_yticks(range(len(names)), names)
     grid[0, 0].invert_yaxis()
-    for shown, text in ((_ABOVE, "above 0"), (_BELOW, "below 0"), (_NEITHER, "not told from 0")):
+    for shown, text in ((_ABOVE, "above 0"), (_BELOW, "below 0"), (_NEITHER, "0 inside the interval")):
         color, marker, face = shown
         figure.axes[0].plot([], [], f"-{marker}", color=color, markerfacecolor=face, markersize=5, label=text)
     figure.suptitle(title, fontsize="medium")
@@ -107,7 +108,7 @@ def _critical_difference(axes: Axes, name: str, ranking: Ranking, families: Mapp
     bars, text = 0.35 + 0.5 * len(cliques), 1.0  # units of one line of text
     room = 0.45 * (number - 1) + 0.2  # for names, on either side of the scale
     axes.set_xlim(1 - room, number + room)
-    axes.set_ylim(bars + text * math.ceil(number / 2) + 0.3, -2.6)
+    axes.set_ylim(bars + text * math.ceil(number / 2) + 0.6, -2.6)
     axes.set_axis_off()
     axes.plot([1, number], [0, 0], "-", color="black", linewidth=1)
     for rank in range(1, number + 1):
@@ -131,7 +132,8 @@ def _critical_difference(axes: Axes, name: str, ranking: Ranking, families: Mapp
     on_left = math.ceil(number / 2)
     for place, (method, rank) in enumerate(ranks.items()):
         left = place < on_left
-        y = bars + text * (0.5 + (place if left else number - 1 - place))
+        # Half a line lower on the right, so that no two lines meet.
+        y = bars + text * (0.5 + place if left else number - place)
         end = 1 - 0.15 if left else number + 0.15
         style = _style(families, method)
         axes.plot([rank, rank, end], [0, y, y], "-", color=style["color"], linewidth=0.9, zorder=1)
@@ -154,6 +156,8 @@ def _style(families: Mapping[str, str], method: str) -> dict[str, Any]:
 def pareto(points: pd.DataFrame, xlabel: str, ylabel: str, title: str) -> Figure:
     """Draw the mean violation of every method against its mean objective, names beside, the undominated joined.
 
+    Methods far from all others would press those into one spot: they are named with their values instead.
+
     Parameters
     ----------
     points : DataFrame
@@ -163,7 +167,10 @@ def pareto(points: pd.DataFrame, xlabel: str, ylabel: str, title: str) -> Figure
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.subplots()
     front = undominated(points)
-    steps = points.loc[front].sort_values("shortfall")
+    far = far_out(points["shortfall"]) | far_out(points["objective"])
+    away = [f"{name} ({at['shortfall']:.3f}, {at['objective']:.3f})" for name, at in points[far].iterrows()]
+    points = points[~far]
+    steps = points[points.index.isin(front)].sort_values("shortfall")
     axes.step(steps["shortfall"], steps["objective"], where="post", color="0.6", linewidth=1, linestyle="--", zorder=1)
     for family in dict.fromkeys(points["family"]):
         members = points[points["family"] == family]
@@ -174,8 +181,9 @@ def pareto(points: pd.DataFrame, xlabel: str, ylabel: str, title: str) -> Figure
     low, high = points["objective"].min(), points["objective"].max()
     room = max(high - low, 0.02) * 0.08
     axes.set_ylim(low - room, high + room)
-    right = max(float(points["shortfall"].max()), 0.01)
-    axes.set_xlim(-0.04 * right, 1.05 * right)
+    left, right = float(points["shortfall"].min()), float(points["shortfall"].max())
+    room = max(right - left, 0.002) * 0.06
+    axes.set_xlim(left - room, right + room)
     ordered = points.sort_values("objective")
     bottom, top = axes.get_ylim()
     # A name a line, in a column of its own: beside the points names would run into each other.
@@ -192,13 +200,30 @@ def pareto(points: pd.DataFrame, xlabel: str, ylabel: str, title: str) -> Figure
             zorder=0,
             fontweight="bold" if method in front else "normal",
         )
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.set_title(title, fontsize="medium")
+    axes.set(
+        xlabel="\n".join([xlabel, *wrap(f"outside of the picture: {', '.join(away)}", 80)] if away else [xlabel]),
+        ylabel=ylabel,
+    )
+    figure.suptitle(title, fontsize="medium")
     axes.grid(color="0.93", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.plot([], [], "--", color="0.6", label="undominated (bold)")
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize="small")
     return figure
+
+
+def far_out(values: pd.Series) -> pd.Series:
+    """Return which values lie more than three interquartile ranges outside of the quartiles (Tukey's far out).
+
+    Examples
+    --------
+    >>> far_out(pd.Series([0.1, 0.2, 0.3, 0.4, 5.0])).tolist()
+    [False, False, False, False, True]
+    """
+    low, high = values.quantile([0.25, 0.75])
+    # A range of 0, of four equal values, would put the fifth outside however near it is.
+    reach = 3 * max(high - low, 0.01)
+    return (values < low - reach) | (values > high + reach)
 
 
 def undominated(points: pd.DataFrame) -> list[str]:
