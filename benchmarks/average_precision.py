@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t as student
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks import soap
 from benchmarks.data import load
+from benchmarks.statistics import with_interval
 from metricopt.data import stratified_split
 from metricopt.objectives import OAP
 from metricopt.pair_ramps import RampSums
@@ -183,16 +183,8 @@ def summaries(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
             [means, means.mean().rename("mean").to_frame().T]
         )
         ahead = values.drop(columns=OURS).rsub(values[OURS], axis=0)
-        lines = {name: ahead.xs(name, level="dataset").apply(_with_interval) for name in means.index}
-        lines["mean"] = ahead.groupby("split").mean().apply(_with_interval)
+        lines = {name: ahead.xs(name, level="dataset").apply(with_interval) for name in means.index}
+        lines["mean"] = ahead.groupby("split").mean().apply(with_interval)
         heading = f"{part.capitalize()}: profiled OAP minus the other, paired by split, 95 % t-intervals"
         tables[heading] = pd.DataFrame(lines).T
     return tables
-
-
-def _with_interval(differences: pd.Series) -> str:
-    mean, number = differences.mean(), len(differences)
-    if number < 2:
-        return f"{mean:+.4f}"
-    half = student.ppf(0.975, number - 1) * differences.std(ddof=1) / math.sqrt(number)
-    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"

@@ -1,0 +1,153 @@
+"""The report says what the rows say, whatever is missing of them."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import report, statistics
+from benchmarks.comparison import Comparison
+from tests.benchmarks.synthetic import DATASETS, rows
+
+
+def write(frame, tmp_path, seconds=60.0, skipped=None, **tables):
+    page = report.write_report(frame, "Title", "python -m x", seconds, skipped or {}, tmp_path / "suite.md", **tables)
+    text = page.read_text()
+    shown = set(re.findall(r"!\[[^]]*\]\(([^)]*)\)", text))
+    assert shown == {
+        f"suite/{file.name}" for file in (tmp_path / "suite").iterdir()
+    }  # every picture is there, and used
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in shown)
+    assert "nan" not in text
+    return text
+
+
+def comparison(frame):
+    ((model, objective),) = frame[["model", "objective"]].drop_duplicates().to_numpy()
+    return Comparison(model, objective, frame)
+
+
+def small(**changes):
+    return rows(**{"models": ("linear",), "objectives": ("FPOR .8",), **changes})
+
+
+def test_whole_page(tmp_path):
+    frame = rows(num_splits=3)
+    about = pd.DataFrame({"positives": [100] * len(DATASETS), "licence": "CC BY 4.0"}, index=DATASETS)
+    published = pd.DataFrame({"F1": [0.5]}, index=["AP-Perf"])
+    text = write(frame, tmp_path, 7500.0, {"MAPIE": "not installed"}, datasets=about, published=published)
+    assert "`python -m x` with python 3.12.3, torch 2.13.0. The run took 2 h 5 min." in text
+    assert f"{len(frame)} cells: 7 data sets, 3 splits." in text and "missing" not in text
+    assert "- MAPIE: not installed" in text and "| AP-Perf | 0.500 |" in text and "| yeast3 | 100 | CC BY 4.0 |" in text
+    for model in ("linear", "mlp"):
+        for objective in ("FPOR .8", "FROP .8", "F1", "AP"):
+            assert f"### {model}, {objective}\n" in text
+            assert f"- **{model}, {objective}**: profiled minus cross-entropy" in text
+    names = {file.name for file in (tmp_path / "suite").iterdir()}
+    assert {"linear_profiled_differences.png", "mlp_FROP_8_ranks.png", "mlp_FROP_8_pareto.png"} <= names
+    assert not any("pareto" in name for name in names if "F1" in name or "AP" in name)  # no bound, no violation
+
+
+def test_rows_read_back_from_a_file_give_the_same_page(tmp_path):
+    frame = small(num_splits=3)
+    text = write(frame, tmp_path)
+    pictures = {file.name: file.read_bytes() for file in (tmp_path / "suite").iterdir()}
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert write(pd.read_csv(tmp_path / "rows.csv"), tmp_path) == text
+    assert pictures == {file.name: file.read_bytes() for file in (tmp_path / "suite").iterdir()}
+
+
+def test_objectives_with_and_without_bound_read_back_from_one_file(tmp_path):
+    frame = rows(num_splits=2, models=("linear",))
+    text = write(frame, tmp_path)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert write(pd.read_csv(tmp_path / "rows.csv"), tmp_path) == text
+
+
+def test_what_follows_names_wins_and_losses(tmp_path):
+    frame = small(ahead=0.1)
+    behind = (frame["dataset"] == "abalone") & (frame["method"] == "profiled")
+    frame.loc[behind, "test_curve_value"] -= 0.25
+    (sentence,) = report.conclusions(comparison(frame))
+    assert "significantly above on 6; significantly below on 1 (abalone); lower in the mean on 1 (abalone)" in sentence
+    assert re.search(r"Scores: mean rank \d\.\d\d, place 1 of 10", sentence)
+    assert "Precision bound met on test: profiled" in sentence
+    line = report.glance([comparison(frame)]).loc[("linear", "FPOR .8", "profiled")]
+    assert line["above / below / sets"] == "6 / 1 / 7" and line["place of scores"] == "1 of 10"
+    (lost,) = report.conclusions(comparison(small(ahead=-0.1)))
+    assert "significantly below on 7" in lost and "place 10 of 10, significantly behind" in lost
+    (nothing,) = report.conclusions(comparison(small(ahead=0.0, num_splits=3)))
+    assert re.search(r"place \d+ of 10", nothing) and "significantly behind" not in nothing
+
+
+def test_infeasible_method_does_not_win_by_its_recall():
+    one = comparison(small())
+    deployed = one.rankings["deployed: value at the threshold, missed bounds last"]
+    assert deployed.mean_ranks.index[-1] == "class weights"
+    assert one.points()["objective"].idxmax() == "class weights"  # as its recall alone would have it
+    cells = one.deployed()["class weights"]
+    assert cells.str.match(r"^0\.990 / 0\.\d{3} / 0%$").all()  # never in bold
+    assert one.overview().loc["class weights", "bound met"] == "0%"
+
+
+def test_tables_hold_the_means_of_the_rows():
+    frame = small()
+    one = comparison(frame)
+    of = frame[(frame["dataset"] == "yeast3") & (frame["method"] == "SMOTE")]
+    half = statistics.t_interval(of["test_curve_value"]).half
+    assert one.scores().loc["yeast3", "SMOTE"].strip("*") == f"{of['test_curve_value'].mean():.3f} ± {half:.3f}"
+    means = f"{of['test_value'].mean():.3f} / {of['test_bounded'].mean():.3f} / {of['test_met'].mean():.0%}"
+    assert one.deployed().loc["yeast3", "SMOTE"].strip("*") == means
+    assert (one.scores().apply(lambda line: line.str.startswith("**").sum(), axis=1) == 1).all()
+    assert one.scores()["profiled"].str.startswith("**").sum() >= 6
+    paired = one.paired("profiled")
+    assert list(paired.index) == [*DATASETS, "all sets"] and set(paired["splits"]) == {"10", "7 sets"}
+    overview = one.overview()
+    assert overview.index[0] == "profiled" and overview.loc["SMOTE", "rank of scores"] != ""
+    assert overview.loc["profiled", "profiled minus it"] == "" and overview.loc["SMOTE", "p"] != ""
+
+
+def test_unfinished_run_counts_what_is_missing_and_uses_complete_pairs(tmp_path):
+    frame = small()
+    kept = frame[~((frame["dataset"] == "yeast3") & (frame["split"] >= 4) & (frame["method"] != "cross-entropy"))]
+    kept = kept[~((kept["method"] == "SMOTE") & (kept["dataset"] != "abalone"))]
+    about = pd.DataFrame({"positives": 1}, index=[*DATASETS, "not begun"])
+    text = write(kept, tmp_path, datasets=about)
+    assert f"**{8 * 10 * 10 - len(kept)} of 800 cells are missing**" in text
+    assert "64 of 70 splits of 7 data sets have all methods, SMOTE apart, which lacks more than half." in text
+    assert comparison(kept).paired("profiled").loc["yeast3", "splits"] == "4"
+    ranking = comparison(kept).rankings["scores: best value on the test curve"]
+    assert "SMOTE" not in ranking.mean_ranks and ranking.num_datasets == 7
+    assert comparison(kept).overview().loc["SMOTE", "rank of scores"] == ""
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        small(num_splits=1),
+        small(num_splits=1, datasets=("yeast3",)),
+        small(num_splits=2, methods=("cross-entropy", "profiled")),
+        small(num_splits=2).query("(method == 'profiled') == (split == 1)"),  # never both on one split
+        small(num_splits=3).assign(test_curve_value=0.0, test_value=0.0, test_bounded=np.nan, test_met=False),
+        small(num_splits=2).assign(seconds=np.nan),
+        pd.concat([small(num_splits=2), rows(models=("trees",), methods=("LibAUC APLoss",), num_splits=2)]),
+        pd.concat([small(num_splits=3), small(num_splits=3, methods=("SMOTE",)).assign(method="x" * 45)]),
+    ],
+    ids=["one split", "one cell", "two methods", "no pair", "all infeasible", "no times", "trees", "long name"],
+)
+def test_copes_with(frame, tmp_path):
+    text = write(frame, tmp_path, math.nan)
+    assert "The run took" not in text and "## What follows" in text
+
+
+def test_no_interval_for_one_split(tmp_path):
+    text = write(small(num_splits=1), tmp_path)
+    assert " ± " not in text and "7 data sets, 1 split." in text
+
+
+def test_page_without_a_direct_method_says_so(tmp_path):
+    frame = small(num_splits=2, methods=("cross-entropy", "SMOTE", "hinge bounds"))
+    assert "no row is of a direct method" in write(frame, tmp_path)
+    assert "no row is of a direct method" not in write(small(num_splits=2), tmp_path)
