@@ -1,7 +1,7 @@
 """The label context of CheXpert: one rare finding of a chest X-ray told from the other findings, without any image.
 
-The table of labels lies in the package torchxrayvision. A positive is a finding that the report states; uncertain and
-not mentioned both count as negative. Features are age, sex, view and, for each other finding, whether the report
+The table of labels lies in the package torchxrayvision. A positive is a finding that the report states; not mentioned
+counts as negative, and images where it is uncertain are left out. Features are age, sex, view and, for each other finding, whether the report
 states it, leaves it uncertain or rules it out.
 
 References
@@ -49,6 +49,7 @@ def load_chexpert_labels(name: str, *, finding: str, part: int) -> BenchmarkData
     whole = read_chexpert_labels()
     patients = np.array([int(path.split("/patient", 1)[1][:5]) for path in whole["Path"]])
     table = whole.iloc[draw_patients(patients, part)]
+    table = table[table[finding] != -1]
     columns = [
         table["Age"],
         table["Sex"] == "Female",
@@ -64,7 +65,7 @@ def load_chexpert_labels(name: str, *, finding: str, part: int) -> BenchmarkData
         np.column_stack(columns).astype(np.float64),
         (table[finding] == 1).to_numpy(dtype=np.float64),
         f"{finding} stated in the report, from age, sex, view and the other findings (label context, no image); "
-        "uncertain and not mentioned are negative; one image of each of 12,000 patients",
+        "not mentioned is negative, uncertain is left out; one image of each of 12,000 patients",
         "CheXpert, as in torchxrayvision",
         "Stanford research use agreement (non-commercial)",
         medical=True,
