@@ -100,6 +100,29 @@ def test_its_scores_may_be_of_any_precision(kind):
         assert loss.multiplier.dtype == torch.float32 and loss.multiplier.item() > 1
 
 
+def test_a_killed_training_goes_on_with_its_multiplier(tmp_path):
+    features, labels = rath_hughes_toy()
+    data = torch.utils.data.TensorDataset(torch.from_numpy(features).float(), torch.from_numpy(labels).float())
+
+    def train(callbacks=(), **arguments):
+        torch.manual_seed(0)
+        model, loss = torch.nn.Linear(2, 1), SoftRecallAtPrecision(0.8)
+        loader = torch.utils.data.DataLoader(data, batch_size=190, shuffle=True)
+        arguments |= {"solver": loss, "epochs": 6, "val_fraction": 0, "progress": False, "callbacks": callbacks}
+        metricopt.fit(model, loader, "FPOR", alpha=0.8, **arguments)
+        return loss.multiplier, model.weight.detach()
+
+    def kill(records):
+        if records[0]["epoch"] == 4:
+            raise KeyboardInterrupt
+
+    whole = train()
+    with pytest.raises(KeyboardInterrupt):
+        train([kill], checkpoint_dir=tmp_path, checkpoint_every=2)
+    resumed = train(checkpoint_dir=tmp_path, checkpoint_every=2, resume=True)
+    assert whole[0] != 1 and all(map(torch.equal, whole, resumed))
+
+
 @pytest.mark.parametrize(("kind", "objective"), list(zip(BOUNDED, ["FPOR", "FROP"] * 2, strict=True)))
 def test_fit_on_a_hard_problem_ends_with_a_status(kind, objective):
     features, labels = rath_hughes_toy()

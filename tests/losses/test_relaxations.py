@@ -176,8 +176,8 @@ def test_fit_trains_on_it(make):
     loader = torch.utils.data.DataLoader(data, batch_size=128, shuffle=True)
     torch.manual_seed(0)
     result = metricopt.fit(
-        torch.nn.Linear(2, 1), loader, "FROP", alpha=0.8, solver=make(), epochs=6, val_fraction=0, progress=False
+        torch.nn.Linear(2, 1), loader, "FROP", alpha=0.8, solver=make(), epochs=30, val_fraction=0, progress=False
     )
-    # Any scores meet a bound on recall; chance has a precision of .21.
+    # Any scores meet a bound on recall; chance has a precision of .21, the best linear model one of about .71.
     assert result.status.value == "feasible"
-    assert result.validation.precision > 0.22
+    assert result.train.precision > 0.65
