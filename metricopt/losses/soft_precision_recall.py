@@ -1,0 +1,88 @@
+"""Recall at a precision, and precision at a recall, on soft counts."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from metricopt._validation import check_positive
+from metricopt.losses.bounded import PrecisionAtRecall, RecallAtPrecision
+from metricopt.losses.soft_counts import SoftCounts, soft_alarms, soft_counts
+
+
+class SoftRecallAtPrecision(RecallAtPrecision):
+    r"""Recall subject to a precision, each alarm counted as the sigmoid of its logit.
+
+    .. math:: \max \; TP \quad \text{s.t.} \quad \alpha \, FP \le (1 - \alpha) \, TP, \qquad
+        TP = \sum_P \sigma_i, \quad FP = \sum_N \sigma_i
+
+    by the Lagrangian of :mod:`metricopt.losses.bounded`, with
+    :math:`\sigma_i = \sigma(\text{slope} \cdot (z_i - \text{offset}))`. Needs :meth:`prepare`. The threshold is 0: the
+    model's bias moves instead.
+
+    Parameters
+    ----------
+    min_precision : float, in (0, 1]
+        :math:`\alpha`.
+    slope, offset : float
+        Of the sigmoid, as in :class:`SoftFBeta`.
+    multiplier_step : float, > 0
+
+    References
+    ----------
+    G. Bénédict, V. Koops, D. Odijk, M. de Rijke (2021). sigmoidF1: a smooth F1 score surrogate loss for multilabel
+    classification. (The counts; the program is that of Eban et al. 2017.)
+
+    Examples
+    --------
+    >>> import torch
+    >>> labels = torch.tensor([1.0, 0.0])
+    >>> loss = SoftRecallAtPrecision(0.75).prepare(labels)
+    >>> round(loss(torch.zeros(2), labels).item(), 4)  # -1/2 + 1 * (3/4 - 1/4) / 2
+    -0.25
+    >>> round(loss.multiplier.item(), 4)
+    1.0125
+    """
+
+    def __init__(
+        self, min_precision: float, slope: float = 1.0, offset: float = 0.0, multiplier_step: float = 0.05
+    ) -> None:
+        super().__init__(min_precision, multiplier_step)
+        check_positive("slope", slope)
+        self._slope, self._offset = slope, offset
+
+    def estimates(self, scores: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
+        return soft_counts(soft_alarms(scores, self._slope, self._offset), labels, present)
+
+
+class SoftPrecisionAtRecall(PrecisionAtRecall):
+    r"""Precision subject to a recall, each alarm counted as the sigmoid of its logit.
+
+    .. math:: \min \; FP \quad \text{s.t.} \quad TP \ge \alpha \, n_+
+
+    otherwise as :class:`SoftRecallAtPrecision`.
+
+    Parameters
+    ----------
+    min_recall : float, in (0, 1]
+        :math:`\alpha`.
+    slope, offset : float
+        Of the sigmoid, as in :class:`SoftFBeta`.
+    multiplier_step : float, > 0
+
+    Examples
+    --------
+    >>> import torch
+    >>> labels = torch.tensor([1.0, 0.0])
+    >>> round(SoftPrecisionAtRecall(0.75).prepare(labels)(torch.zeros(2), labels).item(), 4)  # 1/2 + 1 * (3/4 - 1/2)
+    0.75
+    """
+
+    def __init__(
+        self, min_recall: float, slope: float = 1.0, offset: float = 0.0, multiplier_step: float = 0.05
+    ) -> None:
+        super().__init__(min_recall, multiplier_step)
+        check_positive("slope", slope)
+        self._slope, self._offset = slope, offset
+
+    def estimates(self, scores: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
+        return soft_counts(soft_alarms(scores, self._slope, self._offset), labels, present)

@@ -1,0 +1,111 @@
+r"""Counts bounded by scaled sigmoids, and recall at a precision with a penalty on them.
+
+With tolerances :math:`\gamma > 1`, :math:`\delta, \epsilon > 0` both curves are :math:`(1 + \gamma\delta)\,
+\sigma(m z + b)`. The upper one, for negatives, is to pass :math:`(-\epsilon, \delta)` and :math:`(0, 1 + \delta)`, the
+lower one, for positives, :math:`(0, \delta)` and :math:`(\epsilon, 1 + \delta)`. Two points fix slope and shift:
+
+.. math::
+    \hat b = \log \frac{1 + \delta}{(\gamma - 1)\delta}, \qquad
+    \tilde b = \log \frac{\delta}{1 + (\gamma - 1)\delta}, \qquad
+    \hat m = \tilde m = \frac{\hat b - \tilde b}{\epsilon}.
+
+The paper fits them numerically and reports 6.85, 1.59 and -3.54 for the tolerances used here; the closed form gives
+6.851, 1.595 and -3.543. The lower curve lies below the indicator *raised by* :math:`\gamma\delta`, so that it is never
+negative; less :math:`\gamma\delta` it is a lower bound of the indicator itself.
+
+The threshold is 0: the model's bias moves instead.
+
+References
+----------
+P. Rath, M. C. Hughes (2022). Optimizing early warning classifiers to control false alarms via a minimum precision
+constraint. AISTATS.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from metricopt._validation import check_fraction, check_positive, reject
+from metricopt.losses.base import CountingLoss
+from metricopt.losses.bounded import expected_positives
+
+GAMMA, DELTA, EPSILON = 7.0, 0.035, 0.75
+LIFT = GAMMA * DELTA
+"""By how much the curves end above 1, and the lower one exceeds a bound of the indicator."""
+_UPPER_SHIFT = math.log((1 + DELTA) / ((GAMMA - 1) * DELTA))
+_LOWER_SHIFT = math.log(DELTA / (1 + (GAMMA - 1) * DELTA))
+_SLOPE = (_UPPER_SHIFT - _LOWER_SHIFT) / EPSILON
+
+
+def upper_curve(scores: Tensor) -> Tensor:
+    """Return what is nowhere below 1{z >= 0}, from 0 to 1 + :data:`LIFT`.
+
+    Examples
+    --------
+    >>> upper_curve(torch.tensor([-0.75, 0.0]))
+    tensor([0.0350, 1.0350])
+    """
+    return (1 + LIFT) * torch.sigmoid(_SLOPE * scores + _UPPER_SHIFT)
+
+
+def lower_curve(scores: Tensor) -> Tensor:
+    """Return what is nowhere above 1{z >= 0} + :data:`LIFT`, from 0 to 1 + :data:`LIFT`.
+
+    Examples
+    --------
+    >>> lower_curve(torch.tensor([0.0, 0.75]))
+    tensor([0.0350, 1.0350])
+    """
+    return (1 + LIFT) * torch.sigmoid(_SLOPE * scores + _LOWER_SHIFT)
+
+
+class TightRecallAtPrecision(CountingLoss):
+    r"""Recall subject to a precision, on tight sigmoid bounds of the counts, with a penalty for the bound.
+
+    .. math::
+        -\widetilde{TP} + \lambda \max\Bigl(0, -\bigl(\widetilde{TP} - \gamma\delta\, n_+\bigr)
+        + \frac{\alpha}{1 - \alpha} \widehat{FP}\Bigr)
+
+    with the sums of the lower curve over positives and of the upper curve over negatives, per expected positive of the
+    batch, the mean over labels. Needs :meth:`prepare`. Where the second term is 0, precision at threshold 0 is at least
+    :math:`\alpha` on the batch, or there is no alarm. The maximum is taken batch by batch, which is stricter than over
+    the whole training set, and the more so the smaller the batches.
+
+    Parameters
+    ----------
+    min_precision : float, in (0, 1)
+        :math:`\alpha`.
+    penalty : float, > 0
+        :math:`\lambda`.
+
+    References
+    ----------
+    As of this file. Differs from the paper: divided by the expected positives in place of the samples, so that the
+    labels of a model weigh the same; no penalty on the weights, which is the optimizer's.
+
+    Examples
+    --------
+    >>> labels = torch.tensor([1.0, 0.0])
+    >>> loss = TightRecallAtPrecision(0.5).prepare(labels)
+    >>> round(loss(torch.tensor([9.0, -9.0]), labels).item(), 4)  # the bound holds: what is left is 1 + LIFT
+    -1.245
+    """
+
+    def __init__(self, min_precision: float, penalty: float = 1000.0) -> None:
+        super().__init__()
+        check_fraction("min_precision", [min_precision])
+        if min_precision == 1:
+            reject("min_precision", "below 1 for this loss", min_precision, "give e.g. 0.99")
+        check_positive("penalty", penalty)
+        self._min_precision, self._penalty = min_precision, penalty
+
+    def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+        odds = self._min_precision / (1 - self._min_precision)
+        true_positives = (lower_curve(scores) * labels).sum(dim=0)
+        false_positives = (upper_curve(scores) * (present - labels)).sum(dim=0)
+        violation = -(true_positives - LIFT * labels.sum(dim=0)) + odds * false_positives
+        loss = -true_positives + self._penalty * violation.clamp(min=0)
+        return (loss / expected_positives(self, scores, present)).mean()
