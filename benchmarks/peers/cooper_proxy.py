@@ -103,7 +103,8 @@ class CooperProxy(Solver):
                 )
             },
         )
-        lagrangian: Tensor = self._state.compute_primal_lagrangian().lagrangian
+        lagrangian = self._state.compute_primal_lagrangian().lagrangian
+        assert lagrangian is not None
         return lagrangian
 
     def step(self) -> None:

@@ -11,7 +11,9 @@ over the draw of the validation data, as long as the thresholds were fixed witho
 evenly spaced on a logarithmic scale, because rare positives need thresholds where alarms are few. More thresholds cost
 more in the correction than they give.
 
-There may honestly be no such threshold; then there is no alarm.
+There may honestly be no such threshold; then there is no alarm. One thing is not as it is: a threshold above all
+validation scores has no precision, its p-value is NaN in MAPIE 1.6, and Holm's method as MAPIE has it stops at a NaN
+before it tests anything. Here such a threshold fails its test, and the others are tested.
 
 References
 ----------
@@ -81,7 +83,12 @@ def certified_threshold(
     if not labels.any():
         return np.inf
 
-    from mapie.risk_control import BinaryClassificationController
+    from mapie.risk_control import BinaryClassificationController, FWERBonferroniHolm
+
+    class Holm(FWERBonferroniHolm):
+        def run(self, p_values: np.ndarray, delta: float) -> np.ndarray:
+            rejected: np.ndarray = super().run(np.nan_to_num(p_values, nan=1.0), delta)
+            return rejected
 
     controller = BinaryClassificationController(
         predict_function=lambda known: np.column_stack([-known, known]),
@@ -89,7 +96,7 @@ def certified_threshold(
         target_level=float(np.asarray(objective.bound)),
         confidence_level=confidence,
         list_predict_params=thresholds,
-        fwer_method="bonferroni_holm",
+        fwer_method=Holm(),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that no threshold passed, or each: what is returned says so

@@ -14,7 +14,7 @@ class PeerScores:
     Attributes
     ----------
     train, validation, test : ndarray, shape (n,), float64
-        Scores of any scale.
+        Scores of any scale. Where a method trains on validation rows as well, only those of the test are of new data.
     threshold : float or None
         Scores at or above it are alarms; None where the method chooses none.
     setting : str
