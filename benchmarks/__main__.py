@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import ablation, average_precision, linear, mixtures, results, resume, soap, speed, toy
+from benchmarks import ablation, average_precision, linear, mixtures, results, resume, speed, toy
+from benchmarks.peers import soap
 from metricopt.solvers import REGISTRY
 
 app = typer.Typer(

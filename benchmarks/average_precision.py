@@ -3,7 +3,7 @@
 From one warm-up with cross-entropy every method continues for as many steps, with as many settings, each scored after
 every epoch. For the test value validation data choose epoch and setting, for the training value the training data do:
 how well the metric is optimized, no generalisation. What differs is the loss (and, for SOAP, its own optimizer and
-sampler). This file decides the protocol; data come from :mod:`benchmarks.data`, SOAP from :mod:`benchmarks.soap`.
+sampler). This file decides the protocol; data come from :mod:`benchmarks.data`, SOAP from :mod:`benchmarks.peers.soap`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from benchmarks import soap
 from benchmarks.data import load
+from benchmarks.peers import soap
 from benchmarks.statistics import with_interval
 from metricopt.data import stratified_split
 from metricopt.objectives import OAP

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from benchmarks import resume
 from metricopt import OAP, InvalidInputError, Status, fit
 from metricopt.checkpoint import flatten
+from metricopt.data import BalancedBatchSampler
 from metricopt.solvers import REGISTRY, ExactPenalty, Stage, Surrogate, get_solver
 
 NUM_KILLS = 3
@@ -108,6 +109,11 @@ def sampled_by_own_generator():
     return sampled(torch.Generator().manual_seed(5))
 
 
+def balanced():
+    loader = DataLoader(TensorDataset(X, Y), batch_sampler=BalancedBatchSampler(Y, 20, positive_share=0.4, seed=3))
+    return {"model": network(), "loader": loader, "val_loader": loader_of(TensorDataset(*blobs(seed=1)))}
+
+
 def workers():
     loader = loader_of(Noisy(), shuffle=True, num_workers=2, persistent_workers=True, batch_size=40)
     return {"model": network(), "loader": loader, "epochs": 3, "warmup_epochs": 1}
@@ -140,8 +146,8 @@ def some_weights_alone():
 
 
 CASES = [
-    plain, network_with_everything, sampled, sampled_by_own_generator, workers, stream, labels_with_gaps, many_stages,
-    own_loss, some_weights_alone,
+    plain, network_with_everything, sampled, sampled_by_own_generator, balanced, workers, stream, labels_with_gaps,
+    many_stages, own_loss, some_weights_alone,
 ]  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """The label context of CheXpert: one rare finding of a chest X-ray told from the other findings, without any image.
 
 The table of labels lies in the package torchxrayvision. A positive is a finding that the report states; not mentioned
-counts as negative, and images where it is uncertain are left out. Features are age, sex, view and, for each other finding, whether the report
-states it, leaves it uncertain or rules it out.
+counts as negative, and images where it is uncertain are left out. Features are age, sex, view and, for each other
+finding, whether the report states it, leaves it uncertain or rules it out.
 
 References
 ----------
