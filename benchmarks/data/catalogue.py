@@ -79,15 +79,6 @@ BENCHMARK: _Loaders = {
         source="rotterdam of R's survival (rott2 of AF), as in SurvSet",
         licence="LGPL (>= 2)",
     ),
-    "infarction": partial(
-        load_survival,
-        file="TRACE",
-        horizon=30 / 365.25,  # years
-        features=("num_age", "num_wmi", "fac_sex", "fac_chf", "fac_diabetes", "fac_vf"),
-        task="death within 30 days of a myocardial infarction",
-        source="TRACE of R's timereg, as in SurvSet",
-        licence="GPL (>= 2)",
-    ),
     "page_blocks": partial(
         load_keel, file="imbalanced/raw/page-blocks0", positive="positive", task="blocks of a page that are not text"
     ),
@@ -107,13 +98,6 @@ BENCHMARK: _Loaders = {
         task="hadron showers, thinned to 1,500 among 8,500 gamma showers",
         num_positives=1_500,
         num_negatives=8_500,
-    ),
-    "letter": partial(
-        load_keel,
-        file="balanced/raw/letter",
-        positive="H",
-        task="the letter H, with 8,000 other letters",
-        num_negatives=8_000,
     ),
 }
 
@@ -154,6 +138,22 @@ FEW_POSITIVES: _Loaders = {
 }
 
 FOR_DEVELOPMENT: _Loaders = {
+    "letter": partial(
+        load_keel,
+        file="balanced/raw/letter",
+        positive="H",
+        task="the letter H, with 8,000 other letters",
+        num_negatives=8_000,
+    ),
+    "infarction": partial(
+        load_survival,
+        file="TRACE",
+        horizon=30 / 365.25,  # years
+        features=("num_age", "num_wmi", "fac_sex", "fac_chf", "fac_diabetes", "fac_vf"),
+        task="death within 30 days of a myocardial infarction",
+        source="TRACE of R's timereg, as in SurvSet",
+        licence="GPL (>= 2)",
+    ),
     "phoneme": partial(
         load_keel,
         file="balanced/raw/phoneme",

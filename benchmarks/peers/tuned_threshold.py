@@ -2,7 +2,7 @@ r"""scikit-learn's ``TunedThresholdClassifierCV`` on logistic regression and on 
 
 Called as its users do: on all data that are not for testing (training and validation rows together), with its own
 5-fold cross-validation, its 100 thresholds, its refit on all rows, and a scorer for the objective, averaged over the
-folds. Among three settings of each classifier its own ``best_score_`` chooses. Average precision needs no threshold:
+folds. Among two settings of each classifier its own ``best_score_`` chooses. Average precision needs no threshold:
 there the same folds choose the setting by average precision, and scikit-learn refits it.
 
 For an objective without a bound the scorer is its metric; with one it is
@@ -31,12 +31,8 @@ from metricopt.metrics import confusion_counts
 from metricopt.objectives import CountObjective, Objective
 
 NUM_FOLDS = 5
-LOGISTIC_SETTINGS: tuple[dict[str, Any], ...] = ({"C": 0.01}, {"C": 1.0}, {"C": 100.0})
-BOOSTING_SETTINGS: tuple[dict[str, Any], ...] = (
-    {"max_leaf_nodes": 4},
-    {"max_leaf_nodes": 10},
-    {"max_leaf_nodes": 31},
-)
+LOGISTIC_SETTINGS: tuple[dict[str, Any], ...] = ({"C": 0.1}, {"C": 10.0})
+BOOSTING_SETTINGS: tuple[dict[str, Any], ...] = ({"max_leaf_nodes": 8}, {"max_leaf_nodes": 31})
 
 
 def missing() -> list[str]:

@@ -1,0 +1,119 @@
+"""Runs the cells of a suite in several processes, with progress; what is finished is never run again.
+
+This file decides how work is shared out and kept: one line of JSON a cell, appended and flushed to disk by the parent
+alone, so that a kill costs the cells that were running and no more. What a cell is comes from :mod:`benchmarks.cells`.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks.cells import Cell, Row, cells_of, run_cell
+from benchmarks.suites import Suite
+
+
+def run(suite: Suite, file: Path, processes: int, console: Console) -> dict[str, str]:
+    """Run what is not finished yet.
+
+    Parameters
+    ----------
+    suite : Suite
+    file : Path
+        Where finished cells are kept, and found again.
+    processes : int, >= 1
+    console : Console
+        Where progress is shown.
+
+    Returns
+    -------
+    dict of str to str
+        The error of every cell that failed; it is tried again the next time.
+    """
+    done = {entry["cell"] for entry in _entries(file)}
+    cells = list(cells_of(suite))
+    left = [cell for cell in cells if cell.key not in done]
+    failed: dict[str, str] = {}
+    columns = (TextColumn(suite.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _drop_partial_line(file)
+    with Progress(*columns, TextColumn("{task.description}"), console=console) as progress, file.open("a") as out:
+        bar = progress.add_task("", total=len(cells), completed=len(cells) - len(left))
+        for cell, seconds, outcome in _finished(left, processes):
+            if isinstance(outcome, Exception):
+                failed[cell.key] = f"{type(outcome).__name__}: {outcome}"
+                progress.console.print(f"{cell.key} failed: {failed[cell.key]}", style="red")
+            else:
+                out.write(json.dumps({"cell": cell.key, "seconds": seconds, "rows": outcome}) + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+            progress.update(bar, advance=1, description=f"{cell.dataset} {cell.split} {cell.model} {cell.method}")
+    return failed
+
+
+def rows_of(suite: Suite, file: Path) -> list[Row]:
+    """Return the rows of the suite's finished cells, in the suite's order."""
+    entries = {entry["cell"]: entry for entry in _entries(file)}
+    return [row for cell in cells_of(suite) for row in entries.get(cell.key, {"rows": []})["rows"]]
+
+
+def seconds_of(suite: Suite, file: Path) -> float:
+    """Return the processor time that the suite's finished cells took together."""
+    seconds = {entry["cell"]: entry["seconds"] for entry in _entries(file)}
+    return float(sum(seconds.get(cell.key, 0.0) for cell in cells_of(suite)))
+
+
+def _finished(cells: list[Cell], processes: int) -> Iterator[tuple[Cell, float, list[Row] | Exception]]:
+    """Yield every cell with its seconds, and its rows or its error, as it ends."""
+    waiting = iter(cells)
+    running: dict[Future[tuple[float, list[Row]]], Cell] = {}
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        while True:
+            for cell in waiting:
+                running[pool.submit(_timed, cell)] = cell
+                if len(running) == 2 * processes:  # no worker waits for work
+                    break
+            if not running:
+                return
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                cell = running.pop(future)
+                try:
+                    seconds, rows = future.result()
+                    yield cell, seconds, rows
+                except BrokenProcessPool:
+                    raise  # nothing can run any more; what is finished is kept
+                except Exception as error:  # the others go on
+                    yield cell, 0.0, error
+
+
+def _timed(cell: Cell) -> tuple[float, list[Row]]:
+    began = time.perf_counter()
+    rows = run_cell(cell)
+    return time.perf_counter() - began, rows
+
+
+def _entries(file: Path) -> Iterator[dict[str, Any]]:
+    if not file.exists():
+        return
+    for line in file.read_text(encoding="utf-8").splitlines():
+        with suppress(json.JSONDecodeError):  # the line of a cell that was being written at a kill
+            yield json.loads(line)
+
+
+def _drop_partial_line(file: Path) -> None:
+    """Cut what a kill left after the last whole line, so that the next one begins anew."""
+    if file.exists():
+        with file.open("r+b") as content:
+            content.truncate(content.read().rfind(b"\n") + 1)

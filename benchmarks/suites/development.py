@@ -1,0 +1,19 @@
+"""The suite on which defaults are chosen: none of its rows is in the suites that are reported."""
+
+from benchmarks.data import DEVELOPMENT
+from benchmarks.suites.suite import Plan, Suite
+
+SUITE = Suite(
+    name="development",
+    title="Development sets: what defaults are chosen on",
+    datasets=DEVELOPMENT,
+    plans=(
+        Plan(
+            objectives=("FPOR .8", "FROP .8", "F1", "AP"),
+            methods=("profiled", "cross-entropy", "sigmoid"),
+        ),
+    ),
+    num_splits=5,
+    num_steps=800,
+    batch_size=256,
+)

@@ -1,0 +1,47 @@
+"""The main suite: real imbalanced tables with at least 100 positives each."""
+
+from benchmarks.data import TABLES
+from benchmarks.suites.suite import Plan, Suite
+
+_MAIN = ("FPOR .8", "FROP .8", "F1", "AP")
+_FOR_ANY_MODEL = (
+    "profiled",
+    "cross-entropy",
+    "weighted",
+    "focal",
+    "LDAM",
+    "logit adjustment",
+    "SMOTE",
+    "sigmoid",
+    "SOAP",
+)
+
+SUITE = Suite(
+    name="tables",
+    title="Imbalanced tables: direct optimization beside losses, resampling and peers",
+    datasets=TABLES,
+    plans=(
+        Plan(
+            _MAIN,
+            (
+                *_FOR_ANY_MODEL,
+                "hinge bounds",
+                "tight sigmoid",
+                "AnyLoss",
+                "cooper proxy",
+                "MAPIE",
+                "logistic + tuned threshold",
+            ),
+            models=("linear",),
+        ),
+        Plan(_MAIN, (*_FOR_ANY_MODEL, "boosting + tuned threshold"), models=("mlp",)),
+        Plan(
+            ("FPOR .9", "FROP .9", "F2"),
+            ("profiled", "cross-entropy", "weighted", "sigmoid", "hinge bounds"),
+            models=("linear",),
+        ),
+    ),
+    num_splits=10,
+    num_steps=800,
+    batch_size=256,
+)
