@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: ``python -m benchmarks SUITE``; every suite writes its own results."""
+"""The command line of the benchmarks: ``python -m benchmarks run SUITE`` and single studies; all write results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -13,8 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import ablation, average_precision, linear, mixtures, results, resume, speed, toy
+from benchmarks import ablation, average_precision, linear, mixtures, results, resume, runner, speed, toy
+from benchmarks.cells import skipped
+from benchmarks.data import describe
 from benchmarks.peers import soap
+from benchmarks.peers.published import published_figures
+from benchmarks.report import write_report
+from benchmarks.suites import SUITES, Suite
 from metricopt.solvers import REGISTRY
 
 app = typer.Typer(
@@ -26,6 +32,69 @@ Quick = Annotated[bool, typer.Option("--quick", help="A small version, printed o
 Processes = Annotated[int, typer.Option(help="How many processes share the work.")]
 
 
+Name = Annotated[str, typer.Argument(help=f"Which suite: {', '.join(SUITES)}.", metavar="SUITE")]
+RUNS = Path(__file__).parent / "runs"
+
+
+@app.command("run")
+def run_suite(
+    name: Name,
+    quick: Annotated[bool, typer.Option("--quick", help="A small version, always from the beginning.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is finished of an earlier run.")] = False,
+    processes: Processes = 2,
+) -> None:
+    """Run what is not finished of a suite, then write its report; killed, it goes on where it was."""
+    suite = _suite(name).quick() if quick else _suite(name)
+    if quick or fresh:
+        _file_of(suite).unlink(missing_ok=True)
+    failed = runner.run(suite, _file_of(suite), processes, Console(stderr=True))
+    _report(suite, RUNS if quick else results.RESULTS)
+    if failed:
+        console.print(f"{len(failed)} cells failed; the same command tries them again", style="red")
+        raise typer.Exit(1)
+
+
+@app.command("report")
+def report_suite(name: Name) -> None:
+    """Write the report of a suite from what is finished, here or in the results that came with the code."""
+    _report(_suite(name), results.RESULTS)
+
+
+def _suite(name: str) -> Suite:
+    if name not in SUITES:
+        raise typer.BadParameter(f"must be one of {', '.join(SUITES)}, got {name!r}")
+    return SUITES[name]
+
+
+def _file_of(suite: Suite) -> Path:
+    return RUNS / f"{suite.name}.jsonl"
+
+
+def _report(suite: Suite, folder: Path) -> None:
+    table, page = folder / f"{suite.name}.csv", folder / f"{suite.name}.md"
+    if _file_of(suite).exists():
+        frame = pd.DataFrame(runner.rows_of(suite, _file_of(suite)))
+    elif table.exists():
+        frame = pd.read_csv(table)
+    else:
+        raise typer.BadParameter(
+            f"nothing of {suite.name} is finished; begin with: python -m benchmarks run {suite.name}"
+        )
+    if frame.empty:
+        raise typer.BadParameter(f"no cell of {suite.name} is finished yet")
+    frame.to_csv(table, index=False)
+    write_report(
+        frame,
+        suite.title,
+        f"python -m benchmarks run {suite.name}",
+        {method: f"{', '.join(packages)} not installed" for method, packages in skipped(suite).items()},
+        page,
+        datasets=describe(suite.datasets),
+        published=published_figures(),
+    )
+    console.print(f"Written to {page}")
+
+
 @app.command("toy")
 def run_toy(quick: Quick = False, processes: Processes = 2) -> None:
     """Train the Rath-Hughes toy problem, where the global optimum is known."""
@@ -35,7 +104,8 @@ def run_toy(quick: Quick = False, processes: Processes = 2) -> None:
     table = frame.groupby(["solver", "bound", "batch"]).agg(
         runs=("seed", "size"), at_optimum=("at_optimum", "sum"), seconds=("seconds", "max")
     )
-    _finish("toy", "Rath-Hughes toy problem: recall at a precision, linear model", rows, {"Runs": table}, quick)
+    tables = {"Runs": table, "Published, at a precision of .9": published_figures()}
+    _finish("toy", "Rath-Hughes toy problem: recall at a precision, linear model", rows, tables, quick)
 
 
 @app.command("mixtures")

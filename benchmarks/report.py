@@ -26,7 +26,6 @@ def write_report(
     frame: pd.DataFrame,
     suite_title: str,
     command: str,
-    seconds: float,
     skipped: Mapping[str, str],
     out: Path,
     *,
@@ -42,8 +41,6 @@ def write_report(
     suite_title : str
     command : str
         What anyone can run to get the rows again.
-    seconds : float
-        How long that took; NaN where it is not known, as after a run in several pieces.
     skipped : dict of str to str
         Peer that was not run, and why.
     out : Path
@@ -64,7 +61,7 @@ def write_report(
     ]
     folder = out.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {suite_title}", _origin(frame, command, seconds), _missing(frame, datasets)]
+    parts = [f"# {suite_title}", _origin(frame, command), _missing(frame, datasets)]
     parts += ["## What follows", _what_follows(comparisons)]
     parts += ["## How to read it", _READING]
     for model in dict.fromkeys(frame["model"]):
@@ -186,11 +183,11 @@ def _about_bound(comparison: Comparison, method: str) -> str:
     return f"{comparison.bounded.capitalize()} bound met on test: {', '.join(each)}."
 
 
-def _origin(frame: pd.DataFrame, command: str, seconds: float) -> str:
-    packages = [name for name in ("python", "metricopt", "torch", "numpy", "sklearn") if name in frame]
+def _origin(frame: pd.DataFrame, command: str) -> str:
+    packages = [name for name in ("python", "metricopt", "torch", "numpy", "scikit-learn") if name in frame]
     versions = [f"{name} {' and '.join(map(str, frame[name].dropna().unique()))}" for name in packages]
-    took = "" if math.isnan(seconds) else f" The run took {_duration(seconds)}."
-    return f"Written by `{command}` with {', '.join(versions)}.{took}"
+    took = f"Training took {_duration(frame['seconds'].sum())} of one core."
+    return f"Written by `{command}` with {', '.join(versions)}. {took}"
 
 
 def _duration(seconds: float) -> str:

@@ -68,12 +68,6 @@ def rows_of(suite: Suite, file: Path) -> list[Row]:
     return [row for cell in cells_of(suite) for row in entries.get(cell.key, {"rows": []})["rows"]]
 
 
-def seconds_of(suite: Suite, file: Path) -> float:
-    """Return the processor time that the suite's finished cells took together."""
-    seconds = {entry["cell"]: entry["seconds"] for entry in _entries(file)}
-    return float(sum(seconds.get(cell.key, 0.0) for cell in cells_of(suite)))
-
-
 def _finished(cells: list[Cell], processes: int) -> Iterator[tuple[Cell, float, list[Row] | Exception]]:
     """Yield every cell with its seconds, and its rows or its error, as it ends."""
     waiting = iter(cells)

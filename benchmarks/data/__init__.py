@@ -9,14 +9,16 @@ source a file. It leaves scaling and splitting to the benchmarks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+import pandas as pd
 
 from benchmarks.data.bundled import load_toy
 from benchmarks.data.catalogue import BENCHMARK, FEW_POSITIVES, FOR_DEVELOPMENT
 from benchmarks.data.problem import BenchmarkData
 from metricopt._validation import check_choice
 
-__all__ = ["DATASETS", "DEVELOPMENT", "SMALL", "TABLES", "BenchmarkData", "load"]
+__all__ = ["DATASETS", "DEVELOPMENT", "SMALL", "TABLES", "BenchmarkData", "describe", "load"]
 
 DATASETS: dict[str, Callable[[str], BenchmarkData]] = {
     "toy": load_toy,
@@ -48,3 +50,21 @@ def load(name: str) -> BenchmarkData:
     """
     check_choice("name", name, DATASETS)
     return DATASETS[name](name)
+
+
+def describe(names: Iterable[str]) -> pd.DataFrame:
+    """Return a line a data set: its size, what is positive, where it comes from and under which licence."""
+    lines = {}
+    for name in names:
+        data = load(name)
+        lines[name] = {
+            "rows": len(data.labels),
+            "features": data.features.shape[1],
+            "positives": int(data.labels.sum()),
+            "prevalence": float(data.labels.mean()),
+            "medical": "yes" if data.medical else "",
+            "positive": data.task,
+            "source": data.source,
+            "licence": data.licence,
+        }
+    return pd.DataFrame.from_dict(lines, orient="index")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 _RATH_HUGHES = (
     "P. Rath, M. C. Hughes (2022). Optimizing early warning classifiers to control false alarms via a minimum "
     "precision constraint. AISTATS."
@@ -73,3 +75,8 @@ PUBLISHED = (
         _RATH_HUGHES,
     ),
 )
+
+
+def published_figures() -> pd.DataFrame:
+    """Return the figures as a table, indexed by method."""
+    return pd.DataFrame([vars(figure) for figure in PUBLISHED]).set_index("method")

@@ -1,0 +1,152 @@
+"""What a cell writes down, and that nothing but its test columns depends on test labels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import cells
+from benchmarks.cells import Cell, cells_of, run_cell
+from benchmarks.data import BenchmarkData
+from benchmarks.roster import METHODS, NUM_SETTINGS
+from benchmarks.suites import SUITES, Plan, Suite
+from benchmarks.suites.suite import OBJECTIVES
+from benchmarks.task import make_task
+from metricopt.thresholds import choose_threshold
+
+
+def problem(name="made up"):
+    random = np.random.default_rng(0)
+    labels = (random.random(400) < 0.2).astype(float)
+    features = random.standard_normal((400, 3)) + 2 * labels[:, None]
+    return BenchmarkData(name, features, labels, "made up", "none", "none")
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch):
+    monkeypatch.setattr(cells, "load", problem)
+
+
+def cell(method, *objectives, model="linear"):
+    return Cell("made up", 3, model, method, objectives, num_steps=30, batch_size=64)
+
+
+def without_time(row):
+    return {name: value for name, value in row.items() if name != "seconds"}
+
+
+RUNNABLE = [name for name, method in METHODS.items() if not method.missing()]
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_test_labels_move_nothing_but_test_columns(name, monkeypatch):
+    model = "mlp" if METHODS[name].supports(OBJECTIVES["F1"], "mlp") and "boosting" in name else "linear"
+    asked = [each for each in ("FPOR .8", "F1", "AP") if METHODS[name].supports(OBJECTIVES[each], model)][:1]
+    honest = run_cell(cell(name, *asked, model=model))
+
+    def with_shuffled_test_labels(*arguments, **rest):
+        task, labels = make_task(*arguments, **rest)
+        order = torch.randperm(len(labels["test"]), generator=torch.Generator().manual_seed(1))
+        return task, {**labels, "test": labels["test"][order]}
+
+    monkeypatch.setattr(cells, "make_task", with_shuffled_test_labels)
+    shuffled = run_cell(cell(name, *asked, model=model))
+    for before, after in zip(honest, shuffled, strict=True):
+        before, after = without_time(before), without_time(after)
+        changed = {key for key in before if before[key] != after[key] and before[key] == before[key]}
+        assert changed, "labels at random are harder to find"
+        assert all(key.startswith("test_") for key in changed)
+
+
+def test_task_holds_no_test_labels():
+    task, labels = make_task(problem(), 0, "linear", num_steps=10, batch_size=64)
+    assert len(task.test_features) == len(labels["test"])
+    held = [tensor for part in (task.train, task.validation) for tensor in part.tensors] + [task.test_features]
+    assert not any(
+        tensor.ndim == 1 and len(tensor) == len(labels["test"]) != len(labels["validation"]) for tensor in held
+    )
+    assert sum(len(own) for own in labels.values()) == 400
+    rates = [float(own.mean()) for own in labels.values()]
+    assert max(rates) - min(rates) < 0.02
+
+
+def test_features_are_standardised_on_the_training_part_alone():
+    data = problem()
+    task, _ = make_task(data, 0, "linear", num_steps=10, batch_size=64)
+    features = task.train.tensors[0]
+    torch.testing.assert_close(features.mean(dim=0), torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(features.std(dim=0, correction=0), torch.ones(3))
+    assert task.test_features.mean(dim=0).abs().max() > 1e-3
+    constant = replace(data, features=np.column_stack([data.features, np.full(400, 7.0)]))
+    assert (make_task(constant, 0, "linear", num_steps=10, batch_size=64)[0].test_features[:, 3] == 0).all()
+
+
+def test_row_can_be_recomputed():
+    (row,) = run_cell(cell("cross-entropy", "FPOR .8"))
+    assert row["test_tp"] + row["test_fn"] + row["test_fp"] + row["test_tn"] == 80
+    assert row["test_value"] == pytest.approx(row["test_tp"] / (row["test_tp"] + row["test_fn"]))
+    assert row["test_bounded"] == pytest.approx(row["test_tp"] / (row["test_tp"] + row["test_fp"]))
+    assert row["test_met"] == (row["test_bounded"] >= 0.8)
+    assert row["test_curve_value"] >= row["test_value"] * row["test_met"]
+    assert row["steps"] >= 30 and row["torch"] and row["setting"]
+
+
+def test_method_without_objective_is_trained_once_and_as_good_as_alone(monkeypatch):
+    trained = []
+    original = type(METHODS["cross-entropy"]).train
+
+    def counted(self, *arguments):
+        trained.append(arguments)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(type(METHODS["cross-entropy"]), "train", counted)
+    together = run_cell(cell("cross-entropy", "FPOR .8", "F1"))
+    assert len(trained) == NUM_SETTINGS
+    (alone,) = run_cell(cell("cross-entropy", "F1"))
+    same = [key for key in alone if key not in ("seconds", "status", "stage")]
+    assert {key: together[1][key] for key in same} == {key: alone[key] for key in same}
+
+
+def test_setting_is_chosen_by_validation_data():
+    (row,) = run_cell(cell("cross-entropy", "F1"))
+    task, labels = make_task(problem(), 3, "linear", num_steps=30, batch_size=64)
+    objective = OBJECTIVES["F1"]
+    reached = []
+    for setting in METHODS["cross-entropy"].settings:
+        scores = METHODS["cross-entropy"].train(task, {"F1": objective}, setting)["F1"].scores["validation"]
+        reached.append(float(choose_threshold(scores, labels["validation"].numpy(), objective).value))
+    assert row["validation_value"] == pytest.approx(max(reached))
+
+
+def test_every_method_has_as_many_settings():
+    assert {name: len(METHODS[name].settings) for name in METHODS if "threshold" not in name} == {
+        name: NUM_SETTINGS for name in METHODS if "threshold" not in name
+    }
+
+
+@pytest.mark.parametrize(
+    "suite", [*SUITES.values(), *(suite.quick() for suite in SUITES.values())], ids=lambda s: s.name
+)
+def test_suites_name_what_there_is(suite):
+    for plan in suite.plans:
+        assert set(plan.methods) <= METHODS.keys() and set(plan.objectives) <= OBJECTIVES.keys()
+    listed = cells_of(suite)
+    assert len({each.key for each in listed}) == len(listed) > 0
+    assert {each.dataset for each in listed} == set(suite.datasets)
+
+
+def test_cells_share_training_across_plans_and_come_plan_by_plan():
+    suite = Suite(
+        "x",
+        "X",
+        ("a", "b"),
+        (Plan(("F1",), ("profiled", "focal"), ("linear",)), Plan(("F2",), ("profiled", "focal"), ("linear",))),
+        num_splits=2,
+        num_steps=10,
+        batch_size=8,
+    )
+    listed = cells_of(suite)
+    assert [each.objectives for each in listed if each.method == "focal"] == [("F1", "F2")] * 4
+    direct = [(each.objectives, each.split, each.dataset) for each in listed if each.method == "profiled"]
+    assert direct == [((name,), split, data) for name in ("F1", "F2") for split in (0, 1) for data in ("a", "b")]
