@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import reject
 from metricopt.agreement import SlackAgreement
+from metricopt.averaging import average_weights, is_as_good, with_finalist
 from metricopt.checkpoint import Checkpoints
 from metricopt.data.indexed import as_label_columns, split_batch
 from metricopt.objectives import Objective
@@ -96,7 +97,7 @@ class Loop:
                 self._end_stage()
             if state.finished or (self._checkpoints is not None and self._checkpoints.is_due_after_epoch()):
                 self._save()
-        return self._result(state.best, state.baseline, state.start)
+        return self._result(self._average_or_best(), state.baseline, state.start)
 
     def _begin(self) -> None:
         """Set up a training from its beginning."""
@@ -255,6 +256,9 @@ class Loop:
             state.best, state.unimproved = candidate, 0
         else:
             state.unimproved += 1
+        # Slacks cannot be averaged, and training data that select need no protection from luck.
+        if solver is self._solver and candidate.slack is None and self._parts.validation is not None:
+            state.finalists = with_finalist(state.finalists, candidate)
         self._display.show(state.epoch, stage.name, self._records(state.best, stage.name, math.nan)[0])
         state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0
         # A stage that polishes the best model has nothing left to find; one on a path of its own may.
@@ -271,6 +275,17 @@ class Loop:
         is_done = state.stopped or (self._is_perfect(state.best) and not is_warmup)
         state.finished = is_done or state.stage == len(self._plan)
         self._optimizer = self._scheduler = None
+
+    def _average_or_best(self) -> Candidate:
+        """Return the average of as many finalists as keep up with the best, or the best itself."""
+        state, finalists = self._state, [] if self._state.diverged else self._state.finalists
+        num_positives = (self._parts.selection.labels == 1).sum(axis=0)
+        for number in range(len(finalists), 1, -1):
+            self._model.load_state_dict(average_weights(finalists[:number]))
+            average = self._candidate(f"average of {number} paths", state.epoch)
+            if is_as_good(average, state.best, state.baseline, num_positives):
+                return average
+        return state.best
 
     def _remember(self, scores: Tensor, labels: Tensor, index: Tensor) -> None:
         """Keep the scores of a batch, and let the solver see all of them now and then."""

@@ -48,6 +48,8 @@ class State:
     ----------
     start, best, baseline : Candidate
         The model as passed, the best so far, and candidate zero.
+    finalists : list of Candidate
+        The best of several stages, for their average.
     warm : dict of str to Tensor
         The weights at the end of the warm-up.
     latest : ndarray, shape (n, L), float32
@@ -80,6 +82,7 @@ class State:
     warm: dict[str, Tensor]
     latest: np.ndarray
     latest_labels: np.ndarray | None = None
+    finalists: list[Candidate] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     stage: int = 0
     begun: bool = False

@@ -21,7 +21,7 @@ LAYERS = [
     {"agreement", "evaluation", "pair_ramps", "progress"},
     LEAVES,
     {"solvers", "scoring", "partition", "random_states", "state"},
-    {"batches", "checkpoint", "fingerprint", "loss", "result", "storage"},
+    {"averaging", "batches", "checkpoint", "fingerprint", "loss", "result", "storage"},
     {"loop"},
     {"training"},
     {"estimator", "table_run", "tradeoff"},

@@ -422,7 +422,7 @@ def test_warm_up_and_stages_share_the_epochs():
     stages = [record["stage"] for record in result.history]
     assert stages[:7] == ["warm-up"] * 6 + [stages[6]] and stages[6] != "warm-up"
     assert [record["epoch"] for record in result.history] == list(range(1, len(stages) + 1)) and len(stages) <= 40
-    assert result.selected_stage in {*stages}
+    assert result.selected_stage in {*stages} or result.selected_stage.startswith("average of ")
 
 
 def test_without_warm_up_training_starts_from_the_model_as_passed():
