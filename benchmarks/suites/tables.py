@@ -9,10 +9,8 @@ _FOR_ANY_MODEL = (
     "cross-entropy",
     "weighted",
     "focal",
-    "LDAM",
     "logit adjustment",
     "SMOTE",
-    "sigmoid",
 )
 
 SUITE = Suite(
@@ -24,6 +22,8 @@ SUITE = Suite(
             _MAIN,
             (
                 *_FOR_ANY_MODEL,
+                "LDAM",
+                "sigmoid",
                 "hinge bounds",
                 "tight sigmoid",
                 "AnyLoss",
@@ -35,6 +35,7 @@ SUITE = Suite(
             models=("linear",),
         ),
         Plan(_MAIN, _FOR_ANY_MODEL, models=("mlp",)),
+        Plan(("FPOR .8", "FROP .8", "F1"), ("sigmoid",), models=("mlp",)),
         Plan(("FPOR .8", "F1"), ("boosting + tuned threshold",), models=("mlp",)),
         Plan(
             ("FPOR .9", "FROP .9", "F2"),
