@@ -6,8 +6,11 @@ timed.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
+from metricopt._torchvision import import_torchvision
 from metricopt.objectives import FPOR, OAP, Objective
 from metricopt.solvers.lagrangian import AugmentedLagrangian
 
@@ -22,21 +26,50 @@ from metricopt.solvers.lagrangian import AugmentedLagrangian
 def step_ratio(
     objective: Objective, num_samples: int, *, epochs: int, repeats: int, budget: float
 ) -> list[dict[str, Any]]:
-    """Time a profiled step against a cross-entropy step in the training loop of ``fit``: MLP 32-64-1, batches of 256.
-
-    Whole epochs are timed, the solver's refreshes of the threshold and the scoring after each epoch among them; as many
-    as let every path of the solver run. Data lie in memory.
-    """
+    """Time a profiled step against a cross-entropy step: MLP 32-64-1, batches of 256, data in memory."""
     torch.manual_seed(0)
     features = torch.randn(num_samples, 32)
     labels = (features[:, 0] + torch.randn(num_samples) > 2).float()
     loader = DataLoader(TensorDataset(features, labels), batch_size=256, shuffle=True)
+    what = f"{objective.name} / cross-entropy, {num_samples:,} samples, MLP 32-64-1, batch 256"
+
+    def make_model() -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
+
+    return _fit_ratio(what, make_model, loader, objective, epochs=epochs, repeats=repeats, budget=budget)
+
+
+def image_step_ratio(num_images: int, *, epochs: int, repeats: int) -> list[dict[str, Any]]:
+    """Time a profiled step against a cross-entropy step: ResNet-18, images of 64 x 64 pixels, batches of 32."""
+    models = import_torchvision().models
+    torch.manual_seed(0)
+    labels = (torch.arange(num_images) % 8 == 0).float()
+    loader = DataLoader(TensorDataset(torch.randn(num_images, 3, 64, 64), labels), batch_size=32, shuffle=True)
+    what = "FPOR / cross-entropy, ResNet-18 at 64 pixels, batch 32"
+    make_model = partial(models.resnet18, num_classes=1)
+    return _fit_ratio(what, make_model, loader, FPOR(0.8), epochs=epochs, repeats=repeats, budget=1.02)
+
+
+def _fit_ratio(
+    what: str,
+    make_model: Callable[[], torch.nn.Module],
+    loader: DataLoader[Any],
+    objective: Objective,
+    *,
+    epochs: int,
+    repeats: int,
+    budget: float,
+) -> list[dict[str, Any]]:
+    """Time both in the training loop of ``fit``.
+
+    Whole epochs are timed, the solver's refreshes of the threshold and the scoring after each epoch among them.
+    """
     steps = len(loader)
 
     def seconds_a_step(solver: str) -> float:
         moments: list[float] = []
         metricopt.fit(
-            torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1)),
+            make_model(),
             loader,
             objective,
             solver=solver,
@@ -49,7 +82,7 @@ def step_ratio(
         return float(np.median(np.diff(moments))) / steps
 
     return _in_turn(
-        f"step: profiled {objective.name} / cross-entropy, {num_samples:,} samples, MLP 32-64-1, batch 256",
+        f"step: profiled {what}",
         lambda: seconds_a_step("profiled"),
         lambda: seconds_a_step("cross_entropy"),
         repeats,
@@ -110,6 +143,15 @@ def explicit_slack_ratio(largest: int = 1_000_000, repeats: int = 7, steps: int 
     return [*rows, _bytes_row("bytes a sample and label: slack, multiplier, latest score", held / largest, 16.0)]
 
 
+def imported_packages() -> list[dict[str, Any]]:
+    """Count the heavy packages that ``import metricopt`` loads, in a fresh process."""
+    heavy = ("sklearn", "torchvision", "matplotlib", "pandas", "cooper", "accelerate", "mapie")
+    code = f"import sys, metricopt; print(sum(name in sys.modules for name in {heavy}))"
+    found = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+    what = f"packages that `import metricopt` loads of: {', '.join(heavy)}"
+    return [{"what": what, "packages": found, "budget": 0.0, "within_budget": found == 0}]
+
+
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return a row a budget."""
     torch.set_num_threads(1)
@@ -117,8 +159,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
     return [
         *step_ratio(FPOR(0.8), 20_000, epochs=28, repeats=repeats, budget=1.25),
         *step_ratio(OAP(), 100_000, epochs=12, repeats=repeats // 2, budget=2.0),
+        *image_step_ratio(64 if quick else 128, epochs=4, repeats=2 if quick else 5),
         *threshold_ratio(**({"num_samples": 200_000, "repeats": 3} if quick else {})),
         *explicit_slack_ratio(**({"largest": 200_000, "repeats": 3} if quick else {})),
+        *imported_packages(),
     ]
 
 

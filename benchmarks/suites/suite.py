@@ -68,7 +68,7 @@ class Suite:
             name=f"{self.name}-quick",
             title=f"{self.title} (quick: too little to conclude from)",
             datasets=self.datasets[:3],
-            plans=self.plans[:1],
+            plans=self.plans[:2],
             num_splits=2,
             num_steps=self.num_steps // 5,
         )
