@@ -18,7 +18,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 bench-quick: $(INSTALLED)
-	$(BIN)/python -m benchmarks speed --quick
+	$(BIN)/python -m benchmarks run tables --quick
 
 install: $(INSTALLED)
 

@@ -1,0 +1,73 @@
+"""``python -m benchmarks run`` and ``report``, on a suite that takes seconds."""
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import __main__ as command
+from benchmarks import results
+from benchmarks.suites import Plan, Suite
+
+SUITE = Suite(
+    "tiny",
+    "A tiny suite",
+    ("toy",),
+    (Plan(("FPOR .8",), ("cross-entropy", "profiled"), ("linear",)),),
+    num_splits=2,
+    num_steps=20,
+    batch_size=256,
+)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "SUITES", {"tiny": SUITE})
+    monkeypatch.setattr(command, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    (tmp_path / "results").mkdir()
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(command.app, list(arguments))
+
+
+def said(outcome):
+    return " ".join(outcome.output.replace("│", " ").split())
+
+
+def test_run_then_report(folders):
+    assert run("run", "tiny", "--processes", "1").exit_code == 0
+    page = folders / "results" / "tiny.md"
+    text = page.read_text()
+    assert "# A tiny suite" in text and "`python -m benchmarks run tiny`" in text
+    assert "| toy | 570 | 2 | 120 |" in text and "AP-Perf" in text
+    assert list((folders / "results" / "tiny").glob("*.png"))
+    finished = (folders / "runs" / "tiny.jsonl").read_bytes()
+    assert run("run", "tiny").exit_code == 0
+    assert (folders / "runs" / "tiny.jsonl").read_bytes() == finished
+    # The rows that come with the code are enough for the same report.
+    (folders / "runs" / "tiny.jsonl").unlink()
+    page.unlink()
+    assert run("report", "tiny").exit_code == 0
+    assert page.read_text() == text
+
+
+def test_quick_leaves_results_alone(folders):
+    outcome = run("run", "tiny", "--quick", "--processes", "1")
+    assert outcome.exit_code == 0, outcome.output
+    assert "quick" in (folders / "runs" / "tiny-quick.md").read_text()
+    assert not list((folders / "results").iterdir())
+
+
+def test_fresh_forgets_what_is_finished(folders):
+    (folders / "runs").mkdir()
+    (folders / "runs" / "tiny.jsonl").write_text('{"cell": "of old", "seconds": 1, "rows": []}\n')
+    assert run("run", "tiny", "--fresh", "--processes", "1").exit_code == 0
+    assert "of old" not in (folders / "runs" / "tiny.jsonl").read_text()
+
+
+def test_nothing_to_report_and_unknown_suites_are_said_so(folders):
+    outcome = run("report", "tiny")
+    assert outcome.exit_code == 2 and "nothing is finished" in said(outcome)
+    outcome = run("run", "tables")
+    assert outcome.exit_code == 2 and "must be one of tiny" in said(outcome)
