@@ -68,6 +68,6 @@ def test_fresh_forgets_what_is_finished(folders):
 
 def test_nothing_to_report_and_unknown_suites_are_said_so(folders):
     outcome = run("report", "tiny")
-    assert outcome.exit_code == 2 and "nothing is finished" in said(outcome)
+    assert outcome.exit_code == 2 and "nothing of tiny is finished" in said(outcome)
     outcome = run("run", "tables")
     assert outcome.exit_code == 2 and "must be one of tiny" in said(outcome)
