@@ -165,14 +165,14 @@ def run_ablation(quick: Quick = False, processes: Processes = 2) -> None:
 
 @app.command("average_precision")
 def run_average_precision(quick: Quick = False, processes: Processes = 2) -> None:
-    """Train linear models on average precision: training and test data, beside a sigmoid and LibAUC's SOAP."""
+    """Train linear models on average precision, judged on the training data, beside a sigmoid and LibAUC's SOAP."""
     jobs = [
         partial(average_precision.run_one, dataset, split)
         for dataset in (("yeast3",) if quick else average_precision.DATASETS)
         for split in range(1 if quick else average_precision.NUM_SPLITS)
     ]
     rows = [row for part in _run_all(jobs, processes) for row in part]
-    title = "Linear models: average precision"
+    title = "Linear models: average precision on training data"
     if soap.missing():
         title += f" (without SOAP, not installed: {', '.join(soap.missing())})"
     _finish("average_precision", title, rows, average_precision.summaries(rows), quick)

@@ -1,9 +1,9 @@
-"""Average precision of linear models on real sets: training data, and test data over stratified splits.
+"""Average precision of linear models on the training data of real sets: how well it is optimized, no generalisation.
 
 From one warm-up with cross-entropy every method continues for as many steps, with as many settings, each scored after
-every epoch. For the test value validation data choose epoch and setting, for the training value the training data do:
-how well the metric is optimized, no generalisation. What differs is the loss (and, for SOAP, its own optimizer and
-sampler). This file decides the protocol; data come from :mod:`benchmarks.data`, SOAP from :mod:`benchmarks.peers.soap`.
+every epoch; the best setting and epoch on the training data count. What differs is the loss (and, for SOAP, its own
+optimizer and sampler). New data are for the suites (``python -m benchmarks run tables``). This file
+decides the protocol; data come from :mod:`benchmarks.data`, SOAP from :mod:`benchmarks.peers.soap`.
 """
 
 from __future__ import annotations
@@ -67,17 +67,16 @@ class SigmoidSums(RampSums):
 
 @dataclass(frozen=True)
 class Parts:
-    """The three parts of a split, standardised on the first."""
+    """Two parts of a split, standardised on the first."""
 
     train: TensorDataset
     validation: TensorDataset
-    test: TensorDataset
 
 
 def split(dataset: str, seed: int) -> Parts:
-    """Return 60, 20 and 20 % of a data set."""
+    """Return 60 and 20 % of a data set; the rest is left alone."""
     data = load(dataset)
-    rows = stratified_split(data.labels, (0.6, 0.2, 0.2), seed)
+    rows = stratified_split(data.labels, (0.6, 0.2, 0.2), seed)[:2]
     mean, spread = data.features[rows[0]].mean(axis=0), data.features[rows[0]].std(axis=0) + 1e-12
     features = torch.from_numpy((data.features - mean) / spread).float()
     labels = torch.from_numpy(data.labels).float()
@@ -107,18 +106,12 @@ def run_one(dataset: str, seed: int) -> list[dict[str, Any]]:
     for method, settings in methods().items():
         began = time.perf_counter()
         runs = [_train(method, setting, model, parts, loader, epochs - warmup, arguments) for setting in settings]
-        best = int(np.argmax([result.selection.value for result, _ in runs]))
-        result, _ = runs[best]
         rows.append(
             {
                 "dataset": dataset,
                 "split": seed,
                 "method": method,
                 "train": max(on_train for _, on_train in runs),
-                "validation": result.selection.value,
-                "test": result.evaluate(parts.test.tensors).value,
-                "setting": " ".join(f"{name}={value:g}" for name, value in settings[best].items()),
-                "stage": result.selected_stage,
                 "statuses": " ".join(sorted({str(each.status) for each, _ in runs})),
                 "seconds": round(time.perf_counter() - began, 2),
             }
@@ -135,7 +128,7 @@ def _train(
     epochs: int,
     arguments: dict[str, Any],
 ) -> tuple[metricopt.FitResult, float]:
-    """Continue from the warm model; return the result that validation chose, and the best training value on the way."""
+    """Continue from the warm model; return the result, and the best training value on the way."""
     model = copy.deepcopy(warm)
     on_train = [_average_precision(model, parts.train)]
     arguments = {
@@ -175,16 +168,12 @@ def summaries(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
     """Return the means by data set and method, and how far the profiled solver is ahead, with 95 % intervals."""
     frame = pd.DataFrame(rows)
     order = list(dict.fromkeys(frame["method"]))
-    tables = {}
-    for part in ("train", "test"):
-        values = frame.pivot(index=["dataset", "split"], columns="method", values=part)[order]
-        means = values.groupby("dataset").mean().reindex(list(dict.fromkeys(frame["dataset"])))
-        tables[f"{part.capitalize()} average precision, mean over splits"] = pd.concat(
-            [means, means.mean().rename("mean").to_frame().T]
-        )
-        ahead = values.drop(columns=OURS).rsub(values[OURS], axis=0)
-        lines = {name: ahead.xs(name, level="dataset").apply(with_interval) for name in means.index}
-        lines["mean"] = ahead.groupby("split").mean().apply(with_interval)
-        heading = f"{part.capitalize()}: profiled OAP minus the other, paired by split, 95 % t-intervals"
-        tables[heading] = pd.DataFrame(lines).T
-    return tables
+    values = frame.pivot(index=["dataset", "split"], columns="method", values="train")[order]
+    means = values.groupby("dataset").mean().reindex(list(dict.fromkeys(frame["dataset"])))
+    ahead = values.drop(columns=OURS).rsub(values[OURS], axis=0)
+    lines = {name: ahead.xs(name, level="dataset").apply(with_interval) for name in means.index}
+    lines["mean"] = ahead.groupby("split").mean().apply(with_interval)
+    return {
+        "Train average precision, mean over splits": pd.concat([means, means.mean().rename("mean").to_frame().T]),
+        "Profiled OAP minus the other, paired by split, 95 % t-intervals": pd.DataFrame(lines).T,
+    }
