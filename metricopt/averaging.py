@@ -4,9 +4,12 @@ Which of many models is best on the selection data is partly luck, the more so t
 of the best ones varies less from sample to sample and does better on new data; all paths start from one warm-up, so
 that their weights can be averaged. By the one-standard-error rule it is taken where its value :math:`\bar v` keeps
 
-.. math:: \bar v \ge v - \sqrt{v (1 - v) / n_+}
+.. math::
+    \bar v \ge v - \sqrt{\tilde v (1 - \tilde v) / (n_+ + 4)}, \qquad \tilde v = \frac{n_+ v + 2}{n_+ + 4}
 
-with :math:`v` the best value and :math:`n_+` positives in the selection data, and where it is not below candidate zero.
+with :math:`v` the best value (that of the bounded metric where the bound is missed) and :math:`n_+` positives in the
+selection data, and where it is not below candidate zero. The error is that of a share of the positives, as recall is;
+for other metrics it is a scale. With several labels it is the error of their mean.
 
 This file decides which weights are averaged and when the average counts. It leaves training and scoring to
 :mod:`metricopt.loop`.
@@ -15,7 +18,8 @@ References
 ----------
 M. Wortsman et al. (2022). Model soups: averaging weights of multiple fine-tuned models improves accuracy without
 increasing inference time. ICML. L. Breiman, J. Friedman, R. Olshen, C. Stone (1984). Classification and regression
-trees, section 3.4.3 (the rule).
+trees, section 3.4.3 (the rule). A. Agresti, B. A. Coull (1998). Approximate is better than "exact" for interval
+estimation of binomial proportions. The American Statistician (the error).
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class FitResult:
         One a label, for solvers with explicit slacks: whether these mean what the model does on the training data.
     history : History
     selected_stage : str
-        The stage of training that the returned weights come from.
+        The stage of training that the returned weights come from, or of how many paths they are the average.
     solver : str
     seconds : float
     versions : dict of str to str

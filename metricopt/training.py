@@ -74,8 +74,9 @@ def fit(
 
     A warm-up with cross-entropy comes first; its best epoch with its exact threshold is candidate zero. The solver then
     trains on the objective itself, in stages. After every epoch the exact metric is computed on the selection data (the
-    held-out part, or the training data if ``val_fraction=0``), and the best weights are returned: on that data the
-    result is never below candidate zero.
+    held-out part, or the training data if ``val_fraction=0``), and the best weights are returned, or the average of
+    the best weights of several stages where that keeps up with them on held-out data (:mod:`metricopt.averaging`): on
+    the selection data the result is never below candidate zero.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class IndexedTensors(Dataset[Any]):
 class TensorBatches:
     """Batches of :class:`IndexedTensors`, without the cost of a :class:`~torch.utils.data.DataLoader` for every row.
 
-    In the order, and with the draws from ``generator``, of such a loader without workers.
+    In the order that such a loader without workers draws from ``generator``.
     """
 
     def __init__(
