@@ -6,8 +6,10 @@ are used when everything is decided, and for columns named ``test_*`` alone.
 
 from __future__ import annotations
 
+import math
 import platform
 import time
+import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -53,9 +55,10 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """What a finished cell is known by."""
+        """What a finished cell is known by: all that is asked of it, the method's settings among it."""
         asked = "+".join(self.objectives)
-        parts = (self.dataset, self.split, self.model, self.method, asked, self.num_steps, self.batch_size)
+        settings = f"{zlib.crc32(repr(METHODS[self.method].settings).encode()):08x}"
+        parts = (self.dataset, self.split, self.model, self.method, asked, self.num_steps, self.batch_size, settings)
         return "/".join(map(str, parts))
 
 
@@ -160,7 +163,8 @@ def _judged(trained: Trained, labels: dict[str, np.ndarray], objective: Objectiv
         row.update({f"{part}_{short}": int(getattr(report, name)) for short, name in COUNTS.items()})
         row.update({f"{part}_value": report.value, f"{part}_bounded": report.bounded_value, f"{part}_met": report.met})
     curve = choose_threshold(trained.scores["test"], labels["test"], objective)
-    return {**row, "test_curve_value": float(curve.value) if curve.feasible else 0.0}
+    reached = float(curve.value) if curve.feasible else 0.0
+    return {**row, "test_curve_value": reached if trained.scores_are_own else math.nan}
 
 
 def _report(scores: np.ndarray, labels: np.ndarray, threshold: float, objective: Objective) -> LabelReport:

@@ -59,8 +59,14 @@ class Comparison:
 
     @cached_property
     def curve(self) -> pd.DataFrame:
-        """The quality of the scores by split and method."""
-        return statistics.by_split(self.rows, self.rows["test_curve_value"])
+        """The quality of the scores by split and method; without those that take another method's scores."""
+        return statistics.by_split(self.rows, self.rows["test_curve_value"]).dropna(axis="columns", how="all")
+
+    @cached_property
+    def deployed_values(self) -> pd.DataFrame:
+        """What the deployed threshold is worth by split and method: 0 where it misses the bound."""
+        values = statistics.deployed_value(self.rows)
+        return self.arranged(values.mask(statistics.met_on_test(self.rows) == 0, 0.0))
 
     def arranged(self, values: pd.Series) -> pd.DataFrame:
         return statistics.by_split(self.rows, values)
@@ -126,13 +132,13 @@ class Comparison:
                 table[heading] = self.rankings[name].mean_ranks.map("{:.2f}".format)
         for method in self.direct[:1]:
             against = f"{method} minus it"
-            paired = {name: statistics.differences(self.curve, method, name) for name in table.index if name != method}
+            paired = {name: statistics.differences(self.curve, method, name) for name in self.curve if name != method}
             table[against] = pd.Series({name: str(statistics.between_datasets(each)) for name, each in paired.items()})
             table["bootstrap"] = pd.Series(
                 {name: _ends(statistics.hierarchical_bootstrap(each)) for name, each in paired.items()}
             )
             table["p"] = statistics.wilcoxon_holm(self.curve, method).map("{:.2g}".format, na_action="ignore")
-        table[f"deployed {self.metric}"] = _three_digits(self.over_sets(self.rows["test_value"]))
+        table[f"deployed {self.metric}"] = _three_digits(self.over_sets(statistics.deployed_value(self.rows)))
         if self.bounded:
             table[f"deployed {self.bounded}"] = _three_digits(self.over_sets(self.rows["test_bounded"]))
             table["bound met"] = self.over_sets(statistics.met_on_test(self.rows)).map("{:.0%}".format)
@@ -148,7 +154,7 @@ class Comparison:
         table = pd.DataFrame(
             {
                 "shortfall": self.over_sets(statistics.shortfall(self.rows)),
-                "objective": self.over_sets(self.rows["test_value"]),
+                "objective": self.over_sets(statistics.deployed_value(self.rows)),
             }
         ).dropna()
         return table.assign(family=table.index.map(self.families))
@@ -184,7 +190,7 @@ class Comparison:
 
         The best is in bold: that with the best mean rank within splits, by the rule for missed bounds.
         """
-        shown = {"value": self.arranged(self.rows["test_value"])}
+        shown = {"value": self.arranged(statistics.deployed_value(self.rows))}
         if self.bounded:
             shown["bounded"] = self.arranged(self.rows["test_bounded"])
             shown["met"] = self.arranged(statistics.met_on_test(self.rows))
@@ -199,7 +205,7 @@ class Comparison:
                     bounded, met = means["bounded"].loc[name, method], means["met"].loc[name, method]
                     cells[method] += f" / {'no alarm' if math.isnan(bounded) else f'{bounded:.3f}'} / {met:.0%}"
             lines[name] = _bold(cells, ranks.loc[name]) if name in ranks.index else cells
-        return pd.DataFrame(lines).T.reindex(columns=self.curve.columns).fillna("")
+        return pd.DataFrame(lines).T.reindex(columns=shown["value"].columns).fillna("")
 
 
 def _three_digits(values: pd.Series) -> pd.Series:

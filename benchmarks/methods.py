@@ -47,6 +47,8 @@ class Trained:
     stage, status : str
     setting : str
         What a peer chose among settings of its own.
+    scores_are_own : bool
+        False for those of another method, to which this one adds a threshold.
     """
 
     scores: Mapping[str, np.ndarray]
@@ -56,6 +58,7 @@ class Trained:
     stage: str = ""
     status: str = ""
     setting: str = ""
+    scores_are_own: bool = True
 
 
 class Method(ABC):
@@ -163,6 +166,8 @@ class Fitted(Method):
 class Resampled(Fitted):
     """Cross-entropy on rows that were resampled beforehand, for as many steps as every other method.
 
+    An epoch, after which selection looks, is one of the resampled rows.
+
     Parameters
     ----------
     kind : str
@@ -205,7 +210,10 @@ class Soap(Fitted):
 
 
 class Certified(Fitted):
-    """Cross-entropy, then MAPIE's controller instead of the exact threshold."""
+    """Cross-entropy, then MAPIE's controller instead of the exact threshold.
+
+    Its confidence is nominal here, because the rows that certify have chosen epoch and learning rate as well.
+    """
 
     def __init__(self, settings: tuple[Setting, ...]) -> None:
         super().__init__("peer", lambda objective: "cross_entropy", settings, missing=mapie_controller.missing)
@@ -215,7 +223,7 @@ class Certified(Fitted):
 
     def train(self, task: Task, objectives: Mapping[str, Objective], setting: Setting) -> dict[str, Trained]:
         return {
-            name: replace(trained, threshold=self._threshold(trained, task, objectives[name]))
+            name: replace(trained, threshold=self._threshold(trained, task, objectives[name]), scores_are_own=False)
             for name, trained in super().train(task, objectives, setting).items()
         }
 

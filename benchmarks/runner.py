@@ -41,13 +41,13 @@ def run(suite: Suite, file: Path, processes: int, console: Console) -> dict[str,
     dict of str to str
         The error of every cell that failed; it is tried again the next time.
     """
+    _drop_partial_line(file)
     done = {entry["cell"] for entry in _entries(file)}
     cells = list(cells_of(suite))
     left = [cell for cell in cells if cell.key not in done]
     failed: dict[str, str] = {}
     columns = (TextColumn(suite.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     file.parent.mkdir(parents=True, exist_ok=True)
-    _drop_partial_line(file)
     with Progress(*columns, TextColumn("{task.description}"), console=console) as progress, file.open("a") as out:
         bar = progress.add_task("", total=len(cells), completed=len(cells) - len(left))
         for cell, seconds, outcome in _finished(left, processes):

@@ -295,6 +295,11 @@ def met_on_test(frame: pd.DataFrame) -> pd.Series:
     return holds.where(frame["bound"].notna())
 
 
+def deployed_value(frame: pd.DataFrame) -> pd.Series:
+    """Return the metric at the deployed threshold by row; no alarm has no precision and counts as 0."""
+    return frame["test_value"].astype(float).fillna(0.0)
+
+
 def shortfall(frame: pd.DataFrame) -> pd.Series:
     """Return by how much the bounded metric misses its bound on test, 0 where it is met; NaN without a bound.
 

@@ -282,7 +282,10 @@ class Loop:
         num_positives = (self._parts.selection.labels == 1).sum(axis=0)
         for number in range(len(finalists), 1, -1):
             self._model.load_state_dict(average_weights(finalists[:number]))
-            average = self._candidate(f"average of {number} paths", state.epoch)
+            try:
+                average = self._candidate(f"average of {number} paths", state.epoch)
+            except _DivergedError:  # finite weights whose average is not
+                continue
             if is_as_good(average, state.best, state.baseline, num_positives):
                 return average
         return state.best

@@ -2,7 +2,8 @@
 
 The table of labels lies in the package torchxrayvision. A positive is a finding that the report states; not mentioned
 counts as negative, and images where it is uncertain are left out. Features are age, sex, view and, for each other
-finding, whether the report states it, leaves it uncertain or rules it out.
+finding, whether the report states it, leaves it uncertain or rules it out. "No Finding" is among the other labels; by
+their definition it is never stated beside the finding asked for.
 
 References
 ----------

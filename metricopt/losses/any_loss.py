@@ -39,8 +39,8 @@ class AnyLoss(Loss):
         super().__init__()
         check_positive("beta", beta)
         check_positive("amplification", amplification)
-        self._beta, self._amplification = beta, amplification
+        self.beta, self.amplification = beta, amplification
 
     def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        alarms = soft_alarms(scores.sigmoid(), self._amplification, 0.5)
-        return f_beta_loss(soft_counts(alarms, labels, present), present, self._beta)
+        alarms = soft_alarms(scores.sigmoid(), self.amplification, 0.5)
+        return f_beta_loss(soft_counts(alarms, labels, present), present, self.beta)

@@ -39,12 +39,12 @@ class AUCMarginLoss(Loss):
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
         check_positive("margin", margin)
-        self._margin = margin
+        self.margin = margin
 
     def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
         losses = []
         for column, truth, here in zip(scores.T, labels.T, present.T, strict=True):
             positives, negatives = column[truth == 1], column[here > truth]
-            gaps = (self._margin - (positives[:, None] - negatives)).clamp(min=0)  # (|P|, |N|)
+            gaps = (self.margin - (positives[:, None] - negatives)).clamp(min=0)  # (|P|, |N|)
             losses.append(gaps.square().sum() / max(gaps.numel(), 1))
         return torch.stack(losses).mean()

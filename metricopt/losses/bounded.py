@@ -63,7 +63,7 @@ class BoundedLoss(CountingLoss):
     def __init__(self, multiplier_step: float) -> None:
         super().__init__()
         check_positive("multiplier_step", multiplier_step)
-        self._multiplier_step = multiplier_step
+        self.multiplier_step = multiplier_step
         self.register_buffer("multiplier", None)
 
     def prepare(self, labels: Any) -> BoundedLoss:
@@ -80,7 +80,7 @@ class BoundedLoss(CountingLoss):
         assert self.multiplier is not None
         multiplier = self.multiplier.to(scores.device)
         if self.training and torch.is_grad_enabled():
-            step = self._multiplier_step * (violation * seen).detach()
+            step = self.multiplier_step * (violation * seen).detach()
             self.multiplier = (multiplier + step.to(multiplier.dtype)).clamp(0, MAX_MULTIPLIER)
         return ((objective + multiplier * violation) * seen).mean()
 
@@ -99,10 +99,10 @@ class RecallAtPrecision(BoundedLoss):
     def __init__(self, min_precision: float, multiplier_step: float) -> None:
         super().__init__(multiplier_step)
         check_fraction("min_precision", [min_precision])
-        self._min_precision = min_precision
+        self.min_precision = min_precision
 
     def program(self, true_positives: Tensor, false_positives: Tensor) -> tuple[Tensor, Tensor]:
-        alpha = self._min_precision
+        alpha = self.min_precision
         return -true_positives, alpha * false_positives - (1 - alpha) * true_positives
 
 
@@ -112,10 +112,10 @@ class PrecisionAtRecall(BoundedLoss):
     def __init__(self, min_recall: float, multiplier_step: float) -> None:
         super().__init__(multiplier_step)
         check_fraction("min_recall", [min_recall])
-        self._min_recall = min_recall
+        self.min_recall = min_recall
 
     def program(self, true_positives: Tensor, false_positives: Tensor) -> tuple[Tensor, Tensor]:
-        return false_positives, self._min_recall - true_positives
+        return false_positives, self.min_recall - true_positives
 
 
 def expected_positives(loss: CountingLoss, scores: Tensor, present: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ class HingeFBeta(Loss):
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
         check_positive("beta", beta)
-        self._beta = beta
+        self.beta = beta
 
     def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        return f_beta_loss(hinge_counts(scores, labels, present), present, self._beta)
+        return f_beta_loss(hinge_counts(scores, labels, present), present, self.beta)

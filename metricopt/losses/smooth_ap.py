@@ -40,7 +40,7 @@ class SmoothAP(Loss):
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
         check_positive("temperature", temperature)
-        self._temperature = temperature
+        self.temperature = temperature
 
     def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
         losses = []
@@ -54,4 +54,4 @@ class SmoothAP(Loss):
 
     def _soft_ranks(self, scores: Tensor, others: Tensor) -> Tensor:
         """Return how many others lie above each score, softly, shape (len(scores),)."""
-        return torch.sigmoid((others - scores[:, None]) / self._temperature).sum(dim=1)
+        return torch.sigmoid((others - scores[:, None]) / self.temperature).sum(dim=1)

@@ -42,8 +42,8 @@ class SoftFBeta(Loss):
         super().__init__()
         check_positive("beta", beta)
         check_positive("slope", slope)
-        self._beta, self._slope, self._offset = beta, slope, offset
+        self.beta, self.slope, self.offset = beta, slope, offset
 
     def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        alarms = soft_alarms(scores, self._slope, self._offset)
-        return f_beta_loss(soft_counts(alarms, labels, present), present, self._beta)
+        alarms = soft_alarms(scores, self.slope, self.offset)
+        return f_beta_loss(soft_counts(alarms, labels, present), present, self.beta)

@@ -48,10 +48,10 @@ class SoftRecallAtPrecision(RecallAtPrecision):
     ) -> None:
         super().__init__(min_precision, multiplier_step)
         check_positive("slope", slope)
-        self._slope, self._offset = slope, offset
+        self.slope, self.offset = slope, offset
 
     def estimates(self, scores: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
-        return soft_counts(soft_alarms(scores, self._slope, self._offset), labels, present)
+        return soft_counts(soft_alarms(scores, self.slope, self.offset), labels, present)
 
 
 class SoftPrecisionAtRecall(PrecisionAtRecall):
@@ -82,7 +82,7 @@ class SoftPrecisionAtRecall(PrecisionAtRecall):
     ) -> None:
         super().__init__(min_recall, multiplier_step)
         check_positive("slope", slope)
-        self._slope, self._offset = slope, offset
+        self.slope, self.offset = slope, offset
 
     def estimates(self, scores: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
-        return soft_counts(soft_alarms(scores, self._slope, self._offset), labels, present)
+        return soft_counts(soft_alarms(scores, self.slope, self.offset), labels, present)

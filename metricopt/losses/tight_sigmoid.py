@@ -100,12 +100,12 @@ class TightRecallAtPrecision(CountingLoss):
         if min_precision == 1:
             reject("min_precision", "below 1 for this loss", min_precision, "give e.g. 0.99")
         check_positive("penalty", penalty)
-        self._min_precision, self._penalty = min_precision, penalty
+        self.min_precision, self.penalty = min_precision, penalty
 
     def of_columns(self, scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        odds = self._min_precision / (1 - self._min_precision)
+        odds = self.min_precision / (1 - self.min_precision)
         true_positives = (lower_curve(scores) * labels).sum(dim=0)
         false_positives = (upper_curve(scores) * (present - labels)).sum(dim=0)
         violation = -(true_positives - LIFT * labels.sum(dim=0)) + odds * false_positives
-        loss = -true_positives + self._penalty * violation.clamp(min=0)
+        loss = -true_positives + self.penalty * violation.clamp(min=0)
         return (loss / expected_positives(self, scores, present)).mean()
