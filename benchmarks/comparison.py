@@ -135,7 +135,7 @@ class Comparison:
             paired = {name: statistics.differences(self.curve, method, name) for name in self.curve if name != method}
             table[against] = pd.Series({name: str(statistics.between_datasets(each)) for name, each in paired.items()})
             table["bootstrap"] = pd.Series(
-                {name: _ends(statistics.hierarchical_bootstrap(each)) for name, each in paired.items()}
+                {name: ends_of(statistics.hierarchical_bootstrap(each)) for name, each in paired.items()}
             )
             table["p"] = statistics.wilcoxon_holm(self.curve, method).map("{:.2g}".format, na_action="ignore")
         table[f"deployed {self.metric}"] = _three_digits(self.over_sets(statistics.deployed_value(self.rows)))
@@ -177,11 +177,11 @@ class Comparison:
         lines = {}
         for name, each in paired.groupby("dataset", sort=False):
             plain, longer = statistics.t_interval(each), statistics.t_interval(each, TEST_TO_TRAIN)
-            lines[str(name)] = (str(len(each)), f"{plain.mean:+.4f}", _ends(plain), _ends(longer), plain.verdict)
+            lines[str(name)] = (str(len(each)), f"{plain.mean:+.4f}", ends_of(plain), ends_of(longer), plain.verdict)
         suite = statistics.between_datasets(paired)
         if lines:
             number = f"{len(lines)} sets"
-            lines[ALL_SETS] = (number, f"{suite.mean:+.4f}", _ends(suite), "", suite.verdict)
+            lines[ALL_SETS] = (number, f"{suite.mean:+.4f}", ends_of(suite), "", suite.verdict)
         columns = ["splits", "difference", "95 %", "corrected", "significantly"]
         return pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
@@ -218,7 +218,8 @@ def _plus_minus(interval: Interval) -> str:
     return f"{interval.mean:.3f}" + ("" if math.isnan(interval.half) else f" ± {interval.half:.3f}")
 
 
-def _ends(interval: Interval) -> str:
+def ends_of(interval: Interval) -> str:
+    """Return ``[low, high]``, nothing where there is no interval."""
     return "" if math.isnan(interval.low) else f"[{interval.low:+.4f}, {interval.high:+.4f}]"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import pictures, statistics
-from benchmarks.comparison import ALL_SETS, DEPLOYED, REFERENCE, SCORES, Comparison
+from benchmarks.comparison import ALL_SETS, DEPLOYED, REFERENCE, SCORES, Comparison, ends_of
 from benchmarks.results import markdown
 from benchmarks.statistics import Interval, Ranking
 
@@ -96,8 +96,9 @@ _READING = """\
   for the scores of cross-entropy, with a confidence of .9 that is nominal here: the validation rows chose epoch and
   learning rate, too. Resampled tables have longer epochs, so fewer of them are selected from.
 - Intervals are at 95 %. Within a data set: t over splits, paired; splits overlap, so "corrected" has them as long as
-  Nadeau and Bengio (2003) ask for, and verdicts go by the plain ones. Over the suite: t over data sets, the one
-  to quote; in brackets beside it a bootstrap of data sets, then splits.
+  Nadeau and Bengio (2003) ask for, and verdicts go by the plain ones. Over the suite: t over data sets, which
+  speaks of further ones; "paired over splits" is t over the splits, which speaks of these data sets alone; "bootstrap"
+  draws data sets, then splits.
 - Ranks: of the means over splits within every data set (deployed: of the mean rank within splits), ties averaged; bars
   join methods that Nemenyi's test at 5 % does not tell apart. p: Wilcoxon over data sets against the direct method,
   Holm-corrected."""
@@ -122,6 +123,8 @@ def glance(comparisons: list[Comparison]) -> pd.DataFrame:
                 f"scores minus {REFERENCE}": str(suite),
                 "above / below / sets": f"{verdicts.count('above')} / {verdicts.count('below')} / {len(verdicts)}",
             }
+            of_splits = statistics.between_splits(statistics.differences(each.curve, method, REFERENCE))
+            line["paired over splits"] = ends_of(of_splits)
             deployed = statistics.differences(each.deployed_values, method, REFERENCE)
             line[f"deployed minus {REFERENCE}"] = str(statistics.between_datasets(deployed))
             for name, heading in ((SCORES, "place of scores"), (DEPLOYED, "place deployed")):

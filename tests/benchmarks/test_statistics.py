@@ -236,3 +236,15 @@ def test_without_a_bound_the_value_is_the_key():
     runs = pd.DataFrame({"bound": np.nan, "test_value": [0.3, 0.9], "test_bounded": np.nan, "test_met": ""})
     assert statistics.deployed_key(runs).tolist() == [0.3, 0.9]
     assert statistics.shortfall(runs).isna().all()
+
+
+def test_interval_over_splits_is_of_the_means_over_data_sets():
+    random = np.random.default_rng(3)
+    index = pd.MultiIndex.from_product([["a", "b", "c"], range(6)], names=["dataset", "split"])
+    paired = pd.Series(random.normal(0.1, 0.05, 18), index)
+    interval = statistics.between_splits(paired)
+    low, high = ttest_1samp(paired.groupby("split").mean(), 0).confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+    paired.loc[("b", 2)] = np.nan  # then split 2 is not of all data sets
+    low, high = ttest_1samp(paired.drop(2, level="split").groupby("split").mean(), 0).confidence_interval()
+    assert statistics.between_splits(paired).high == pytest.approx(high)
