@@ -221,7 +221,7 @@ def class_errors(
     if weight is not None:
         errors, derivatives = errors * weight, derivatives * weight
     of_positives = (errors * is_positive).sum(axis=0)
-    return np.stack([errors.sum(axis=0) - of_positives, of_positives]), derivatives
+    return np.array([errors.sum(axis=0) - of_positives, of_positives]), derivatives
 
 
 def ramp(u: Tensor, labels: Tensor, *, offset: float, slope: PerSample, height: PerSample) -> Tensor:

@@ -114,7 +114,7 @@ class Profiled(Solver):
         """
         path, progress = self._position.path, self._position.progress
         slope = path.slope(progress) / self._spread
-        offset, slopes = 1.0, np.stack([slope, slope])
+        offset, slopes = 1.0, np.array([slope, slope])
         if path.surrogate == "ramp":
             offset, slopes = 0.5, slopes / np.maximum(class_weights, 1e-6)
         return class_errors(
