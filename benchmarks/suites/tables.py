@@ -36,12 +36,12 @@ SUITE = Suite(
         ),
         Plan(_MAIN, _FOR_ANY_MODEL, models=("mlp",)),
         Plan(("FPOR .8", "FROP .8", "F1"), ("sigmoid",), models=("mlp",)),
-        Plan(("FPOR .8", "F1"), ("boosting + tuned threshold",), models=("mlp",)),
         Plan(
             ("FPOR .9", "FROP .9", "F2"),
             ("profiled", "cross-entropy", "weighted", "sigmoid", "hinge bounds"),
             models=("linear",),
         ),
+        Plan(("FPOR .8",), ("boosting + tuned threshold",), models=("mlp",)),
     ),
     num_splits=10,
     num_steps=800,
