@@ -71,18 +71,18 @@ def _file_of(suite: Suite) -> Path:
 
 
 def _report(suite: Suite, folder: Path) -> None:
-    table, page = folder / f"{suite.name}.csv", folder / f"{suite.name}.md"
+    table, page = folder / f"{suite.name}.parquet", folder / f"{suite.name}.md"
     if _file_of(suite).exists():
         frame = pd.DataFrame(runner.rows_of(suite, _file_of(suite)))
     elif table.exists():
-        frame = pd.read_csv(table)
+        frame = pd.read_parquet(table)
     else:
         raise typer.BadParameter(
             f"nothing of {suite.name} is finished; begin with: python -m benchmarks run {suite.name}"
         )
     if frame.empty:
         raise typer.BadParameter(f"no cell of {suite.name} is finished yet")
-    frame.to_csv(table, index=False)
+    frame.to_parquet(table, index=False)
     write_report(
         frame,
         suite.title,

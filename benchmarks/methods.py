@@ -260,20 +260,12 @@ class Peer(Method):
 
     def train(self, task: Task, objectives: Mapping[str, Objective], setting: Setting) -> dict[str, Trained]:
         known = [tensor.numpy() for part in (task.train, task.validation) for tensor in part.tensors]
-        found = {
-            name: self._call(objective, *known, task.test_features.numpy(), task.seed)
-            for name, objective in objectives.items()
-        }
-        return {
-            name: Trained(
-                {"train": own.train, "validation": own.validation, "test": own.test},
-                own.threshold,
-                epochs=0,
-                steps=0,
-                setting=own.setting,
-            )
-            for name, own in found.items()
-        }
+        trained = {}
+        for name, objective in objectives.items():
+            own = self._call(objective, *known, task.test_features.numpy(), task.seed)
+            scores = {"train": own.train, "validation": own.validation, "test": own.test}
+            trained[name] = Trained(scores, own.threshold, epochs=0, steps=0, setting=own.setting)
+        return trained
 
 
 class BestEpochs:

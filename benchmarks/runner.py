@@ -43,7 +43,7 @@ def run(suite: Suite, file: Path, processes: int, console: Console) -> dict[str,
     """
     _drop_partial_line(file)
     done = {entry["cell"] for entry in _entries(file)}
-    cells = list(cells_of(suite))
+    cells = cells_of(suite)
     left = [cell for cell in cells if cell.key not in done]
     failed: dict[str, str] = {}
     columns = (TextColumn(suite.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

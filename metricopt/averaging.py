@@ -1,8 +1,8 @@
 r"""One model out of several: the average of the best weights of several paths, where it is as good as the best of them.
 
-Which of many models is best on the selection data is partly luck, the more so the fewer positives there are. An average
-of the best ones varies less from sample to sample and does better on new data; all paths start from one warm-up, so
-that their weights can be averaged. By the one-standard-error rule it is taken where its value :math:`\bar v` keeps
+Which of many models is best on the selection data is partly luck, the more so the fewer positives there are; an average
+of the best ones depends less on it. All paths start from one warm-up, so that their weights can be averaged. By the
+one-standard-error rule it is taken where its value :math:`\bar v` keeps
 
 .. math::
     \bar v \ge v - \sqrt{\tilde v (1 - \tilde v) / (n_+ + 4)}, \qquad \tilde v = \frac{n_+ v + 2}{n_+ + 4}

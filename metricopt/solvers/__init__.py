@@ -13,9 +13,9 @@ from metricopt.solvers.base import Solver, Stage
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.profiled import Profiled
 from metricopt.solvers.profiled_ranking import ProfiledRanking
-from metricopt.solvers.surrogate import Surrogate, cross_entropy
+from metricopt.solvers.surrogate import Surrogate
 
-__all__ = ["ExactPenalty", "Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "cross_entropy", "get_solver"]
+__all__ = ["ExactPenalty", "Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "get_solver"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,8 +4,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import InvalidInputError
+from metricopt.losses import cross_entropy
 from metricopt.objectives import FPOR, OAP
-from metricopt.solvers import Profiled, ProfiledRanking, Surrogate, cross_entropy, get_solver
+from metricopt.solvers import Profiled, ProfiledRanking, Surrogate, get_solver
 
 SCORES = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.5, 3.0]])
 LABELS = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [0.0, torch.nan]])
