@@ -40,6 +40,9 @@ def _hinge_bounds(objective: Any) -> losses.Loss:
 
 METHODS: dict[str, Method] = {
     "profiled": Fitted("direct", lambda objective: "profiled", RATES, serves=(Objective,), warms_up=True),
+    "augmented Lagrangian": Fitted(
+        "direct", lambda objective: "augmented_lagrangian", RATES, serves=(FPOR, FROP, OFBS), warms_up=True
+    ),
     "cross-entropy": Fitted("loss", lambda objective: "cross_entropy", RATES),
     "weighted": Fitted(
         "loss",

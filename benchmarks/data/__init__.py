@@ -4,7 +4,8 @@ This package decides which sets there are, in which group, which class is the ra
 source a file. It leaves scaling and splitting to the benchmarks.
 
 :data:`TABLES` is the benchmark: at least 100 positives each. :data:`SMALL` has fewer. No row of these two is in
-:data:`DEVELOPMENT`, on which defaults may be chosen. ``toy`` is in no group.
+:data:`DEVELOPMENT`, on which defaults may be chosen. :data:`LABEL_CONTEXT` are the tasks of CheXpert on all of its
+patients, some of whom are in the benchmark, too. ``toy`` is in no group.
 """
 
 from __future__ import annotations
@@ -14,23 +15,25 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from benchmarks.data.bundled import load_toy
-from benchmarks.data.catalogue import BENCHMARK, FEW_POSITIVES, FOR_DEVELOPMENT
+from benchmarks.data.catalogue import ALL_PATIENTS, BENCHMARK, FEW_POSITIVES, FOR_DEVELOPMENT
 from benchmarks.data.problem import BenchmarkData
 from metricopt._validation import check_choice
 
-__all__ = ["DATASETS", "DEVELOPMENT", "SMALL", "TABLES", "BenchmarkData", "describe", "load"]
+__all__ = ["DATASETS", "DEVELOPMENT", "LABEL_CONTEXT", "SMALL", "TABLES", "BenchmarkData", "describe", "load"]
 
 DATASETS: dict[str, Callable[[str], BenchmarkData]] = {
     "toy": load_toy,
     **BENCHMARK,
     **FEW_POSITIVES,
     **FOR_DEVELOPMENT,
+    **ALL_PATIENTS,
 }
 """The loader of every data set, by name; :func:`load` calls it."""
 
 TABLES: tuple[str, ...] = tuple(BENCHMARK)
 SMALL: tuple[str, ...] = tuple(FEW_POSITIVES)
 DEVELOPMENT: tuple[str, ...] = tuple(FOR_DEVELOPMENT)
+LABEL_CONTEXT: tuple[str, ...] = tuple(ALL_PATIENTS)
 
 
 def load(name: str) -> BenchmarkData:

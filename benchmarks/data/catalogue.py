@@ -1,8 +1,9 @@
-"""Every data set of the benchmarks by name, in three groups: what is positive, and which rows and columns are kept.
+"""Every data set of the benchmarks by name, in four groups: what is positive, and which rows and columns are kept.
 
 Left out, though a package has them: sets whose terms allow no use beyond a course or a contest (stroke records of
 unnamed origin, RSNA pneumonia), simulated ones (prostateSurvival, twonorm) and those that share patients with a set
-below (right heart catheterization with SUPPORT). The tasks of CheXpert have no patient in common either.
+below (right heart catheterization with SUPPORT). The tasks of CheXpert have no patient in common either, but for those
+of the label context, which take all patients each.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from benchmarks.data.problem import BenchmarkData
 from benchmarks.data.survival import load_survival
 
 _Loaders = dict[str, Callable[[str], BenchmarkData]]
+_PATIENTS = 12_000
 
 BENCHMARK: _Loaders = {
     "hypothyroid": load_hypothyroid,
-    "chexpert_pneumonia": partial(load_chexpert_labels, finding="Pneumonia", part=0),
-    "chexpert_fracture": partial(load_chexpert_labels, finding="Fracture", part=1),
-    "chexpert_pleural_other": partial(load_chexpert_labels, finding="Pleural Other", part=2),
-    "chexpert_lung_lesion": partial(load_chexpert_labels, finding="Lung Lesion", part=3),
+    "chexpert_pneumonia": partial(load_chexpert_labels, finding="Pneumonia", part=0, num_patients=_PATIENTS),
+    "chexpert_fracture": partial(load_chexpert_labels, finding="Fracture", part=1, num_patients=_PATIENTS),
+    "chexpert_pleural_other": partial(load_chexpert_labels, finding="Pleural Other", part=2, num_patients=_PATIENTS),
+    "chexpert_lung_lesion": partial(load_chexpert_labels, finding="Lung Lesion", part=3, num_patients=_PATIENTS),
     "support": partial(
         load_survival,
         file="support2",
@@ -200,4 +202,11 @@ FOR_DEVELOPMENT: _Loaders = {
     ),
     "nih_effusion": partial(load_nih_labels, finding="Effusion", part=0),
     "nih_atelectasis": partial(load_nih_labels, finding="Atelectasis", part=1),
+}
+
+ALL_PATIENTS: _Loaders = {
+    "pneumonia_context": partial(load_chexpert_labels, finding="Pneumonia"),
+    "fracture_context": partial(load_chexpert_labels, finding="Fracture"),
+    "pleural_other_context": partial(load_chexpert_labels, finding="Pleural Other"),
+    "lung_lesion_context": partial(load_chexpert_labels, finding="Lung Lesion"),
 }

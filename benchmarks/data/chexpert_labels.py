@@ -45,11 +45,11 @@ def read_chexpert_labels() -> pd.DataFrame:
     return pd.read_csv(installed_file("torchxrayvision", "torchxrayvision/data/chexpert_train.csv.gz"))
 
 
-def load_chexpert_labels(name: str, *, finding: str, part: int) -> BenchmarkData:
-    """Return the task of one finding: one image of each of 12,000 patients, other patients for each ``part``."""
+def load_chexpert_labels(name: str, *, finding: str, part: int = 0, num_patients: int | None = None) -> BenchmarkData:
+    """Return the task of one finding: one image a patient, of all patients or of so many, others for each ``part``."""
     whole = read_chexpert_labels()
     patients = np.array([int(path.split("/patient", 1)[1][:5]) for path in whole["Path"]])
-    table = whole.iloc[draw_patients(patients, part)]
+    table = whole.iloc[draw_patients(patients, part, num_patients)]
     table = table[table[finding] != -1]
     columns = [
         table["Age"],
@@ -66,7 +66,8 @@ def load_chexpert_labels(name: str, *, finding: str, part: int) -> BenchmarkData
         np.column_stack(columns).astype(np.float64),
         (table[finding] == 1).to_numpy(dtype=np.float64),
         f"{finding} stated in the report, from age, sex, view and the other findings (label context, no image); "
-        "not mentioned is negative, uncertain is left out; one image of each of 12,000 patients",
+        "not mentioned is negative, uncertain is left out; one image of each of "
+        f"{'all' if num_patients is None else f'{num_patients:,}'} patients",
         "CheXpert, as in torchxrayvision",
         "Stanford research use agreement (non-commercial)",
         medical=True,

@@ -37,7 +37,7 @@ def load_nih_labels(name: str, *, finding: str, part: int) -> BenchmarkData:
     """Return the task of one finding: one image of each of 12,000 patients, other patients for each ``part``."""
     path = installed_file("torchxrayvision", "torchxrayvision/data/Data_Entry_2017_v2020.csv.gz")
     whole = pd.read_csv(path)
-    table = whole.iloc[draw_patients(whole["Patient ID"].to_numpy(), part)]
+    table = whole.iloc[draw_patients(whole["Patient ID"].to_numpy(), part, num_patients=12_000)]
     stated = {each: table["Finding Labels"].str.contains(each, regex=False) for each in _FINDINGS}
     # "No Finding" is left out: it is the absence of all findings, the one asked for among them
     others = [stated[each] for each in _FINDINGS if each != finding]

@@ -24,8 +24,8 @@ def thin(
     return np.sort(np.concatenate(kept))
 
 
-def draw_patients(patients: NDArray[np.int64], part: int, num_patients: int = 12_000) -> NDArray[np.intp]:
-    """Return one random row of each of ``num_patients`` random patients, in random order.
+def draw_patients(patients: NDArray[np.int64], part: int = 0, num_patients: int | None = None) -> NDArray[np.intp]:
+    """Return one random row of each of ``num_patients`` random patients (None: of all), in random order.
 
     Parameters
     ----------
@@ -49,4 +49,5 @@ def draw_patients(patients: NDArray[np.int64], part: int, num_patients: int = 12
     random = np.random.RandomState(0)
     order = random.permutation(len(patients))
     first = np.unique(patients[order], return_index=True)[1]
+    num_patients = len(first) if num_patients is None else num_patients
     return random.permutation(order[first])[num_patients * part : num_patients * (part + 1)]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from metricopt.objectives import FPOR, FROP, OAP, OFBS, Objective
 
 OBJECTIVES: dict[str, Objective] = {
+    "FPOR .3": FPOR(0.3),
+    "FPOR .5": FPOR(0.5),
     "FPOR .8": FPOR(0.8),
     "FROP .8": FROP(0.8),
     "F1": OFBS(1.0),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.data import DATASETS, DEVELOPMENT, SMALL, TABLES, load
+from benchmarks.data import DATASETS, DEVELOPMENT, LABEL_CONTEXT, SMALL, TABLES, load
 from metricopt._validation import InvalidInputError
 
 SETS = {  # rows, features, positives, sum of all features: the thinned sets must always be the same rows
@@ -43,11 +43,15 @@ SETS = {  # rows, features, positives, sum of all features: the thinned sets mus
     "mammographic": (527, 5, 100, 33577),
     "nih_effusion": (12_000, 16, 666, 562828),
     "nih_atelectasis": (12_000, 16, 781, 563058),
+    "pneumonia_context": (59_153, 41, 1_893, 3840697),
+    "fracture_context": (64_213, 41, 3_169, 4197154),
+    "pleural_other_context": (63_751, 41, 946, 4162934),
+    "lung_lesion_context": (64_011, 41, 2_823, 4180150),
 }
 MEDICAL = {
     *("hypothyroid", "support", "wilms_tumour", "light_chains", "rotterdam", "infarction", "breast_cancer"),
     *("chexpert_pneumonia", "chexpert_fracture", "chexpert_pleural_other", "chexpert_lung_lesion", "colon_cancer"),
-    *("aids", "pima", "mammographic", "nih_effusion", "nih_atelectasis"),
+    *("aids", "pima", "mammographic", "nih_effusion", "nih_atelectasis", *LABEL_CONTEXT),
 }
 
 
@@ -64,7 +68,7 @@ def test_every_data_set_is_checked_here():
 
 
 def test_groups_part_the_data_sets():
-    assert sorted((*TABLES, *SMALL, *DEVELOPMENT, "toy")) == sorted(DATASETS)
+    assert sorted((*TABLES, *SMALL, *DEVELOPMENT, *LABEL_CONTEXT, "toy")) == sorted(DATASETS)
     assert len(TABLES) >= 14 and len(SMALL) >= 4 and len(DEVELOPMENT) >= 8
     assert 2 * len(MEDICAL.intersection(TABLES)) >= len(TABLES)
 
@@ -96,7 +100,7 @@ def test_label_is_not_among_the_features(name):
     assert np.maximum(areas, 1 - areas).max() < 0.999
 
 
-@pytest.mark.parametrize("name", [*TABLES, *SMALL, *DEVELOPMENT])
+@pytest.mark.parametrize("name", [*TABLES, *SMALL, *DEVELOPMENT, *LABEL_CONTEXT])
 def test_positives_are_rare(name):
     _, _, num_positives, _ = SETS[name]
     assert loaded(name).labels.mean() <= 0.2
