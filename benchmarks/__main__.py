@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks import ablation, average_precision, linear, mixtures, results, resume, runner, speed, toy
-from benchmarks.cells import skipped
+from benchmarks.cells import cells_of, skipped
 from benchmarks.data import describe
 from benchmarks.peers import soap
 from benchmarks.peers.published import published_figures
@@ -47,7 +47,7 @@ def run_suite(
     suite = _suite(name).quick() if quick else _suite(name)
     if quick or fresh:
         _file_of(suite).unlink(missing_ok=True)
-    failed = runner.run(suite, _file_of(suite), processes, Console(stderr=True))
+    failed = runner.run(suite.name, cells_of(suite), _file_of(suite), processes, Console(stderr=True))
     _report(suite, RUNS if quick else results.RESULTS)
     if failed:
         console.print(f"{len(failed)} cells failed; the same command tries them again", style="red")
@@ -73,7 +73,7 @@ def _file_of(suite: Suite) -> Path:
 def _report(suite: Suite, folder: Path) -> None:
     table, page = folder / f"{suite.name}.parquet", folder / f"{suite.name}.md"
     if _file_of(suite).exists():
-        frame = pd.DataFrame(runner.rows_of(suite, _file_of(suite)))
+        frame = pd.DataFrame(runner.rows_of(cells_of(suite), _file_of(suite)))
     elif table.exists():
         frame = pd.read_parquet(table)
     else:

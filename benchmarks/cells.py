@@ -12,7 +12,6 @@ import time
 import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ import torch
 from benchmarks.data import load
 from benchmarks.methods import Trained
 from benchmarks.roster import METHODS
+from benchmarks.runner import Row
 from benchmarks.suites import Suite
 from benchmarks.suites.suite import OBJECTIVES
 from benchmarks.task import make_task
@@ -28,7 +28,6 @@ from metricopt.objectives import Objective
 from metricopt.thresholds import choose_threshold, merit
 
 COUNTS = {"tp": "true_positives", "fp": "false_positives", "fn": "false_negatives", "tn": "true_negatives"}
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,53 @@ class Cell:
         settings = f"{zlib.crc32(repr(METHODS[self.method].settings).encode()):08x}"
         parts = (self.dataset, self.split, self.model, self.method, asked, self.num_steps, self.batch_size, settings)
         return "/".join(map(str, parts))
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+        return f"{self.dataset} {self.split} {self.model} {self.method}"
+
+    def run(self) -> list[Row]:
+        """Train with every setting; return a row an objective, with the setting that validation data choose."""
+        torch.set_num_threads(1)
+        task, labels = make_task(
+            load(self.dataset), self.split, self.model, num_steps=self.num_steps, batch_size=self.batch_size
+        )
+        method = METHODS[self.method]
+        objectives = {name: OBJECTIVES[name] for name in self.objectives}
+        began = time.perf_counter()
+        tried = [(setting, method.train(task, objectives, setting)) for setting in method.settings]
+        seconds = time.perf_counter() - began
+        rows = []
+        for name, objective in objectives.items():
+            # max keeps the first of equals.
+            setting, trained = max(
+                ((setting, trained[name]) for setting, trained in tried),
+                key=lambda pair: _merit(pair[1], labels["validation"].numpy(), objective),
+            )
+            rows.append(
+                {
+                    "dataset": self.dataset,
+                    "split": self.split,
+                    "model": self.model,
+                    "objective": name,
+                    "metric": objective.metric_name,
+                    "bounded": objective.bounded.name if objective.bounded else "",
+                    "bound": objective.bound,
+                    "method": self.method,
+                    "family": method.family,
+                    "setting": trained.setting or " ".join(f"{key}={value}" for key, value in setting.items()),
+                    **_judged(trained, {part: own.numpy() for part, own in labels.items()}, objective),
+                    "epochs": trained.epochs,
+                    "steps": trained.steps,
+                    "status": trained.status,
+                    "stage": trained.stage,
+                    "seconds": round(seconds / len(objectives), 3),
+                    "python": platform.python_version(),
+                    **{package: version(package) for package in ("metricopt", "torch", "numpy", "scikit-learn")},
+                }
+            )
+        return rows
 
 
 def cells_of(suite: Suite) -> list[Cell]:
@@ -101,49 +147,6 @@ def skipped(suite: Suite) -> dict[str, list[str]]:
     """Return the methods of a suite that cannot run here, with the packages that they miss."""
     asked = {name for plan in suite.plans for name in plan.methods}
     return {name: METHODS[name].missing() for name in sorted(asked) if METHODS[name].missing()}
-
-
-def run_cell(cell: Cell) -> list[Row]:
-    """Train with every setting; return a row an objective, with the setting that validation data choose."""
-    torch.set_num_threads(1)
-    task, labels = make_task(
-        load(cell.dataset), cell.split, cell.model, num_steps=cell.num_steps, batch_size=cell.batch_size
-    )
-    method = METHODS[cell.method]
-    objectives = {name: OBJECTIVES[name] for name in cell.objectives}
-    began = time.perf_counter()
-    tried = [(setting, method.train(task, objectives, setting)) for setting in method.settings]
-    seconds = time.perf_counter() - began
-    rows = []
-    for name, objective in objectives.items():
-        # max keeps the first of equals.
-        setting, trained = max(
-            ((setting, trained[name]) for setting, trained in tried),
-            key=lambda pair: _merit(pair[1], labels["validation"].numpy(), objective),
-        )
-        rows.append(
-            {
-                "dataset": cell.dataset,
-                "split": cell.split,
-                "model": cell.model,
-                "objective": name,
-                "metric": objective.metric_name,
-                "bounded": objective.bounded.name if objective.bounded else "",
-                "bound": objective.bound,
-                "method": cell.method,
-                "family": method.family,
-                "setting": trained.setting or " ".join(f"{key}={value}" for key, value in setting.items()),
-                **_judged(trained, {part: own.numpy() for part, own in labels.items()}, objective),
-                "epochs": trained.epochs,
-                "steps": trained.steps,
-                "status": trained.status,
-                "stage": trained.stage,
-                "seconds": round(seconds / len(objectives), 3),
-                "python": platform.python_version(),
-                **{package: version(package) for package in ("metricopt", "torch", "numpy", "scikit-learn")},
-            }
-        )
-    return rows
 
 
 def _merit(trained: Trained, labels: np.ndarray, objective: Objective) -> tuple[float, float]:

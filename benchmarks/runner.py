@@ -1,7 +1,8 @@
-"""Runs the cells of a suite in several processes, with progress; what is finished is never run again.
+"""Runs the cells of a benchmark in several processes, with progress; what is finished is never run again.
 
 This file decides how work is shared out and kept: one line of JSON a cell, appended and flushed to disk by the parent
-alone, so that a kill costs the cells that were running and no more. What a cell is comes from :mod:`benchmarks.cells`.
+alone, so that a kill costs the cells that were running and no more. What is run in a cell is left to those who make
+them, as :mod:`benchmarks.cells` does for the suites of tables.
 """
 
 from __future__ import annotations
@@ -10,26 +11,42 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.cells import Cell, Row, cells_of, run_cell
-from benchmarks.suites import Suite
+Row = dict[str, Any]
 
 
-def run(suite: Suite, file: Path, processes: int, console: Console) -> dict[str, str]:
+class Cell(Protocol):
+    """A piece of work, the smallest that a kill can cost; it is sent to another process."""
+
+    @property
+    def key(self) -> str:
+        """What a finished cell is known by: all that is asked of it."""
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+
+    def run(self) -> list[Row]:
+        """Return its rows of results."""
+
+
+def run(name: str, cells: Sequence[Cell], file: Path, processes: int, console: Console) -> dict[str, str]:
     """Run what is not finished yet.
 
     Parameters
     ----------
-    suite : Suite
+    name : str
+        Shown beside the progress.
+    cells : sequence of Cell
     file : Path
         Where finished cells are kept, and found again.
     processes : int, >= 1
@@ -43,10 +60,9 @@ def run(suite: Suite, file: Path, processes: int, console: Console) -> dict[str,
     """
     _drop_partial_line(file)
     done = {entry["cell"] for entry in _entries(file)}
-    cells = cells_of(suite)
     left = [cell for cell in cells if cell.key not in done]
     failed: dict[str, str] = {}
-    columns = (TextColumn(suite.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     file.parent.mkdir(parents=True, exist_ok=True)
     with Progress(*columns, TextColumn("{task.description}"), console=console) as progress, file.open("a") as out:
         bar = progress.add_task("", total=len(cells), completed=len(cells) - len(left))
@@ -58,17 +74,17 @@ def run(suite: Suite, file: Path, processes: int, console: Console) -> dict[str,
                 out.write(json.dumps({"cell": cell.key, "seconds": seconds, "rows": outcome}) + "\n")
                 out.flush()
                 os.fsync(out.fileno())
-            progress.update(bar, advance=1, description=f"{cell.dataset} {cell.split} {cell.model} {cell.method}")
+            progress.update(bar, advance=1, description=cell.title)
     return failed
 
 
-def rows_of(suite: Suite, file: Path) -> list[Row]:
-    """Return the rows of the suite's finished cells, in the suite's order."""
+def rows_of(cells: Sequence[Cell], file: Path) -> list[Row]:
+    """Return the rows of the cells that are finished, in the order of the cells."""
     entries = {entry["cell"]: entry for entry in _entries(file)}
-    return [row for cell in cells_of(suite) for row in entries.get(cell.key, {"rows": []})["rows"]]
+    return [row for cell in cells for row in entries.get(cell.key, {"rows": []})["rows"]]
 
 
-def _finished(cells: list[Cell], processes: int) -> Iterator[tuple[Cell, float, list[Row] | Exception]]:
+def _finished(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, float, list[Row] | Exception]]:
     """Yield every cell with its seconds, and its rows or its error, as it ends."""
     waiting = iter(cells)
     running: dict[Future[tuple[float, list[Row]]], Cell] = {}
@@ -94,7 +110,7 @@ def _finished(cells: list[Cell], processes: int) -> Iterator[tuple[Cell, float, 
 
 def _timed(cell: Cell) -> tuple[float, list[Row]]:
     began = time.perf_counter()
-    rows = run_cell(cell)
+    rows = cell.run()
     return time.perf_counter() - began, rows
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import cells
-from benchmarks.cells import Cell, cells_of, run_cell
+from benchmarks.cells import Cell, cells_of
 from benchmarks.data import BenchmarkData
 from benchmarks.roster import METHODS, NUM_SETTINGS
 from benchmarks.suites import SUITES, Plan, Suite
@@ -43,7 +43,7 @@ RUNNABLE = [name for name, method in METHODS.items() if not method.missing()]
 def test_test_labels_move_nothing_but_test_columns(name, monkeypatch):
     model = "mlp" if METHODS[name].supports(OBJECTIVES["F1"], "mlp") and "boosting" in name else "linear"
     asked = [each for each in ("FPOR .8", "F1", "AP") if METHODS[name].supports(OBJECTIVES[each], model)][:1]
-    honest = run_cell(cell(name, *asked, model=model))
+    honest = cell(name, *asked, model=model).run()
 
     def with_shuffled_test_labels(*arguments, **rest):
         task, labels = make_task(*arguments, **rest)
@@ -51,7 +51,7 @@ def test_test_labels_move_nothing_but_test_columns(name, monkeypatch):
         return task, {**labels, "test": labels["test"][order]}
 
     monkeypatch.setattr(cells, "make_task", with_shuffled_test_labels)
-    shuffled = run_cell(cell(name, *asked, model=model))
+    shuffled = cell(name, *asked, model=model).run()
     for before, after in zip(honest, shuffled, strict=True):
         before, after = without_time(before), without_time(after)
         changed = {key for key in before if before[key] != after[key] and before[key] == before[key]}
@@ -60,9 +60,9 @@ def test_test_labels_move_nothing_but_test_columns(name, monkeypatch):
 
 
 def test_scores_of_another_method_are_not_judged_twice():
-    (row,) = run_cell(cell("MAPIE", "FPOR .8"))
+    (row,) = cell("MAPIE", "FPOR .8").run()
     assert np.isnan(row["test_curve_value"]) and 0 <= row["test_value"] <= 1
-    (own,) = run_cell(cell("cross-entropy", "FPOR .8"))
+    (own,) = cell("cross-entropy", "FPOR .8").run()
     assert own["test_curve_value"] > 0
 
 
@@ -90,7 +90,7 @@ def test_features_are_standardised_on_the_training_part_alone():
 
 
 def test_row_can_be_recomputed():
-    (row,) = run_cell(cell("cross-entropy", "FPOR .8"))
+    (row,) = cell("cross-entropy", "FPOR .8").run()
     assert row["test_tp"] + row["test_fn"] + row["test_fp"] + row["test_tn"] == 80
     assert row["test_value"] == pytest.approx(row["test_tp"] / (row["test_tp"] + row["test_fn"]))
     assert row["test_bounded"] == pytest.approx(row["test_tp"] / (row["test_tp"] + row["test_fp"]))
@@ -108,15 +108,15 @@ def test_method_without_objective_is_trained_once_and_as_good_as_alone(monkeypat
         return original(self, *arguments)
 
     monkeypatch.setattr(type(METHODS["cross-entropy"]), "train", counted)
-    together = run_cell(cell("cross-entropy", "FPOR .8", "F1"))
+    together = cell("cross-entropy", "FPOR .8", "F1").run()
     assert len(trained) == NUM_SETTINGS
-    (alone,) = run_cell(cell("cross-entropy", "F1"))
+    (alone,) = cell("cross-entropy", "F1").run()
     same = [key for key in alone if key not in ("seconds", "status", "stage")]
     assert {key: together[1][key] for key in same} == {key: alone[key] for key in same}
 
 
 def test_setting_is_chosen_by_validation_data():
-    (row,) = run_cell(cell("cross-entropy", "F1"))
+    (row,) = cell("cross-entropy", "F1").run()
     task, labels = make_task(problem(), 3, "linear", num_steps=30, batch_size=64)
     objective = OBJECTIVES["F1"]
     reached = []
