@@ -49,7 +49,7 @@ class SigmoidRelaxation(Profiled):
     def __init__(self, slope: tuple[float, float]) -> None:
         self._slope = slope
 
-    def stages(self, epochs: int) -> Sequence[Stage]:
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return [Stage("ramp", epochs)]
 
     def _soft_errors(

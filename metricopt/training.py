@@ -232,7 +232,7 @@ def fit(
         if len(set(names)) < num_labels:
             reject("label_names", "different", list(names), "give each label a name of its own")
         target.for_labels(num_labels)
-        plan = _plan(chosen, epochs, warmup_epochs, len(parts.train_loader))
+        plan = _plan(chosen, epochs, warmup_epochs, len(parts.train_loader), _is_linear(model))
         own_generators = generators_of(loader, val_loader, eval_dataset)
         checkpoints = None
         if checkpoint_dir is not None:
@@ -289,7 +289,7 @@ def _is_real(number: Any) -> TypeGuard[float]:
 
 
 def _plan(
-    solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_an_epoch: int
+    solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_an_epoch: int, is_linear: bool
 ) -> list[tuple[Solver, Stage]]:
     """Return the stages of a training, each with the solver that runs it."""
     if epochs is None:
@@ -297,7 +297,7 @@ def _plan(
     if warmup_epochs is None:
         warmup_epochs = round(WARMUP_SHARE * epochs) if solver.warms_up else 0
     warmup = [(Surrogate(), Stage("warm-up", warmup_epochs))] if warmup_epochs else []
-    return [*warmup, *((solver, stage) for stage in solver.stages(epochs - warmup_epochs))]
+    return [*warmup, *((solver, stage) for stage in solver.stages(epochs - warmup_epochs, is_linear))]
 
 
 def _check_loaders(
@@ -395,7 +395,15 @@ def _optimizer_maker(
 
 
 def _default_learning_rate(model: nn.Module) -> float:
-    sizes = [parameter.numel() for parameter in model.parameters() if parameter.ndim > 1]
-    if len(sizes) <= 1:
+    if _is_linear(model):
         return 0.02
-    return 0.003 if sum(sizes) <= 100_000 else 0.001
+    return 0.003 if sum(_sizes_of_trained(model)) <= 100_000 else 0.001
+
+
+def _is_linear(model: nn.Module) -> bool:
+    """Say whether at most one layer of weights is trained: a linear model, or the head of frozen features."""
+    return len(_sizes_of_trained(model)) <= 1
+
+
+def _sizes_of_trained(model: nn.Module) -> list[int]:
+    return [weights.numel() for weights in model.parameters() if weights.ndim > 1 and weights.requires_grad]

@@ -391,7 +391,7 @@ def test_a_training_that_overflows_where_nothing_selects_falls_back_to_the_start
 
 def test_a_stage_that_gains_nothing_ends_as_early(tmp_path):
     class InVain(Surrogate):
-        def stages(self, epochs):
+        def stages(self, epochs, is_linear=True):
             return [Stage("first", 2), Stage("polish", epochs - 2, start="best")]
 
     arguments = {"warmup_epochs": 0, "solver": InVain(lambda scores, labels: scores.sum() * 0)}

@@ -532,7 +532,7 @@ class Scripted(Solver):
         self.labels, self.sample_weight = labels, sample_weight
         self.calls.append("prepare")
 
-    def stages(self, epochs):
+    def stages(self, epochs, is_linear=True):
         return [Stage("first", 3), Stage("second", epochs - 5), Stage("last", 2, start="best")]
 
     def start(self, stage, num_steps):
@@ -646,7 +646,7 @@ class Claims(Solver):
         self.objective, self.labels = objective, labels
         self.store = SampleSlacks(objective, labels, sample_weight)
 
-    def stages(self, epochs):
+    def stages(self, epochs, is_linear=True):
         return [Stage("claims", epochs)]
 
     def loss(self, scores, labels, weight=None, index=None):

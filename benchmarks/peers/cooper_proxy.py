@@ -81,7 +81,7 @@ class CooperProxy(Solver):
         )
         self._ascent = torch.optim.SGD(self._multiplier.parameters(), lr=self._dual_learning_rate, maximize=True)
 
-    def stages(self, epochs: int) -> Sequence[Stage]:
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return [Stage("training", epochs)]
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:

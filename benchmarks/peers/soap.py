@@ -58,7 +58,7 @@ class Soap(Solver):
 
         self._loss = APLoss(data_len=len(labels), gamma=self._gamma, margin=self._margin, device=torch.device("cpu"))
 
-    def stages(self, epochs: int) -> Sequence[Stage]:
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return [Stage("training", epochs)]
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:

@@ -68,8 +68,16 @@ class Solver(ABC):
         """
 
     @abstractmethod
-    def stages(self, epochs: int) -> Sequence[Stage]:
-        """Divide ``epochs`` (>= 1) of direct training into stages; their epochs sum to ``epochs``."""
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
+        """Divide direct training into stages.
+
+        Parameters
+        ----------
+        epochs : int, >= 1
+            To which the epochs of the stages sum.
+        is_linear : bool
+            Whether a linear model is trained, not a network.
+        """
 
     def start(self, stage: Stage, num_steps: int) -> None:  # noqa: B027 - many solvers have nothing to set up
         """Begin a stage of ``num_steps`` batches."""

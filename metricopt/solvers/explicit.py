@@ -43,7 +43,7 @@ from metricopt.objectives import OAP, CountObjective, Objective
 from metricopt.reformulation import closed_form_slack, link
 from metricopt.solvers.base import Solver, Stage, with_derivatives
 from metricopt.solvers.pair_slack import PairSlacks
-from metricopt.solvers.paths import Position, stages_of
+from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, Position, stages_of
 from metricopt.solvers.slack import SampleSlacks, Slacks
 
 SLACK_STEP = 0.1
@@ -91,8 +91,8 @@ class ExplicitSlack(Solver):
         self._position, self._is_new = Position(), True
         self._restart_links(np.zeros(labels.shape[1]), num_visits=1)
 
-    def stages(self, epochs: int) -> Sequence[Stage]:
-        return stages_of(epochs)
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
+        return stages_of(epochs, LINEAR_PATHS if is_linear else NETWORK_PATHS)
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position, self._is_new = Position(stage.name, num_steps), True

@@ -64,10 +64,9 @@ class Path:
         return float(tie_margin(1.0 if self.surrogate == "ramp" else 2.0, self.slope(progress)))
 
 
-# In the order in which short trainings take them. No single path is best on all problems: a wide hinge finds far
-# optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish, and networks that fit the
-# training data exactly go on learning from an anchor of cross-entropy, where the ramps are flat.
-PATHS = {
+# In the order in which short trainings take them. No single path is best on all linear models: a wide hinge finds far
+# optima, a strict start finds bounds that the warm model misses by far, narrow ramps polish.
+LINEAR_PATHS = {
     "anchored ramp": Path("ramp", (0.5, 16.0), anchor=0.1),
     "ramp": Path("ramp", (0.5, 16.0)),
     "strict hinge": Path("hinge", (1.2, 8.0), multiplier=20.0),
@@ -76,6 +75,16 @@ PATHS = {
     "polish": Path("ramp", (4.0, 32.0), start="best", share=3),
     "wide polish": Path("ramp", (1.0, 16.0), start="best", share=3),
 }
+
+# A network has no one optimum to find, and learns features as long as it trains: a few long paths, and an anchor of
+# cross-entropy, from which it goes on learning where it fits the training data exactly and the ramps are flat.
+NETWORK_PATHS = {
+    "guided ramp": Path("ramp", (0.5, 16.0), anchor=1.0, share=8),
+    "polish": LINEAR_PATHS["polish"],
+}
+
+PATHS = {**LINEAR_PATHS, **NETWORK_PATHS}
+"""Those of counts at a threshold, by name."""
 
 # For rankings, where a ramp is one of the difference of two scores: narrow ramps do best where cross-entropy has found
 # the right region, wide ones, which feel all pairs, find optima that are farther away.
@@ -86,7 +95,7 @@ RANKING_PATHS = {
 }
 
 
-def stages_of(epochs: int, paths: Mapping[str, Path] = PATHS) -> Sequence[Stage]:
+def stages_of(epochs: int, paths: Mapping[str, Path]) -> Sequence[Stage]:
     """Divide ``epochs`` (>= 1) among the paths, the first ones alone where they are few."""
     chosen = list(paths.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
     ends = np.cumsum([path.share for _, path in chosen])

@@ -30,7 +30,7 @@ from metricopt._validation import reject
 from metricopt.objectives import CountObjective, Objective
 from metricopt.reformulation import class_errors
 from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
-from metricopt.solvers.paths import Position, stages_of
+from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, Position, stages_of
 from metricopt.solvers.program import MULTIPLIER_STEP, Program
 from metricopt.thresholds import choose_threshold
 
@@ -50,8 +50,8 @@ class Profiled(Solver):
         self._spread = np.ones(labels.shape[1])
         self._position = Position()
 
-    def stages(self, epochs: int) -> Sequence[Stage]:
-        return stages_of(epochs)
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
+        return stages_of(epochs, LINEAR_PATHS if is_linear else NETWORK_PATHS)
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position = Position(stage.name, num_steps)

@@ -75,7 +75,7 @@ class ProfiledRanking(Solver):
         self._sample_weight = sample_weight
         self.refresh(np.zeros_like(labels), labels, sample_weight)
 
-    def stages(self, epochs: int) -> Sequence[Stage]:
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return stages_of(epochs, RANKING_PATHS)
 
     def start(self, stage: Stage, num_steps: int) -> None:

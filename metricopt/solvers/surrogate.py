@@ -49,7 +49,7 @@ class Surrogate(Solver):
             self._loss.prepare(torch.from_numpy(labels))
             self._loss.progress = 0.0
 
-    def stages(self, epochs: int) -> Sequence[Stage]:
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return [Stage("training", epochs)]
 
     def start(self, stage: Stage, num_steps: int) -> None:

@@ -4,7 +4,16 @@ from itertools import pairwise
 import pytest
 
 from metricopt.reformulation import tie_margin
-from metricopt.solvers.paths import MIN_EPOCHS_A_STAGE, PATHS, Path, Position, stages_of
+from metricopt.solvers.paths import (
+    LINEAR_PATHS,
+    MIN_EPOCHS_A_STAGE,
+    NETWORK_PATHS,
+    PATHS,
+    RANKING_PATHS,
+    Path,
+    Position,
+    stages_of,
+)
 
 EACH = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 ALONG = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -36,18 +45,23 @@ def test_margins_of_ramps_centre_them_and_those_of_hinges_are_where_the_hinge_en
         assert hinge.slope(progress) * hinge.margin(progress) == pytest.approx(1)
 
 
+GROUPS = pytest.mark.parametrize("paths", [LINEAR_PATHS, NETWORK_PATHS, RANKING_PATHS])
+
+
+@GROUPS
 @pytest.mark.parametrize("epochs", range(1, 120))
-def test_stages_share_out_the_epochs_among_the_first_paths(epochs):
-    stages = stages_of(epochs)
+def test_stages_share_out_the_epochs_among_the_first_paths(epochs, paths):
+    stages = stages_of(epochs, paths)
     assert sum(stage.epochs for stage in stages) == epochs and min(stage.epochs for stage in stages) >= 1
-    assert [stage.name for stage in stages] == list(PATHS)[: len(stages)]
-    assert len(stages) == min(max(1, epochs // MIN_EPOCHS_A_STAGE), len(PATHS))
-    assert all(stage.start == PATHS[stage.name].start for stage in stages) and stages[0].start == "warm"
+    assert [stage.name for stage in stages] == list(paths)[: len(stages)]
+    assert len(stages) == min(max(1, epochs // MIN_EPOCHS_A_STAGE), len(paths))
+    assert all(stage.start == paths[stage.name].start for stage in stages) and stages[0].start == "warm"
 
 
-def test_paths_have_their_share():
-    stages = {stage.name: stage.epochs for stage in stages_of(1000)}
-    shares = {name: path.share for name, path in PATHS.items()}
+@GROUPS
+def test_paths_have_their_share(paths):
+    stages = {stage.name: stage.epochs for stage in stages_of(1000, paths)}
+    shares = {name: path.share for name, path in paths.items()}
     for name, epochs in stages.items():
         assert epochs == pytest.approx(1000 * shares[name] / sum(shares.values()), abs=1)
 
