@@ -113,7 +113,7 @@ def test_the_check_itself(path, source, faults):
     assert faults_of(path, source) == faults
 
 
-@pytest.mark.parametrize("module", ["metricopt", "metricopt.data"])
+@pytest.mark.parametrize("module", ["metricopt", "metricopt.backbones", "metricopt.data"])
 def test_import_is_light(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & sys.modules.keys()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

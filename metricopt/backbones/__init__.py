@@ -1,0 +1,33 @@
+"""Networks for images, cut and transferred: one concept a file. torchvision is imported when first used."""
+
+from metricopt.backbones.backbone import Backbone, Normalisation
+from metricopt.backbones.counting import MacCount, count_macs, count_parameters
+from metricopt.backbones.cut_search import Cut, CutSearch, search_cut
+from metricopt.backbones.families import as_backbone
+from metricopt.backbones.freezing import freeze
+from metricopt.backbones.latency import cpu_latencies, cpu_latency
+from metricopt.backbones.layer_groups import parameter_groups
+from metricopt.backbones.loading import BACKBONES, load_backbone
+from metricopt.backbones.transfusion import transfuse
+from metricopt.backbones.truncation import cut_points, truncate
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Cut",
+    "CutSearch",
+    "MacCount",
+    "Normalisation",
+    "as_backbone",
+    "count_macs",
+    "count_parameters",
+    "cpu_latencies",
+    "cpu_latency",
+    "cut_points",
+    "freeze",
+    "load_backbone",
+    "parameter_groups",
+    "search_cut",
+    "transfuse",
+    "truncate",
+]

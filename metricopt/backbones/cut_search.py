@@ -1,0 +1,241 @@
+"""Where to cut: the two-stage search over truncation points, its table and its picture.
+
+This file decides which cuts are tried and in what order. What a cut is worth is the caller's to say: ``evaluate``
+trains a network and returns its validation metric.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from metricopt._validation import InvalidInputError, reject
+from metricopt.backbones.backbone import IMAGE_SIZE, Backbone
+from metricopt.backbones.counting import count_macs, count_parameters
+from metricopt.backbones.families import as_backbone
+from metricopt.backbones.truncation import truncate
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+COARSE, FINE = "coarse", "fine"
+# Okabe and Ito (2008); told apart in grey print by their markers.
+_MARKS = {COARSE: ("#0072B2", "o"), FINE: ("#D55E00", "s")}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A cut that was tried.
+
+    Attributes
+    ----------
+    stage : str
+        ``"coarse"`` or ``"fine"``.
+    cut : str
+        One of the network's cut points.
+    parameters, macs : int
+        Of the truncated network with its head; multiply-accumulates by the paper's counter.
+    metric : float
+        What ``evaluate`` returned; NaN where it could not say.
+    seconds : float
+        That it took.
+    """
+
+    stage: str
+    cut: str
+    parameters: int
+    macs: int
+    metric: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CutSearch:
+    """The cuts that were tried, in their order.
+
+    Attributes
+    ----------
+    cuts : tuple of Cut
+    metric_name : str
+    """
+
+    cuts: tuple[Cut, ...]
+    metric_name: str = "metric"
+
+    @property
+    def best(self) -> Cut:
+        """The cut with the highest metric; of several, the one with the fewest parameters."""
+        return _best(self.cuts)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row a cut, from the image upwards, and whether it is the best."""
+        import pandas as pd
+
+        rows = [{**vars(each), "best": each == self.best} for each in sorted(self.cuts, key=lambda each: each.macs)]
+        return pd.DataFrame(rows).rename(columns={"metric": self.metric_name})
+
+    def plot(self, *, ax: Axes | None = None, title: str = "") -> Axes:
+        """Draw the metric against the number of parameters, a mark a cut, the best one named and ringed.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+        title : str
+
+        Returns
+        -------
+        Axes
+            ``.figure.savefig("cuts.png")`` writes the picture.
+        """
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
+        known = sorted((each for each in self.cuts if not math.isnan(each.metric)), key=lambda each: each.parameters)
+        ax.plot([each.parameters for each in known], [each.metric for each in known], color="0.75", zorder=1)
+        for stage, (color, marker) in _MARKS.items():
+            own = [each for each in known if each.stage == stage]
+            if own:
+                x, y = [each.parameters for each in own], [each.metric for each in own]
+                ax.plot(x, y, marker, color=color, label=f"{stage} search", zorder=2)
+        best = self.best
+        label = f"best: {best.cut}, {best.metric:.3f}, {best.parameters:,} parameters"
+        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": "black", "markersize": 13}
+        ax.plot(best.parameters, best.metric, "o", **ring, label=label, zorder=3)
+        for each in known:
+            ax.annotate(
+                each.cut,
+                (each.parameters, each.metric),
+                xytext=(0, 9),
+                textcoords="offset points",
+                ha="center",
+                fontsize="x-small",
+                color="black" if each == best else "0.35",
+            )
+        ax.set_xscale("log")
+        ax.margins(x=0.1, y=0.15)
+        ax.set(xlabel="parameters", ylabel=self.metric_name)
+        ax.set_title(title, fontsize="medium")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False, fontsize="small")
+        return ax
+
+
+def search_cut(
+    model: nn.Module,
+    evaluate: Callable[[Backbone], float],
+    *,
+    num_outputs: int = 1,
+    max_fine: int = 8,
+    input_size: int | tuple[int, int] = IMAGE_SIZE,
+    seed: int = 0,
+    metric_name: str = "metric",
+    progress: bool | None = None,
+) -> CutSearch:
+    """Find where to cut a network: first among the ends of its blocks, then between those around the best.
+
+    Two stages cost fewer trainings than all cuts: for a ResNet-50 at most 13 of 17, for a DenseNet-201 13 of 103.
+
+    Parameters
+    ----------
+    model : Backbone, or a network of torchvision
+        With the weights to start from; left as it is, each cut gets a copy.
+    evaluate : callable ``(Backbone) -> float``
+        Trains a truncated network and returns its metric on validation data, higher is better. The place for
+        :func:`metricopt.backbones.freeze` and learning rates too. NaN counts as worse than any value.
+    num_outputs : int, >= 1
+        One a label.
+    max_fine : int, >= 0
+        How many cuts the second stage tries, evenly spread where there are more. 8 are all of a ResNet-50's; 0 leaves
+        it at the ends of blocks.
+    input_size : int or (height, width)
+        For the multiply-accumulates.
+    seed : int
+        Of every head's weights.
+    metric_name : str
+        For table and picture.
+    progress : bool
+        Tell of every cut on standard error; by default if that is a terminal.
+
+    Returns
+    -------
+    CutSearch
+
+    Raises
+    ------
+    InvalidInputError
+        If ``evaluate`` returns something that is no number, or NaN for all cuts of the first stage.
+
+    Examples
+    --------
+    >>> from metricopt.backbones import load_backbone
+    >>> search = search_cut(load_backbone("resnet18"), lambda model: -abs(count_parameters(model) - 2e6))
+    >>> [(each.stage, each.cut) for each in search.cuts if each.stage == "fine"], search.best.cut
+    ([('fine', 'layer3.0'), ('fine', 'layer4.0')], 'layer3.0')
+
+    With a training of metricopt::
+
+        def evaluate(model):
+            result = fit(model, loader, "FPOR", alpha=0.9, val_loader=val_loader, progress=False)
+            return result.validation.average_precision
+
+    References
+    ----------
+    L. Peng, H. Liang, G. Luo, T. Li, J. Sun (2023). Rethinking transfer learning for medical image classification.
+    BMVC.
+    """
+    if not (isinstance(max_fine, int) and max_fine >= 0):
+        reject("max_fine", "an integer >= 0", repr(max_fine), "give 0 for the ends of blocks alone")
+    source = as_backbone(model)
+    points, ends = source.points, [block[-1] for block in source.blocks.values()]
+    tell = _teller(progress)
+    cuts: list[Cut] = []
+
+    def try_out(stage: str, candidates: Sequence[str]) -> None:
+        for number, point in enumerate(candidates, 1):
+            network = truncate(source, point, num_outputs, seed=seed)
+            parameters, macs = count_parameters(network), count_macs(network, input_size).paper
+            tell(f"{stage} search, {number} of {len(candidates)}: {point}, {parameters:,} parameters ...")
+            began = time.perf_counter()
+            metric = _as_number(evaluate(network), point)
+            cuts.append(Cut(stage, point, parameters, macs, metric, time.perf_counter() - began))
+            tell(f"    {metric_name} {metric:.4f} in {cuts[-1].seconds:.0f} s; best so far: {_best(cuts).cut}")
+
+    try_out(COARSE, ends)
+    if all(math.isnan(each.metric) for each in cuts):
+        reject("evaluate", "one that returns a metric", "NaN for all blocks", "check its validation data and labels")
+    around = ends.index(_best(cuts).cut)
+    low = points.index(ends[around - 1]) if around > 0 else -1
+    high = points.index(ends[around + 1]) if around + 1 < len(ends) else len(points)
+    between = [point for point in points[low + 1 : high] if point not in ends]
+    spread = np.linspace(0, len(between) - 1, min(max_fine, len(between))).round().astype(int)
+    try_out(FINE, [between[index] for index in spread])
+    return CutSearch(tuple(cuts), metric_name)
+
+
+def _best(cuts: Sequence[Cut]) -> Cut:
+    return max(cuts, key=lambda each: (not math.isnan(each.metric), each.metric, -each.parameters))
+
+
+def _as_number(metric: Any, point: str) -> float:
+    try:
+        return float(metric)
+    except (TypeError, ValueError) as error:
+        fault = f"evaluate must be one that returns a number, got {metric!r} for {point}; return a validation metric"
+        raise InvalidInputError(fault) from error
+
+
+def _teller(progress: bool | None) -> Callable[[str], None]:
+    """Return what prints lines: ``evaluate`` may show a bar of its own, and there can be only one at a time."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    is_shown = console.is_terminal if progress is None else progress
+    return console.print if is_shown else lambda _: None

@@ -1,0 +1,100 @@
+"""What a network costs on the clock: milliseconds for one image on the CPU."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from metricopt._validation import reject
+from metricopt.backbones.counting import one_image
+
+_WARMUP_ROUNDS = 3
+
+
+def cpu_latency(
+    model: nn.Module, input_size: int | tuple[int, int] = 224, *, repeats: int = 20, threads: int | None = None
+) -> float:
+    """Return the median time of a forward pass of one image on the CPU.
+
+    Parameters
+    ----------
+    model, input_size, repeats, threads
+        As in :func:`cpu_latencies`.
+
+    Returns
+    -------
+    float
+        In milliseconds.
+    """
+    times = cpu_latencies({"model": model}, input_size, repeats=repeats, threads=threads)
+    return float(np.median(times["model"]))
+
+
+def cpu_latencies(
+    models: Mapping[str, nn.Module],
+    input_size: int | tuple[int, int] = 224,
+    *,
+    repeats: int = 20,
+    threads: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Time forward passes of one image on the CPU, the models in turn, so that the machine's mood is the same for all.
+
+    Parameters
+    ----------
+    models : dict of str to Module
+        Copies are timed, in evaluation mode.
+    input_size : int or (height, width)
+        In pixels.
+    repeats : int, >= 1
+        How many rounds, after 3 to warm up.
+    threads : int, optional
+        Of torch; as many as it has by default.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (repeats,), float
+        Milliseconds; the n-th of all models are of one round, so that the median of their ratios is a fair ratio.
+
+    Raises
+    ------
+    InvalidInputError
+        On numbers below 1.
+
+    Examples
+    --------
+    >>> from metricopt.backbones import load_backbone, truncate
+    >>> model = load_backbone("resnet18")
+    >>> times = cpu_latencies({"whole": model, "stem": truncate(model, at="stem")}, 64, repeats=3)
+    >>> {name: values.shape for name, values in times.items()}
+    {'whole': (3,), 'stem': (3,)}
+    """
+    for name, number in (("repeats", repeats), ("threads", threads)):
+        if number is not None and not (isinstance(number, int) and number >= 1):
+            reject(name, "an integer >= 1", repr(number), "give for example 20" if name == "repeats" else "give 1")
+    images = {name: one_image(model, input_size, "cpu") for name, model in models.items()}
+    timed = {name: copy.deepcopy(model).cpu().eval() for name, model in models.items()}
+    milliseconds: dict[str, list[float]] = {name: [] for name in models}
+    with _threads(threads), torch.inference_mode():
+        for _ in range(_WARMUP_ROUNDS + repeats):
+            for name, model in timed.items():
+                began = time.perf_counter()
+                model(images[name])
+                milliseconds[name].append(1000 * (time.perf_counter() - began))
+    return {name: np.array(values[_WARMUP_ROUNDS:]) for name, values in milliseconds.items()}
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

