@@ -40,3 +40,17 @@ def import_torchvision() -> ModuleType:
         _schemas.append(library)
         import torchvision
     return torchvision
+
+
+def import_transforms() -> ModuleType:
+    """Return ``torchvision.transforms.v2``, which torchvision does not import by itself.
+
+    Examples
+    --------
+    >>> import_transforms().Resize(2)(torch.zeros(1, 4, 4)).shape
+    torch.Size([1, 2, 2])
+    """
+    import_torchvision()
+    import torchvision.transforms.v2
+
+    return torchvision.transforms.v2

@@ -1,18 +1,44 @@
 """Where samples come from: one source a file. Heavy packages (pandas, scikit-learn) are imported when first used."""
 
 from metricopt.data.balanced import BalancedBatchSampler
+from metricopt.data.chexpert import (
+    CHEXPERT_LABELS,
+    COMMON_POLICY,
+    CheXpertImages,
+    CheXpertTable,
+    ImageCheck,
+    ResizedCache,
+    apply_policy,
+    check_images,
+    read_chexpert_plus_table,
+    read_chexpert_table,
+    soft_targets,
+    write_synthetic_chexpert,
+)
 from metricopt.data.hypothyroid import load_hypothyroid
 from metricopt.data.splits import stratified_split
 from metricopt.data.tables import Table, TablePreprocessor, make_table, read_table
 from metricopt.data.toy import rath_hughes_toy
 
 __all__ = [
+    "CHEXPERT_LABELS",
+    "COMMON_POLICY",
     "BalancedBatchSampler",
+    "CheXpertImages",
+    "CheXpertTable",
+    "ImageCheck",
+    "ResizedCache",
     "Table",
     "TablePreprocessor",
+    "apply_policy",
+    "check_images",
     "load_hypothyroid",
     "make_table",
     "rath_hughes_toy",
+    "read_chexpert_plus_table",
+    "read_chexpert_table",
     "read_table",
+    "soft_targets",
     "stratified_split",
+    "write_synthetic_chexpert",
 ]

@@ -1,0 +1,128 @@
+"""Whether the images of a table are there and whole, told before a training and not in its middle.
+
+This file decides how files are gone through and how faults are told. It leaves decoding to
+:mod:`metricopt.data.chexpert.decoding`.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._validation import reject
+from metricopt.data.chexpert.decoding import fault_of
+from metricopt.data.chexpert.table import CheXpertTable
+from metricopt.progress import Display
+
+_SHOWN = 20
+_CHUNK = 512
+_MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class ImageCheck:
+    """What :func:`check_images` found; ``str()`` lists every fault.
+
+    Attributes
+    ----------
+    root : Path
+        The folder that was looked at.
+    num_images : int
+    faults : dict of str to str
+        By path: ``"missing"``, or what is wrong with the file.
+    intact : ndarray of int
+        The rows of the table without a fault: ``table.take(check.intact)`` goes on without the others.
+    """
+
+    root: Path
+    num_images: int
+    faults: dict[str, str]
+    intact: NDArray[np.intp]
+
+    def __str__(self) -> str:
+        return self._told(len(self.faults))
+
+    def raise_if_any(self) -> None:
+        """Raise :class:`metricopt.InvalidInputError` with the first 20 faults, if there is one."""
+        if self.faults:
+            reject("the images", "there and whole", self._told(_SHOWN), "restore them or train on table.take(intact)")
+
+    def _told(self, at_most: int) -> str:
+        num_missing = sum(fault == _MISSING for fault in self.faults.values())
+        text = f"{num_missing} missing and {len(self.faults) - num_missing} damaged of {self.num_images} in {self.root}"
+        lines = [f"  {path}: {fault}" for path, fault in list(self.faults.items())[:at_most]]
+        if len(self.faults) > at_most:
+            lines.append(f"  and {len(self.faults) - at_most} more")
+        return "\n".join([text, *lines])
+
+
+def check_images(
+    table: CheXpertTable,
+    root: str | Path | None = None,
+    *,
+    decode: bool = True,
+    num_threads: int | None = None,
+    progress: bool | None = None,
+) -> ImageCheck:
+    """Look whether every image of a table is there, and whether all of it can be decoded.
+
+    Damage that leaves a valid file behind (gray stripes in a JPEG that was cut and closed) is not noticed.
+
+    Parameters
+    ----------
+    table : CheXpertTable
+    root : str or Path, optional
+        The folder with ``train/`` and ``valid/``; that of the table by default.
+    decode : bool
+        False looks no further than whether the files exist.
+    num_threads : int, >= 1, optional
+        As many as there are processors by default.
+    progress : bool, optional
+        Show a progress bar; by default if standard error is a terminal.
+
+    Returns
+    -------
+    ImageCheck
+
+    Raises
+    ------
+    InvalidInputError
+        When not one image exists: then the root is wrong, and one message says so.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from metricopt.data import read_chexpert_table, write_synthetic_chexpert
+    >>> with TemporaryDirectory() as root:
+    ...     folder = write_synthetic_chexpert(root, num_patients=4, image_size=16)
+    ...     table = read_chexpert_table(folder)
+    ...     data = (folder / table.paths[0]).read_bytes()
+    ...     _ = (folder / table.paths[0]).write_bytes(data[:300])
+    ...     check = check_images(table)
+    >>> len(check.intact) - len(table), list(check.faults)
+    (-1, ['train/patient00001/study1/view1_frontal.jpg'])
+    """
+    folder = table.folder if root is None else Path(root)
+    paths = [os.path.join(folder, path) for path in table.paths]
+
+    def look(path: str) -> str | None:
+        if not os.path.isfile(path):
+            return _MISSING
+        return fault_of(path) if decode else None
+
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    found: list[str | None] = []
+    with ThreadPoolExecutor(num_threads or os.cpu_count()) as pool, Display(progress) as display:
+        for chunk in display.watch(chunks, "checking images"):
+            found += pool.map(look, chunk)
+    if paths and all(fault == _MISSING for fault in found):
+        layout = f"{folder}/train/patientNNNNN/studyK/viewJ_frontal.jpg"
+        got = f"{folder}, where none of {len(paths)} exists, such as {table.paths[0]}"
+        reject("root", f"the folder with the images, laid out as {layout}", got, "pass the folder that holds train/")
+    faults = {str(path): fault for path, fault in zip(table.paths, found, strict=True) if fault is not None}
+    return ImageCheck(folder, len(paths), faults, np.flatnonzero([fault is None for fault in found]))

@@ -1,0 +1,106 @@
+"""Image files as small gray squares, decoded once and kept on disk if wished.
+
+This file decides how a file becomes pixels. It leaves augmentation and normalisation to
+:mod:`metricopt.data.chexpert.images`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._validation import reject
+
+
+def fault_of(path: str) -> str | None:
+    """Return what keeps a file from being used as an image, None for nothing; every byte of it is decoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.draft("L", (1, 1))  # an eighth of the pixels, of all of the data
+            image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def read_gray(path: str, size: int) -> NDArray[np.uint8]:
+    """Return an image as gray levels, the whole of it squeezed into a square.
+
+    Parameters
+    ----------
+    path : str
+    size : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    ndarray, shape (size, size), uint8
+
+    Raises
+    ------
+    InvalidInputError
+        When the file is missing or damaged.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.draft("L", (2 * size, 2 * size))  # a JPEG may be decoded at 1/2, 1/4 or 1/8: never below this size
+            if image.mode.startswith("I"):  # 16 bits, which convert() would cut off at 255
+                levels = np.asarray(image, dtype=np.float32) / 257
+                gray = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+            else:
+                gray = image.convert("L")
+            return np.asarray(gray.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reject("an image", "a whole file", f"{path} ({error})", "run check_images on the table before training")
+
+
+class ResizedCache:
+    """Resized images as raw bytes in a folder, so that a file is decoded once and not once an epoch.
+
+    Safe with any number of workers and processes: an entry appears whole or not at all. It is found by the size in
+    pixels and the source's path, length and time of change, so that a source that changed is read anew.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if it does not exist. One entry takes size x size bytes: 11 GB for all of CheXpert at 224 pixels.
+    size : int
+        Side of the squares in pixels.
+    """
+
+    def __init__(self, folder: str | Path, size: int) -> None:
+        self.folder, self.size = Path(folder), size
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reject("cache_dir", "a folder that can be written", f"{folder} ({error})", "give another")
+
+    def read(self, path: str) -> NDArray[np.uint8]:
+        """Return what :func:`read_gray` does, decoded at the first call alone."""
+        try:
+            source = os.stat(path)
+        except OSError as error:
+            reject("an image", "a whole file", f"{path} ({error})", "run check_images on the table before training")
+        key = f"{os.path.abspath(path)}|{source.st_size}|{source.st_mtime_ns}|{self.size}"
+        name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        entry = self.folder / name[:2] / f"{name}.gray"
+        try:
+            pixels = np.frombuffer(entry.read_bytes(), dtype=np.uint8)
+            if pixels.size == self.size**2:
+                return pixels.reshape(self.size, self.size)
+        except FileNotFoundError:
+            pass
+        gray = read_gray(path, self.size)
+        entry.parent.mkdir(exist_ok=True)
+        aside = entry.with_name(f"{name}.{os.getpid()}.{os.urandom(4).hex()}")
+        aside.write_bytes(gray.tobytes())
+        os.replace(aside, entry)
+        return gray
