@@ -16,6 +16,7 @@ from rich.progress import track
 
 from benchmarks import ablation, average_precision, linear, mixtures, results, resume, runner, speed, toy
 from benchmarks.cells import cells_of, skipped
+from benchmarks.chexpert.command import compare
 from benchmarks.data import describe
 from benchmarks.peers import soap
 from benchmarks.peers.published import published_figures
@@ -31,6 +32,7 @@ console = Console()
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, printed only.")]
 Processes = Annotated[int, typer.Option(help="How many processes share the work.")]
 
+app.command("chexpert")(compare)
 
 Name = Annotated[str, typer.Argument(help=f"Which suite: {', '.join(SUITES)}.", metavar="SUITE")]
 RUNS = Path(__file__).parent / "runs"

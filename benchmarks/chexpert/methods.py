@@ -1,0 +1,54 @@
+"""The methods by the names that the command line takes; all train through :func:`metricopt.fit`, with one setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.peers import soap
+from metricopt import losses
+from metricopt.objectives import FPOR, FROP, OFBS, Objective
+
+WARMUP_SHARE = 0.25
+
+
+def _sigmoid(objective: Objective) -> losses.Loss:
+    bound: Any = objective.bound
+    if isinstance(objective, FPOR):
+        return losses.SoftRecallAtPrecision(bound)
+    if isinstance(objective, FROP):
+        return losses.SoftPrecisionAtRecall(bound)
+    if isinstance(objective, OFBS):
+        return losses.SoftFBeta(objective.beta)
+    return losses.SmoothAP()
+
+
+METHODS: dict[str, Callable[[Objective], Any]] = {
+    "profiled": lambda objective: "profiled",
+    "augmented_lagrangian": lambda objective: "augmented_lagrangian",
+    "lagrangian": lambda objective: "lagrangian",
+    "exact_penalty": lambda objective: "exact_penalty",
+    "cross_entropy": lambda objective: "cross_entropy",
+    "weighted": lambda objective: losses.WeightedCrossEntropy(),
+    "focal": lambda objective: losses.FocalLoss(),
+    "ldam": lambda objective: losses.LDAM(),
+    "logit_adjustment": lambda objective: losses.LogitAdjustment(),
+    "sigmoid": _sigmoid,
+    "soap": lambda objective: soap.Soap(gamma=0.9, margin=1.0, has_sigmoid=True),
+}
+"""What makes the solver of a training for an objective."""
+
+DIRECT = ("profiled", "augmented_lagrangian", "lagrangian", "exact_penalty")
+ONE_LABEL = ("sigmoid", "soap")
+"""Those that know no more than one label, or one bound."""
+WARMED = (*DIRECT, "sigmoid")
+"""Those whose first quarter is cross-entropy; the epochs in total are the same for all."""
+
+
+def obstacle(name: str, num_labels: int) -> str:
+    """Return why a method cannot run here, empty if it can."""
+    if name in ONE_LABEL and num_labels > 1:
+        return "takes one label at a time"
+    if name == "soap" and soap.missing():
+        return f"{', '.join(soap.missing())} not installed"
+    return ""
