@@ -50,7 +50,12 @@ class ImageCheck:
     def raise_if_any(self) -> None:
         """Raise :class:`metricopt.InvalidInputError` with the first 20 faults, if there is one."""
         if self.faults:
-            reject("the images", "there and whole", self._told(_SHOWN), "restore them or train on table.take(intact)")
+            reject(
+                "the images",
+                "there and whole",
+                self._told(_SHOWN),
+                "restore them, or go on with table.take(check.intact)",
+            )
 
     def _told(self, at_most: int) -> str:
         num_missing = sum(fault == _MISSING for fault in self.faults.values())

@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from metricopt.data.chexpert.anatomy import Chest, Lung
 
 FAINTEST = 0.35
+"""The least strength at which a stated finding shows, if it does."""
+
+HEART_GROWTH, MEDIASTINUM_GROWTH = 0.45, 1.0
+"""At full strength, relative to the normal size."""
+
 MISSED, OVERCALLED, UNCERTAIN_SHOWN = 0.06, 0.03, 0.6
 """Shares of stated findings that do not show, of not stated ones that show faintly, and of uncertain ones that do."""
 
@@ -52,10 +57,10 @@ def draw_chest(
         width,
         random,
         lateral=lateral,
-        heart=1 + 0.45 * strengths["Cardiomegaly"],
-        mediastinum=1 + 1.0 * strengths["Enlarged Cardiomediastinum"],
+        heart=1 + HEART_GROWTH * strengths["Cardiomegaly"],
+        mediastinum=1 + MEDIASTINUM_GROWTH * strengths["Enlarged Cardiomediastinum"],
     )
-    for name, draw in _SIGNS.items():
+    for name, draw in SIGNS.items():
         if strengths[name] > 0:
             draw(chest, strengths[name])
     return _expose(chest)
@@ -219,7 +224,7 @@ def _support_devices(chest: Chest, strength: float) -> None:
 
 
 # "No Finding" has no sign, and the size of heart and mediastinum is anatomy. Devices come last: they lie over the rest.
-_SIGNS: dict[str, Callable[[Chest, float], None]] = {
+SIGNS: dict[str, Callable[[Chest, float], None]] = {
     "Lung Opacity": _lung_opacity,
     "Lung Lesion": _lung_lesion,
     "Edema": _edema,

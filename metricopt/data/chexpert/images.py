@@ -141,7 +141,7 @@ class CheXpertImages(Dataset[tuple[Tensor, Tensor]]):
             self._transform = _make_transform(self.augment, self.mean, self.std)
         path = self.paths[row]
         gray = read_gray(path, self.image_size) if self._cache is None else self._cache.read(path)
-        return self._transform(torch.from_numpy(gray.copy())), torch.from_numpy(self.labels[row])
+        return self._transform(torch.from_numpy(gray.copy())), torch.from_numpy(self.labels[row].copy())
 
     def __getstate__(self) -> dict[str, Any]:
         # a worker that is spawned makes its own: unpickling it would import torchvision past import_transforms

@@ -19,7 +19,7 @@ from metricopt.data.chexpert.table import (
     read_csv_columns,
 )
 
-_COLUMNS = ("path_to_image", "sex", "age", "frontal_lateral", "ap_pa")
+_COLUMNS = ("path_to_image", "sex", "age", "ap_pa")
 
 
 def read_chexpert_plus_table(
