@@ -113,9 +113,10 @@ class InceptionInput(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in IMAGENET)
-        self.register_buffer("scale", std / 0.5, persistent=False)
-        self.register_buffer("shift", (mean - 0.5) / 0.5, persistent=False)
+        scale = torch.tensor([std / 0.5 for std in IMAGENET.std])
+        shift = torch.tensor([(mean - 0.5) / 0.5 for mean in IMAGENET.mean])
+        self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale + self.shift
