@@ -41,6 +41,7 @@ class LabelReport:
         The metric that the objective maximises.
     bounded_metric, bound, bounded_value, met : str, float, float, bool, or None
         The metric that the bound speaks of, the bound, what was reached and whether that meets it; None without one.
+        ``met`` is None for a label without a threshold, too.
     intervals : dict of str to (float, float)
         Clopper-Pearson intervals (95 %) of precision, recall and the bounded metric; none for weighted samples.
     """
@@ -196,6 +197,7 @@ def evaluate(
     reports = []
     for label, single in enumerate(objective.for_labels(scores.shape[1])):
         own, ranking = counts[label], Ranking.of(samples, label)
+        left_out = np.isnan(threshold[label])
         reports.append(
             LabelReport(
                 label=label_names[label],
@@ -214,7 +216,7 @@ def evaluate(
                 bounded_metric=single.bounded.name if single.bounded else None,
                 bound=single.bound if isinstance(single.bound, float) else None,
                 bounded_value=float(single.bounded(own)) if single.bounded else None,
-                met=bool(single.of_threshold.feasible(own)) if single.bounded else None,
+                met=None if not single.bounded or left_out else bool(single.of_threshold.feasible(own)),
                 intervals=_intervals(own, single) if sample_weight is None else {},
             )
         )
@@ -238,7 +240,10 @@ def evaluate(
 
 
 def _one_line(report: LabelReport) -> str:
-    text = f"{report.label} ({report.num_samples} samples): {report.metric} {report.with_interval(report.metric)}"
+    text = f"{report.label} ({report.num_samples} samples): "
+    if np.isnan(report.threshold):
+        return f"{text}left out, no threshold"
+    text += f"{report.metric} {report.with_interval(report.metric)}"
     if report.bounded_metric is None or report.bounded_value is None:
         return text
     text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)}"

@@ -32,7 +32,7 @@ from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
 from metricopt.solvers import Solver, Stage
 from metricopt.state import Candidate, State
-from metricopt.thresholds import choose_threshold, merit
+from metricopt.thresholds import choose_threshold, merit, without_labels
 
 MIN_REFRESH_STEPS = 10
 REFRESHES_AN_EPOCH = 2
@@ -72,7 +72,7 @@ class Loop:
         self._optimizer: Any = None
         self._scheduler: Any = None
         self._at_epoch_start: dict[str, Any] | None = None
-        train = parts.train
+        self._learnable, train = parts.learnable, parts.train
         self._weight = None if train.sample_weight is None else torch.from_numpy(np.array(train.sample_weight)).float()
         self._refresh_steps = max(MIN_REFRESH_STEPS, len(parts.train_loader) // REFRESHES_AN_EPOCH)
 
@@ -259,7 +259,7 @@ class Loop:
         # Slacks cannot be averaged, and training data that select need no protection from luck.
         if solver is self._solver and candidate.slack is None and self._parts.validation is not None:
             state.finalists = with_finalist(state.finalists, candidate)
-        self._display.show(state.epoch, stage.name, self._records(state.best, stage.name, math.nan)[0])
+        self._display.show(state.epoch, stage.name, self._records(state.best, stage.name, math.nan))
         state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0
         # A stage that polishes the best model has nothing left to find; one on a path of its own may.
         is_in_vain = stage.start == "best" and state.unimproved > stage.epochs // 2
@@ -314,7 +314,8 @@ class Loop:
         scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
         if not np.isfinite(scores).all():
             raise _DivergedError
-        choice = choose_threshold(scores, labels, self._objective, part.sample_weight)
+        kept = without_labels(labels, self._learnable)  # a label left out must not choose the model
+        choice = choose_threshold(scores, kept, self._objective, part.sample_weight)
         return Candidate(choice, merit(choice, self._objective), self._weights(), stage, epoch, slack)
 
     def _weights(self) -> dict[str, Tensor]:
@@ -339,7 +340,7 @@ class Loop:
                 "bound": single.bound,
                 "feasible": bool(choice.feasible[label]),
                 "threshold": float(choice.threshold[label]),
-                "multiplier": None if multiplier is None else float(multiplier[label]),
+                "multiplier": None if multiplier is None or not self._learnable[label] else float(multiplier[label]),
             }
             for label, (name, single) in enumerate(
                 zip(self._label_names, self._objective.for_labels(len(self._label_names)), strict=True)

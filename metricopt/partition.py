@@ -27,6 +27,7 @@ from metricopt.data.indexed import (
     split_batch,
 )
 from metricopt.data.splits import stratified_split
+from metricopt.thresholds import has_both_classes
 
 SCORING_BATCH = 4096
 """For rows that lie in memory; other data are scored in batches of the user's size."""
@@ -85,6 +86,12 @@ class Partition:
         """The part whose exact metric chooses the model."""
         return self.validation or self.train
 
+    @property
+    def learnable(self) -> np.ndarray:
+        """Which labels have positives and negatives in every part, shape (L,), bool; the others are left out."""
+        parts = filter(None, (self.train, self.validation))
+        return np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in parts])
+
 
 def make_partition(
     loader: DataLoader[Any],
@@ -118,7 +125,7 @@ def make_partition(
         stream = _Stream(loader, keep_workers)
         labels = _read_stream(stream, watch)
         _check_part("loader", labels)
-        return Partition(Part(stream, labels, None), validation, stream, order, is_stream=True)
+        return _learnable(Partition(Part(stream, labels, None), validation, stream, order, is_stream=True))
 
     labels = read_labels(loader, lambda scan: watch(scan, "reading labels"))
     rows = rows_of(loader)
@@ -159,7 +166,7 @@ def make_partition(
     if len(train_loader) == 0:
         got = f"{len(rows)} training samples in batches of {loader.batch_size} with drop_last"
         reject("loader", "one with at least one batch", got, "lower batch_size or val_fraction")
-    return Partition(train, validation, train_loader, order, is_stream=False)
+    return _learnable(Partition(train, validation, train_loader, order, is_stream=False))
 
 
 class _Stream:
@@ -229,6 +236,15 @@ def _check_part(argument: str, labels: np.ndarray) -> None:
     missing = "positives" if (positives == 0).all() else "negatives"
     got = f"no {missing} among {len(labels)} samples"
     reject(argument, "one with positives and negatives", got, "add samples of that class or check the labels")
+
+
+def _learnable(parts: Partition) -> Partition:
+    """Reject parts of which each can be learnt from, but not by the same label."""
+    if not parts.learnable.any():
+        got = "none that has them in training and selection data"
+        remedy = "add samples, hold out others, or check labels and weights"
+        reject("loader", "one with a label that has positives and negatives", got, remedy)
+    return parts
 
 
 def _as_weight(sample_weight: Any, labels: np.ndarray) -> np.ndarray | None:

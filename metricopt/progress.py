@@ -5,8 +5,9 @@ This file decides how progress looks; it leaves what is measured to the training
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from types import TracebackType
 from typing import Any
 
@@ -51,10 +52,10 @@ class Display:
         if self._bar is not None:
             self._task = self._bar.add_task("training", total=total)
 
-    def show(self, done: int, stage: str, record: dict[str, Any]) -> None:
-        """Show the state after an epoch: the record of the best model's first label."""
+    def show(self, done: int, stage: str, records: Sequence[dict[str, Any]]) -> None:
+        """Show the state after an epoch: the records of the best model, one a label."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, description=f"{stage}: {describe(record)}")
+            self._bar.update(self._task, completed=done, description=f"{stage}: {describe(records)}")
 
     def watch(self, items: Iterable[Any], what: str) -> Iterator[Any]:
         """Yield the items while showing how far they are."""
@@ -68,15 +69,26 @@ class Display:
         self._bar.remove_task(task)
 
 
-def describe(record: dict[str, Any]) -> str:
-    """Return the metrics of one label's record as a short text.
+def describe(records: Sequence[dict[str, Any]]) -> str:
+    """Return the metrics of one label's record, or the average of several labels' that have any, as a short text.
 
     Examples
     --------
-    >>> describe({"metric": "recall", "value": 0.5, "bounded_metric": "precision", "bounded_value": 0.91, "bound": 0.9,
-    ...           "feasible": True})
+    >>> record = {"metric": "recall", "value": 0.5, "bounded_metric": "precision", "bounded_value": 0.91, "bound": 0.9,
+    ...           "feasible": True}
+    >>> describe([record])
     'recall 0.500, precision 0.910 (bound 0.9, met)'
+    >>> describe([record, {**record, "value": 0.2, "feasible": False}, {**record, "value": math.nan}])
+    'recall 0.350 on average, precision bound met by 1 of 2 labels'
     """
+    if len(records) > 1:
+        held = [record for record in records if not math.isnan(record["value"])]
+        text = f"{records[0]['metric']} {sum(record['value'] for record in held) / max(len(held), 1):.3f} on average"
+        if records[0]["bounded_metric"] is not None:
+            met = sum(record["feasible"] for record in held)
+            text += f", {records[0]['bounded_metric']} bound met by {met} of {len(held)} labels"
+        return text
+    (record,) = records
     text = f"{record['metric']} {record['value']:.3f}"
     if record["bounded_metric"] is not None:
         state = "met" if record["feasible"] else "missed"

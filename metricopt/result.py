@@ -18,11 +18,11 @@ from metricopt import metrics
 from metricopt._validation import InvalidInputError, check_choice, per_label
 from metricopt.agreement import SlackAgreement
 from metricopt.batches import inputs_of, pairs_of
-from metricopt.evaluation import Report, evaluate
+from metricopt.evaluation import LabelReport, Report, evaluate
 from metricopt.objectives import Bound, Objective
 from metricopt.scoring import check_scores, forward, score_loader, to_device
 from metricopt.status import Status
-from metricopt.thresholds import choose_threshold
+from metricopt.thresholds import choose_threshold, has_both_classes, without_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +123,9 @@ class FitResult:
     ) -> FitResult:
         """Choose the thresholds on the selection data and report on all of it.
 
+        A label that lacks positives or negatives in any of the data gets no threshold: nothing was learnt, or there is
+        nothing to choose by.
+
         Parameters
         ----------
         model, objective
@@ -138,8 +141,14 @@ class FitResult:
         """
         chooser = scored.get("validation", scored["train"])
         names = rest["label_names"]
-        choice = choose_threshold(chooser.scores, chooser.labels, objective, chooser.sample_weight)
-        baseline = choose_threshold(chooser.baseline_scores, chooser.baseline_labels, objective, chooser.sample_weight)
+        kept = np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in scored.values()])
+        choice, baseline = (
+            choose_threshold(scores, without_labels(labels, kept), objective, chooser.sample_weight)
+            for scores, labels in (
+                (chooser.scores, chooser.labels),
+                (chooser.baseline_scores, chooser.baseline_labels),
+            )
+        )
 
         def report(data: str, prefix: str, thresholds: np.ndarray) -> Report | None:
             part = scored.get(data)
@@ -163,7 +172,7 @@ class FitResult:
                 Status.DIVERGED
                 if diverged
                 else Status.NO_POSITIVES
-                if np.isnan(choice.threshold[label]) or not (chooser.labels[:, label] == 0).any()
+                if not kept[label]
                 else Status.INFEASIBLE
                 if not choice.feasible[label]
                 else Status.SLACK_GAP
@@ -186,6 +195,16 @@ class FitResult:
     def threshold(self) -> Any:
         """The threshold: a float, or with several labels an array of shape (L,)."""
         return float(self.thresholds[0]) if len(self.thresholds) == 1 else self.thresholds
+
+    @property
+    def multiplier(self) -> Any:
+        """The multiplier of the bound at the end of training, or with several labels one by label name.
+
+        None without a bound, for a solver that has none, and for a label that was left out.
+        """
+        last = {record["label"]: record["multiplier"] for record in self.history[-len(self.label_names) :]}
+        by_label = {name: last.get(name) for name in self.label_names}
+        return by_label if len(by_label) > 1 else by_label[self.label_names[0]]
 
     @property
     def alarm_rule(self) -> str:
@@ -343,6 +362,8 @@ class FitResult:
         for which, (name, status) in enumerate(zip(self.label_names, self.statuses, strict=True)):
             head = f"{name}: " if len(self.label_names) > 1 else ""
             lines.append(f"Status    {head}{status}. {self.advice(name)}")
+            if np.isnan(self.thresholds[which]):
+                continue
             lines.append(f"Threshold {head}{self.thresholds[which]:.6g} ({self.alarm_rule})")
             parts = [(self.validation, self.baseline_validation), (self.train, self.baseline_train)]
             for part, baseline in parts:
@@ -353,7 +374,9 @@ class FitResult:
                 lines.append(f"On {head}{part.data} data ({size})")
                 lines.append(f"  {f'{self.objective.name} ({self.solver})':40s}{_one_line(report)}")
                 lines.append(f"  {self.baseline_name + ' + tuned threshold':40s}{_one_line(baseline[which])}")
-        for compared in self.slack or ():
+        for compared, threshold in zip(self.slack or (), self.thresholds, strict=False):
+            if np.isnan(threshold):
+                continue
             lines.append(f"Slacks    {compared.label}: {compared}")
         lines.append(f"Weights from the stage {self.selected_stage!r}, after {self.seconds:.1f} s of training.")
         return "\n".join(lines)
@@ -366,6 +389,10 @@ class FitResult:
         if status is Status.INFEASIBLE:
             reached = f"{report.bounded_value:.3f}"
             text += f" Best achievable {report.bounded_metric}: {reached} (asked {report.bound:g})."
+        if status is Status.NO_POSITIVES:
+            parts = [part for part in (self.train, self.validation) if part is not None]
+            missing = [f"no {kind} in the {part.data} data" for part in parts if (kind := _missing(part[which]))]
+            text += f" There are {' and '.join(missing)}. It raises no alarm."
         return text
 
     def __repr__(self) -> str:
@@ -401,6 +428,12 @@ def _one_line(report: Any) -> str:
         met = "met" if report.met else "MISSED"
         text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)} {met}"
     return text
+
+
+def _missing(report: LabelReport) -> str | None:
+    """Return the class that a label lacks in some data."""
+    lacks = not report.counts.positives, not report.counts.negatives
+    return {(True, True): "labels", (True, False): "positives", (False, True): "negatives"}.get(lacks)
 
 
 def _device_of(model: nn.Module) -> torch.device:

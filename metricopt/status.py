@@ -33,7 +33,7 @@ _ADVICE = {
     Status.SLACK_GAP: "The reported metrics are the model's own and hold on the data that chose the threshold, but the "
     "solver's slacks stood for others, by more than 1 %: what it optimized is not what the model does. Train for more "
     "epochs, or use solver='profiled'.",
-    Status.NO_POSITIVES: "The label has no positives or no negatives in the data, so it was left out.",
+    Status.NO_POSITIVES: "The label has no positives or no negatives to learn from or to choose by: it was left out.",
     Status.DIVERGED: "The loss became NaN or infinite; the best model found until then is returned. Lower "
     "learning_rate or set gradient_clip.",
 }

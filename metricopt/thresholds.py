@@ -111,6 +111,33 @@ def choose_threshold(
     )
 
 
+def has_both_classes(labels: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:
+    """Say which labels have positives and negatives, of a weight above 0: the others cannot be learnt or chosen by.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n, L)
+        0, 1 or NaN (missing).
+    sample_weight : ndarray, shape (n, L), optional
+
+    Returns
+    -------
+    ndarray, shape (L,), bool
+
+    Examples
+    --------
+    >>> has_both_classes(np.array([[0, 0, np.nan], [1, 0, np.nan]])).tolist()
+    [True, False, False]
+    """
+    counts = True if sample_weight is None else sample_weight > 0
+    return np.logical_and.reduce([((labels == truth) & counts).any(axis=0) for truth in (0, 1)])
+
+
+def without_labels(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return labels (n, L) with those columns missing that are not ``kept`` (L,), so that they get no threshold."""
+    return labels if kept.all() else np.where(kept, labels, np.nan).astype(labels.dtype)
+
+
 def merit(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
     """Return what models are compared by on their selection data: the higher, the better.
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from metricopt._validation import Faults, reject
 from metricopt.checkpoint import Checkpoints, claim_folder
@@ -89,11 +89,12 @@ def fit(
     objective : str or Objective
         ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
     alpha : float, sequence or {label name: float}, in (0, 1]
-        The bound of a bounded objective asked for by name.
+        The bound of a bounded objective asked for by name; one for all labels, or one for each.
     beta : float, > 0
         The beta of OFBS asked for by name.
     label_names : sequence of str, length L
-        Names for reports.
+        Names for reports; by default those that the data set has as its ``label_names``, if any. A label that lacks
+        positives or negatives in a part is left out: it gets no threshold, its status says why.
     groups : sequence, shape (n,)
         Rows of equal value (a patient's images) are held out together.
     val_loader : DataLoader
@@ -166,7 +167,7 @@ def fit(
     L. Peng, Y. Travadi, C. He, Y. Cui, J. Sun (2025). Exact reformulation and optimization for direct metric
     optimization in binary imbalanced classification.
     """
-    label_names = None if label_names is None else list(label_names)
+    label_names = _names(label_names, loader)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
     chosen = get_solver(solver, target)
     faults = Faults()
@@ -273,6 +274,19 @@ def fit(
             random_states=RandomStates([parts.order, *own_generators]),
         )
         return loop.run(plan)
+
+
+def _names(label_names: Any, loader: Any) -> list[str] | None:
+    """Return the names of the labels as given, or as the data set knows them."""
+    dataset = getattr(loader, "dataset", None)
+    while label_names is None and isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    names = getattr(dataset, "label_names", None) if label_names is None else label_names
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        reject("label_names", "a sequence of names", repr(names), "give e.g. ['Edema', 'Pneumonia']")
+    return list(names)
 
 
 def default_epochs(steps_an_epoch: int) -> int:

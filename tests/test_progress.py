@@ -76,12 +76,12 @@ def test_a_bar_ends_after_an_error(put_stderr):
         raise KeyError
     with Display(True) as display:  # rich allows one live display at a time
         display.begin(1)
-        display.show(1, "warm-up", RECORD)
+        display.show(1, "warm-up", [RECORD])
     assert "warm-up: recall 0.500" in stderr.getvalue()
 
 
 def test_describe():
-    assert describe(RECORD) == "recall 0.500, precision 0.910 (bound 0.9, met)"
+    assert describe([RECORD]) == "recall 0.500, precision 0.910 (bound 0.9, met)"
     missed = RECORD | {"feasible": False, "bounded_value": float("nan")}
-    assert describe(missed) == "recall 0.500, precision nan (bound 0.9, missed)"
-    assert describe({"metric": "f1", "value": 0.25, "bounded_metric": None}) == "f1 0.250"
+    assert describe([missed]) == "recall 0.500, precision nan (bound 0.9, missed)"
+    assert describe([{"metric": "f1", "value": 0.25, "bounded_metric": None}]) == "f1 0.250"
