@@ -238,7 +238,8 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
         "Handwritten digits, not medical images: 92 eights among 4592 digits of MNIST-5k (2 %). What holds here says "
         "nothing of X-rays or any other medical image.",
         f"The layers are frozen: only a linear head is trained, on pooled features of images enlarged to {SIZE} "
-        "pixels. Fine-tuning all layers can turn out otherwise. Random networks have batch-norm statistics of training images.",
+        "pixels. Fine-tuning all layers can turn out otherwise. "
+        "Random networks have batch-norm statistics of training images.",
         "A test part holds 18 positives, so that one of them is .056 of recall; splits overlap, which the plain "
         "t-interval ignores and the corrected one does not.",
         _said("Transferred above random weights", transfer, strictly=True),

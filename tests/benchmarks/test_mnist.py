@@ -24,7 +24,7 @@ needs_weights = pytest.mark.skipif(
 )
 
 
-def random_images(number=40):
+def random_images(number=30):
     return np.random.RandomState(0).randint(0, 256, (number, 28, 28)).astype(np.uint8)
 
 
@@ -67,22 +67,18 @@ def test_features_are_those_of_the_truncated_networks(monkeypatch):
         # Evaluation mode: what a feature is must not depend on the other images.
         cut_off = truncate(whole, point).eval()
         with torch.no_grad():
-            torch.testing.assert_close(features[cut][:3], cut_off.embed(mnist.prepare(images[:3], whole)))
+            alone = cut_off.embed(mnist.prepare(images[:3], whole))
+        torch.testing.assert_close(features[cut][:3], alone, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.usefixtures("_torchvision")
 def test_random_features_follow_the_seed_and_do_not_fade(monkeypatch):
+    pytest.importorskip("torchvision")
     images = random_images()
     monkeypatch.setattr(mnist, "load_digits", lambda: (images, None))
-    first, again, other = (mnist.random_features(seed, np.arange(30)) for seed in (1, 1, 2))
+    first, again, other = (mnist.random_features(seed, np.arange(20)) for seed in (1, 1, 2))
     for cut in mnist.CUTS:
         assert (first[cut] == again[cut]).all() and not (first[cut] == other[cut]).all()
         assert first[cut].abs().max() > 0.01
-
-
-@pytest.fixture
-def _torchvision():
-    pytest.importorskip("torchvision")
 
 
 def test_differences_are_paired_by_split():
