@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -27,7 +27,9 @@ from metricopt.data.indexed import has_own_order, is_iterable
 from metricopt.fingerprint import fingerprint_of
 from metricopt.loop import Callback, Loop
 from metricopt.objectives import Objective, get_objective
+from metricopt.optimizers import OptimizerLike, optimizer_maker
 from metricopt.partition import make_partition
+from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates, generators_of
 from metricopt.result import FitResult
@@ -36,8 +38,6 @@ from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 DEFAULT_STEPS = 6000
 MIN_DEFAULT_EPOCHS = 20
 WARMUP_SHARE = 0.25
-
-OptimizerLike: TypeAlias = "torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]"
 
 
 def fit(
@@ -205,13 +205,19 @@ def fit(
     faults.raise_if_any()
     if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
         reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
-    if checkpoint_dir is not None:
-        claim_folder(checkpoint_dir, resume=resume)
+    processes = join_launch(device)
+    with processes.in_step():
+        if checkpoint_dir is not None and processes.is_main:
+            claim_folder(checkpoint_dir, resume=resume)
 
-    with _as_it_was(model, seed), Display(progress) as display:
-        accelerator = _make_accelerator()
-        on = accelerator.device if device is None else torch.device(device)
+    with (
+        _as_it_was(model, seed + processes.position),
+        Display(progress if processes.is_main else False) as display,
+        processes.watched(checkpoint_dir),
+    ):
+        on = processes.accelerator.device if device is None or processes.number > 1 else torch.device(device)
         model.to(on)
+        processes.share_weights(model)
         parts = make_partition(
             loader,
             val_loader=val_loader,
@@ -222,6 +228,7 @@ def fit(
             seed=seed,
             watch=display.watch,
             keep_workers=checkpoint_dir is None,
+            processes=processes,
         )
         num_labels = parts.train.labels.shape[1]
         default_names = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
@@ -244,12 +251,13 @@ def fit(
                 target,
                 plan,
                 names,
+                processes.number,
                 seed=seed,
                 learning_rate=learning_rate,
                 optimizer=type(optimizer).__name__,
                 gradient_clip=gradient_clip,
                 scheduler=scheduler is not None,
-                precision=accelerator.mixed_precision,
+                precision=processes.accelerator.mixed_precision,
                 generators=len(own_generators),
             )
             checkpoints = Checkpoints(checkpoint_dir, checkpoint_every, fingerprint)
@@ -259,9 +267,9 @@ def fit(
             target,
             chosen,
             names,
-            accelerator=accelerator,
+            processes=processes,
             device=on,
-            make_optimizer=_optimizer_maker(model, optimizer, learning_rate),
+            make_optimizer=optimizer_maker(model, optimizer, learning_rate),
             make_scheduler=scheduler,
             first_optimizer_state=(
                 copy.deepcopy(optimizer.state_dict()) if isinstance(optimizer, torch.optim.Optimizer) else None
@@ -376,40 +384,10 @@ def _as_it_was(model: nn.Module, seed: int) -> Iterator[None]:
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed)
             random.seed(seed)
-            np.random.seed(seed)
+            np.random.seed(seed % 2**32)
             yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
         for module, mode in modes:
             module.training = mode
-
-
-def _make_accelerator() -> Any:
-    from accelerate import Accelerator
-
-    accelerator = Accelerator()
-    if accelerator.num_processes > 1:
-        reject("fit", "run in one process", f"{accelerator.num_processes}", "launch it with --num_processes 1")
-    return accelerator
-
-
-def _optimizer_maker(
-    model: nn.Module, optimizer: OptimizerLike | None, learning_rate: float | None
-) -> Callable[[], torch.optim.Optimizer]:
-    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own as it is."""
-    if isinstance(optimizer, torch.optim.Optimizer):
-        return lambda: optimizer
-    if optimizer is not None:
-        if not callable(optimizer):
-            reject("optimizer", "an Optimizer or a callable (parameters) -> Optimizer", optimizer, "pass one of them")
-        return lambda: optimizer(model.parameters())
-    rate = _default_learning_rate(model) if learning_rate is None else float(learning_rate)
-    return lambda: torch.optim.Adam(model.parameters(), lr=rate)
-
-
-def _default_learning_rate(model: nn.Module) -> float:
-    sizes = [parameter.numel() for parameter in model.parameters() if parameter.ndim > 1]
-    if len(sizes) <= 1:
-        return 0.02
-    return 0.003 if sum(sizes) <= 100_000 else 0.001
