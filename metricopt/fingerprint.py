@@ -26,6 +26,7 @@ def fingerprint_of(
     objective: Objective,
     plan: Sequence[tuple[Solver, Stage]],
     label_names: Sequence[str],
+    num_processes: int = 1,
     **arguments: object,
 ) -> dict[str, str]:
     """Return the name and value of everything that must be the same when a training is resumed.
@@ -35,7 +36,7 @@ def fingerprint_of(
     model : Module
         By its layers, and the kinds and shapes of its weights.
     loader : DataLoader
-        The user's, by its batch size and the kind of its sampler. Workers may differ.
+        The user's, by its batch size (times ``num_processes``) and the kind of its sampler. Workers may differ.
     parts : Partition
         By its labels and weights; those of an iterable data set in any order.
     objective, plan, label_names
@@ -50,7 +51,7 @@ def fingerprint_of(
         "stages": ", ".join(f"{stage.name} by {solver!r} for {stage.epochs} epochs" for solver, stage in plan),
         "model": f"{type(model).__name__} {zlib.crc32(repr(model).encode()):08x}",
         **{name: str(value) for name, value in arguments.items()},
-        "batch size": str(batch_size_of(loader)),
+        "batch size": str(batch_size_of(loader) * num_processes),
         "sampler": type(loader.sampler).__name__,
         "steps an epoch": str(len(parts.train_loader)),
         "training data": _describe(parts.train, parts.is_stream),

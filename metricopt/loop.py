@@ -25,9 +25,11 @@ from metricopt.averaging import average_weights, is_as_good, with_finalist
 from metricopt.checkpoint import Checkpoints
 from metricopt.data.indexed import as_label_columns, split_batch
 from metricopt.objectives import Objective
-from metricopt.partition import Partition
+from metricopt.partition import Part, Partition
+from metricopt.processes import Processes
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates
+from metricopt.records import records_of
 from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
 from metricopt.solvers import Solver, Stage
@@ -51,7 +53,7 @@ class Loop:
         solver: Solver,
         label_names: tuple[str, ...],
         *,
-        accelerator: Any,
+        processes: Processes,
         device: torch.device,
         make_optimizer: Callable[[], torch.optim.Optimizer],
         make_scheduler: Callable[[torch.optim.Optimizer], Any] | None,
@@ -65,7 +67,8 @@ class Loop:
     ) -> None:
         self._model, self._parts, self._objective, self._solver = model, parts, objective, solver
         self._label_names, self._callbacks, self._display, self._seed = label_names, callbacks, display, seed
-        self._accelerator, self._device, self._gradient_clip = accelerator, device, gradient_clip
+        self._processes, self._accelerator = processes, processes.accelerator
+        self._device, self._gradient_clip = device, gradient_clip
         self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
         self._first_optimizer_state = first_optimizer_state
         self._checkpoints, self._random_states = checkpoints, random_states
@@ -95,7 +98,7 @@ class Loop:
                 state.diverged = state.stopped = is_over = True
             if is_over:
                 self._end_stage()
-            if state.finished or (self._checkpoints is not None and self._checkpoints.is_due_after_epoch()):
+            if state.finished or self._is_save_due():
                 self._save()
         return self._result(self._average_or_best(), state.baseline, state.start)
 
@@ -111,6 +114,9 @@ class Loop:
     def _resume(self) -> bool:
         """Take over the state of the newest checkpoint; say whether there was one."""
         saved = None if self._checkpoints is None else self._checkpoints.read()
+        if len(set(self._processes.all_of(None if saved is None else saved["state"].step))) > 1:
+            remedy = "put it on storage that all machines share"
+            reject("checkpoint_dir", "the same folder for all processes", "different checkpoints", remedy)
         if saved is None:
             return False
         self._state, self._first_optimizer_state = saved["state"], saved["first_optimizer"]
@@ -127,9 +133,17 @@ class Loop:
                 self._optimizer._opt_called = self._state.batch > 0
         if self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(saved["scaler"])
-        self._at_epoch_start = saved["random_at_epoch_start"]
-        self._random_states.restore(saved["random"])
+        # One state a process; a process that was not there before goes on as it was seeded.
+        self._at_epoch_start = self._random_states.capture()
+        for states in saved["random"][self._processes.position :][:1]:
+            self._at_epoch_start = states["at_epoch_start"]
+            self._random_states.restore(states["now"])
         return True
+
+    def _is_save_due(self) -> bool:
+        """Say whether a checkpoint is due after an epoch."""
+        checkpoints = self._checkpoints
+        return checkpoints is not None and self._processes.from_main(checkpoints.is_due_after_epoch)
 
     def _save(self) -> None:
         """Take the time, and write a checkpoint where these are wanted."""
@@ -146,10 +160,13 @@ class Loop:
             "optimizer": None if optimizer is None else optimizer.state_dict(),
             "scheduler": None if scheduler is None else scheduler.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
-            "random_at_epoch_start": self._at_epoch_start,
-            "random": self._random_states.capture(),
+            "random": self._processes.all_of(
+                {"at_epoch_start": self._at_epoch_start, "now": self._random_states.capture()}
+            ),
         }
-        self._checkpoints.write(content, self._state.step)
+        with self._processes.in_step():
+            if self._processes.is_main:
+                self._checkpoints.write(content, self._state.step)
 
     def _solvers(self) -> list[Solver]:
         return list({id(solver): solver for solver in (self._solver, *(solver for solver, _ in self._plan))}.values())
@@ -158,7 +175,9 @@ class Loop:
         """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch."""
         for part in filter(None, (self._parts.train, self._parts.validation)):
             batches = self._display.watch(part.batches, "checking the data")
-            _, labels = score_loader(self._model, batches, self._device, part.labels.shape[1])
+            with self._processes.in_step():
+                _, labels = score_loader(self._model, batches, self._device, part.labels.shape[1])
+            labels = self._processes.concatenated(labels)
             if not self._parts.is_stream and not np.array_equal(labels, part.labels, equal_nan=True):
                 remedy = "let y agree with the data set's attribute `labels` or `targets`"
                 reject("loader", "one that yields the labels of its data set", "other values", remedy)
@@ -185,7 +204,7 @@ class Loop:
     def _start(self, stage: Stage) -> None:
         """Begin a stage of the solver, with the scores that its first weights give."""
         state, train = self._state, self._parts.train
-        state.latest, labels = score_loader(self._model, train.batches, self._device, must_be_finite=False)
+        state.latest, labels = self._scores(train)
         state.latest_labels = labels if self._parts.is_stream else None
         self._solver.start(stage, stage.epochs * len(self._parts.train_loader))
         self._refresh()
@@ -195,17 +214,15 @@ class Loop:
         state, optimizer, (solver, _) = self._state, self._optimizer, self._plan[self._state.stage]
         is_direct = solver is self._solver
         for batch, index in self._batches():
-            x, y = split_batch(batch)
-            labels = torch.as_tensor(as_label_columns(y), device=self._device)
             optimizer.zero_grad()
-            with self._accelerator.autocast():
-                scores = forward(self._model, to_device(x, self._device))
+            scores, labels, index = self._scores_and_labels(batch, index)
             weight = None if self._weight is None else self._weight[index].to(self._device)
             loss = solver.loss(scores, labels, weight, index)
             state.loss_sum += loss.item()
             if not math.isfinite(state.loss_sum):
                 raise _DivergedError
             self._accelerator.backward(loss)
+            self._processes.average_gradients(self._model)
             if self._gradient_clip is not None:
                 if self._accelerator.mixed_precision != "no":
                     self._accelerator.unscale_gradients(optimizer)
@@ -220,6 +237,18 @@ class Loop:
             if self._checkpoints is not None and self._checkpoints.is_due(state.step):
                 self._save()
         return state.loss_sum / max(state.batch, 1)
+
+    def _scores_and_labels(self, batch: Any, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scores, labels and index of a batch: of all processes', where several train."""
+        if len(index):
+            x, y = split_batch(batch)
+            labels = torch.as_tensor(as_label_columns(y), device=self._device)
+            with self._accelerator.autocast():
+                scores = forward(self._model, to_device(x, self._device))
+        else:  # too few rows for all processes
+            labels = torch.empty(0, len(self._label_names), device=self._device)
+            scores = torch.empty_like(labels, requires_grad=True)
+        return self._processes.whole_batch(scores, labels, index)
 
     def _batches(self) -> Iterator[Any]:
         """Return the batches of an epoch, or of the rest of one that was interrupted, in the same order."""
@@ -249,7 +278,7 @@ class Loop:
             self._scheduler.step()
         records = self._records(candidate, stage.name, loss)
         state.history.extend(records)
-        state.stopped = any([bool(callback(records)) for callback in self._callbacks])
+        state.stopped = self._processes.from_main(lambda: any([bool(each(records)) for each in self._callbacks]))
         if solver is not self._solver and (state.baseline.epoch == 0 or candidate.key >= state.baseline.key):
             state.best = state.baseline = candidate
         elif solver is self._solver and candidate.key > state.best.key:
@@ -311,12 +340,19 @@ class Loop:
     def _candidate(self, stage: str, epoch: int, slack: np.ndarray | None = None) -> Candidate:
         """Return the weights as they are, with the exact metric that they reach on the selection data."""
         part = self._parts.selection
-        scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
+        scores, labels = self._scores(part)
         if not np.isfinite(scores).all():
             raise _DivergedError
         kept = without_labels(labels, self._learnable)  # a label left out must not choose the model
         choice = choose_threshold(scores, kept, self._objective, part.sample_weight)
         return Candidate(choice, merit(choice, self._objective), self._weights(), stage, epoch, slack)
+
+    def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and labels of all samples of a part, of which each process scores its share."""
+        self._processes.share_buffers(self._model)
+        with self._processes.in_step():
+            scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
+        return self._processes.concatenated(scores), self._processes.concatenated(labels)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
@@ -325,27 +361,9 @@ class Loop:
         return bool((np.nan_to_num(candidate.choice.value, nan=1.0) == 1).all() and candidate.choice.feasible.all())
 
     def _records(self, candidate: Candidate, stage: str, loss: float) -> list[dict[str, Any]]:
-        """Return what the history keeps of an epoch, one record a label."""
-        choice, multiplier = candidate.choice, self._solver.multiplier()
-        return [
-            {
-                "epoch": self._state.epoch,
-                "stage": stage,
-                "label": name,
-                "loss": loss,
-                "metric": single.metric_name,
-                "value": float(choice.value[label]),
-                "bounded_metric": None if single.bounded is None else single.bounded.name,
-                "bounded_value": None if choice.bounded_value is None else float(choice.bounded_value[label]),
-                "bound": single.bound,
-                "feasible": bool(choice.feasible[label]),
-                "threshold": float(choice.threshold[label]),
-                "multiplier": None if multiplier is None or not self._learnable[label] else float(multiplier[label]),
-            }
-            for label, (name, single) in enumerate(
-                zip(self._label_names, self._objective.for_labels(len(self._label_names)), strict=True)
-            )
-        ]
+        multiplier = self._solver.multiplier()
+        kept = None if multiplier is None else np.where(self._learnable, multiplier, np.nan)
+        return records_of(candidate.choice, self._objective, self._label_names, kept, self._state.epoch, stage, loss)
 
     def _result(self, best: Candidate, baseline: Candidate, start: Candidate) -> FitResult:
         """Score both parts with the best weights and with candidate zero's."""
@@ -356,7 +374,7 @@ class Loop:
             scores, truth = [], []
             for candidate, sound in ((baseline, start), (best, baseline)):
                 self._model.load_state_dict(candidate.weights)
-                own, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
+                own, labels = self._scores(part)
                 if not np.isfinite(own).all():  # on training data that did not select; the start is known to be sound
                     state.diverged = True
                     return self._result(sound, sound, start)
@@ -374,7 +392,7 @@ class Loop:
             history=History(state.history),
             selected_stage=best.stage,
             solver=self._solver.name,
-            seconds=state.seconds,
+            seconds=self._processes.from_main(lambda: state.seconds),
             versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
         )
 

@@ -27,6 +27,7 @@ from metricopt.data.indexed import (
     split_batch,
 )
 from metricopt.data.splits import stratified_split
+from metricopt.processes import ALONE, Processes
 from metricopt.thresholds import has_both_classes
 
 SCORING_BATCH = 4096
@@ -40,7 +41,7 @@ class Part:
     Attributes
     ----------
     loader : iterable of (batch, index)
-        For scoring: all samples, in order.
+        For scoring: all samples, in order; of several processes each has its own stretch of them.
     labels : ndarray, shape (n, L), float32
     sample_weight : ndarray, shape (n, L), float64, or None
     """
@@ -104,6 +105,7 @@ def make_partition(
     seed: int,
     watch: Callable[[Iterable[Any], str], Iterator[Any]],
     keep_workers: bool = True,
+    processes: Processes = ALONE,
 ) -> Partition:
     """Take the user's loaders apart; the arguments are those of ``fit``.
 
@@ -113,14 +115,21 @@ def make_partition(
         Shows progress while data are read.
     keep_workers : bool
         Whether workers may live on from pass to pass; their random states can then not be put back.
+    processes : Processes
+        That share the work.
 
     Raises
     ------
     InvalidInputError
-        If labels are not 0, 1 or NaN, a part has no positive or no negative, or ``sample_weight`` does not fit.
+        If labels are not 0, 1 or NaN, a part has no positive or no negative or fewer rows than there are processes, or
+        ``sample_weight`` does not fit.
     """
     order = torch.Generator().manual_seed(seed)
-    validation = None if val_loader is None else _whole(val_loader, order, watch, "val_loader", keep_workers)
+    for argument, given in (("loader", loader), ("val_loader", val_loader)):
+        if processes.number > 1 and given is not None and is_iterable(given):
+            got, remedy = "an iterable one", "its rows cannot be shared out: use a map-style one, or one process"
+            reject(argument, "over a map-style data set in a launch of several processes", got, remedy)
+    validation = None if val_loader is None else _whole(val_loader, order, watch, keep_workers, processes)
     if is_iterable(loader):
         stream = _Stream(loader, keep_workers)
         labels = _read_stream(stream, watch)
@@ -147,7 +156,7 @@ def make_partition(
         scoring = indexed_loader(
             loader,
             dataset,
-            rows,
+            _share_of(rows, processes),
             shuffled=False,
             generator=order,
             batch_size=_scoring_batch(loader),
@@ -161,7 +170,13 @@ def make_partition(
         _check_part("the held-out part of loader", validation.labels)
     _check_part("loader" if held_out is None else "the training part of loader", train.labels)
     train_loader = indexed_loader(
-        loader, loader.dataset, rows, shuffled=True, generator=order, keep_workers=keep_workers
+        loader,
+        loader.dataset,
+        rows,
+        shuffled=True,
+        generator=order,
+        keep_workers=keep_workers,
+        processes=processes,
     )
     if len(train_loader) == 0:
         got = f"{len(rows)} training samples in batches of {loader.batch_size} with drop_last"
@@ -202,29 +217,37 @@ def _whole(
     loader: DataLoader[Any],
     order: torch.Generator,
     watch: Callable[[Iterable[Any], str], Iterator[Any]],
-    argument: str,
     keep_workers: bool,
+    processes: Processes,
 ) -> Part:
-    """Return all samples of a loader."""
+    """Return all samples of a loader for validation."""
     if is_iterable(loader):
         stream = _Stream(loader, keep_workers)
         labels = _read_stream(stream, watch)
         scoring: Any = stream
     else:
-        check_scored_whole(argument, loader)
+        check_scored_whole("val_loader", loader)
         rows = rows_of(loader)
         labels = read_labels(loader, lambda scan: watch(scan, "reading validation labels"))[rows]
         scoring = indexed_loader(
             loader,
             loader.dataset,
-            rows,
+            _share_of(rows, processes),
             shuffled=False,
             generator=order,
             batch_size=_scoring_batch(loader),
             keep_workers=keep_workers,
         )
-    _check_part(argument, labels)
+    _check_part("val_loader", labels)
     return Part(scoring, labels, None)
+
+
+def _share_of(rows: np.ndarray, processes: Processes) -> np.ndarray:
+    """Return the rows that a process scores."""
+    if 1 < processes.number > len(rows):
+        rule = f"one with a row for each of {processes.number} processes in every part"
+        reject("loader", rule, f"{len(rows)} rows", "use fewer processes or more data")
+    return processes.share_of(rows)
 
 
 def _check_part(argument: str, labels: np.ndarray) -> None:
@@ -240,9 +263,10 @@ def _check_part(argument: str, labels: np.ndarray) -> None:
 
 def _learnable(parts: Partition) -> Partition:
     """Reject parts of which each can be learnt from, but not by the same label."""
-    if not parts.learnable.any():
+    both = [has_both_classes(part.labels) for part in (parts.train, parts.validation) if part is not None]
+    if not np.logical_and.reduce(both).any():
         got = "none that has them in training and selection data"
-        remedy = "add samples, hold out others, or check labels and weights"
+        remedy = "add samples, hold out others, or check the labels"
         reject("loader", "one with a label that has positives and negatives", got, remedy)
     return parts
 

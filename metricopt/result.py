@@ -405,7 +405,8 @@ class FitResult:
     def save(self, path: str | Path) -> Path:
         """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
 
-        An existing result there is replaced at once, when all is written; a failed save leaves it as it was.
+        An existing result there is replaced at once, when all is written; a failed save leaves it as it was. Of the
+        processes of a launch the main one writes.
 
         Parameters
         ----------

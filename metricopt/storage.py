@@ -21,6 +21,7 @@ from metricopt._validation import InvalidInputError, check_choice, reject
 from metricopt.agreement import SlackAgreement
 from metricopt.evaluation import Report, with_nan, without_nan
 from metricopt.objectives import REGISTRY
+from metricopt.processes import is_main_process
 from metricopt.result import FitResult, History, Scored
 from metricopt.status import Status
 
@@ -33,6 +34,8 @@ def save(result: FitResult, folder: Path) -> Path:
     """Write a result; see :meth:`metricopt.result.FitResult.save`."""
     from safetensors.torch import save_model
 
+    if not is_main_process():
+        return folder
     if folder.exists() and not _may_hold_a_result(folder):
         reject("path", "a new folder or one with a result", str(folder), "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)

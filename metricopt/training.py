@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -27,7 +27,9 @@ from metricopt.data.indexed import has_own_order, is_iterable
 from metricopt.fingerprint import fingerprint_of
 from metricopt.loop import Callback, Loop
 from metricopt.objectives import Objective, get_objective
+from metricopt.optimizers import OptimizerLike, optimizer_maker
 from metricopt.partition import make_partition
+from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates, generators_of
 from metricopt.result import FitResult
@@ -36,8 +38,6 @@ from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 DEFAULT_STEPS = 6000
 MIN_DEFAULT_EPOCHS = 20
 WARMUP_SHARE = 0.25
-
-OptimizerLike: TypeAlias = "torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]"
 
 
 def fit(
@@ -205,13 +205,19 @@ def fit(
     faults.raise_if_any()
     if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
         reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
-    if checkpoint_dir is not None:
-        claim_folder(checkpoint_dir, resume=resume)
+    processes = join_launch(device)
+    with processes.in_step():
+        if checkpoint_dir is not None and processes.is_main:
+            claim_folder(checkpoint_dir, resume=resume)
 
-    with _as_it_was(model, seed), Display(progress) as display:
-        accelerator = _make_accelerator()
-        on = accelerator.device if device is None else torch.device(device)
+    with (
+        _as_it_was(model, seed + processes.position),
+        Display(progress if processes.is_main else False) as display,
+        processes.watched(checkpoint_dir),
+    ):
+        on = processes.accelerator.device if device is None or processes.number > 1 else torch.device(device)
         model.to(on)
+        processes.share_weights(model)
         parts = make_partition(
             loader,
             val_loader=val_loader,
@@ -222,6 +228,7 @@ def fit(
             seed=seed,
             watch=display.watch,
             keep_workers=checkpoint_dir is None,
+            processes=processes,
         )
         num_labels = parts.train.labels.shape[1]
         default_names = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
@@ -244,12 +251,13 @@ def fit(
                 target,
                 plan,
                 names,
+                processes.number,
                 seed=seed,
                 learning_rate=learning_rate,
                 optimizer=type(optimizer).__name__,
                 gradient_clip=gradient_clip,
                 scheduler=scheduler is not None,
-                precision=accelerator.mixed_precision,
+                precision=processes.accelerator.mixed_precision,
                 generators=len(own_generators),
             )
             checkpoints = Checkpoints(checkpoint_dir, checkpoint_every, fingerprint)
@@ -259,9 +267,9 @@ def fit(
             target,
             chosen,
             names,
-            accelerator=accelerator,
+            processes=processes,
             device=on,
-            make_optimizer=_optimizer_maker(model, optimizer, learning_rate),
+            make_optimizer=optimizer_maker(model, optimizer, learning_rate),
             make_scheduler=scheduler,
             first_optimizer_state=(
                 copy.deepcopy(optimizer.state_dict()) if isinstance(optimizer, torch.optim.Optimizer) else None
@@ -376,13 +384,14 @@ def _as_it_was(model: nn.Module, seed: int) -> Iterator[None]:
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed)
             random.seed(seed)
-            np.random.seed(seed)
+            np.random.seed(seed % 2**32)
             yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
         for module, mode in modes:
             module.training = mode
+<<<<<<< HEAD
 
 
 def _make_accelerator() -> Any:
@@ -421,3 +430,5 @@ def _is_linear(model: nn.Module) -> bool:
 
 def _sizes_of_trained(model: nn.Module) -> list[int]:
     return [weights.numel() for weights in model.parameters() if weights.ndim > 1 and weights.requires_grad]
+=======
+>>>>>>> e95f40a4dc184d0dfe092ae13d5d162cfaaf1107

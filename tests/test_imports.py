@@ -15,12 +15,12 @@ HEAVY = {"PIL", "accelerate", "cooper", "mapie", "matplotlib", "pandas", "scipy"
 LEAVES = {"backbones", "data", "losses", "networks", "plots", "report", "transfer"}
 LAYERS = [
     {"_torchvision", "_validation"},
-    {"_arrays", "status"},
+    {"_arrays", "processes", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
     {"agreement", "evaluation", "pair_ramps", "progress"},
     LEAVES,
-    {"solvers", "scoring", "partition", "random_states", "state"},
+    {"solvers", "scoring", "optimizers", "partition", "random_states", "records", "state"},
     {"averaging", "batches", "checkpoint", "fingerprint", "loss", "result", "storage"},
     {"loop"},
     {"training"},

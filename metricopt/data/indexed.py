@@ -18,6 +18,7 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     RandomSampler,
+    Sampler,
     SequentialSampler,
     Subset,
     SubsetRandomSampler,
@@ -27,6 +28,7 @@ from torch.utils.data import (
 
 from metricopt._arrays import to_numpy
 from metricopt._validation import InvalidInputError, check_labels, reject
+from metricopt.processes import ALONE, Processes
 
 
 class IndexedDataset(Dataset[Any]):
@@ -74,12 +76,13 @@ class TensorBatches:
         shuffled: bool,
         drop_last: bool,
         generator: torch.Generator,
+        processes: Processes = ALONE,
     ) -> None:
         self._dataset, self._batch_size, self._drop_last = dataset, batch_size, drop_last
-        self._shuffled, self._generator = shuffled, generator
+        self._shuffled, self._generator, self._processes = shuffled, generator, processes
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self._dataset), self._batch_size)
+        whole, rest = divmod(len(self._dataset), self._batch_size * self._processes.number)
         return whole + (rest > 0 and not self._drop_last)
 
     def __iter__(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
@@ -87,8 +90,72 @@ class TensorBatches:
         rows = torch.arange(len(self._dataset))
         if self._shuffled:
             rows = torch.randperm(len(self._dataset), generator=self._generator)
-        for index in rows.split(self._batch_size)[: len(self)]:
-            yield self._dataset.take(index)
+        for index in rows.split(self._batch_size * self._processes.number)[: len(self)]:
+            yield self._dataset.take(self._processes.part_of(index, self._batch_size))
+
+
+class OwnBatches(Sampler[list[int]]):
+    """The parts of global batches that fall to this process; those without any row are left out.
+
+    Parameters
+    ----------
+    batches : iterable of lists of int
+        Global batches; if ``batch_size`` is None whole ones, of which each process takes one.
+    batch_size : int or None
+        Of one process.
+    processes : Processes
+    generator : torch.Generator, optional
+        What the batches are drawn from alike in all processes; by default the main process draws for all.
+    """
+
+    def __init__(
+        self, batches: Any, batch_size: int | None, processes: Processes, generator: torch.Generator | None = None
+    ) -> None:
+        self._batches, self._batch_size, self._processes = batches, batch_size, processes
+        self._generator = generator
+        self.num_steps = len(self)
+
+    def __len__(self) -> int:
+        """Return the number of global batches."""
+        return len(self._batches) if self._batch_size else -(-len(self._batches) // self._processes.number)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        self.num_steps = 0
+        for own in self._parts(self._drawn()):
+            self.num_steps += 1
+            if own:
+                yield own
+
+    def _drawn(self) -> list[list[int]]:
+        if self._generator is None:
+            return self._processes.from_main(lambda: [list(batch) for batch in self._batches])
+        torch.empty((), dtype=torch.int64).random_(generator=self._generator)  # as a loader of one process does
+        return list(self._batches)
+
+    def _parts(self, drawn: list[list[int]]) -> Iterator[list[int]]:
+        if self._batch_size is not None:
+            yield from (self._processes.part_of(batch, self._batch_size) for batch in drawn)
+            return
+        for first in range(0, len(drawn), self._processes.number):
+            own = first + self._processes.position
+            yield drawn[own] if own < len(drawn) else []
+
+
+class OwnSteps:
+    """A loader over :class:`OwnBatches` that takes part in every step: where no row is left for it, with none."""
+
+    def __init__(self, loader: DataLoader[Any], own: OwnBatches) -> None:
+        self._loader, self._own = loader, own
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
+        taken = 0
+        for taken, batch in enumerate(self._loader, start=1):  # noqa: B007 - counts
+            yield batch
+        for _ in range(taken, self._own.num_steps):
+            yield None, torch.empty(0, dtype=torch.int64)
 
 
 class IndexedCollate:
@@ -152,7 +219,8 @@ def indexed_loader(
     generator: torch.Generator,
     batch_size: int | None = None,
     keep_workers: bool = True,
-) -> DataLoader[Any] | TensorBatches:
+    processes: Processes = ALONE,
+) -> DataLoader[Any] | TensorBatches | OwnSteps:
     """Return a loader like ``loader`` that yields ``(what it yielded, index)`` over the chosen rows.
 
     Parameters
@@ -171,6 +239,8 @@ def indexed_loader(
         Another batch size.
     keep_workers : bool
         Whether workers may live on from pass to pass, as ``loader`` says; else every pass is seeded by ``generator``.
+    processes : Processes
+        That share the batches of a ``shuffled`` loader: each loads its part of every global batch.
     """
     own_order = shuffled and has_own_order(loader)
     indexed: Dataset[Any]
@@ -184,21 +254,31 @@ def indexed_loader(
         order = {"batch_sampler": loader.batch_sampler}
     else:
         size = batch_size or batch_size_of(loader)
+        whole = size * (processes.number if shuffled else 1)
         # Holding rows out must not leave a batch of one, on which batch normalisation fails.
-        leaves_one = len(rows) < len(dataset) and len(rows) > size > 1 == len(rows) % size  # type: ignore[arg-type]
-        order = {"batch_size": size, "drop_last": shuffled and (loader.drop_last or leaves_one)}
+        leaves_one = len(rows) < len(dataset) and len(rows) > whole > 1 == len(rows) % whole  # type: ignore[arg-type]
+        order = {"batch_size": whole, "drop_last": shuffled and (loader.drop_last or leaves_one)}
         if own_order:
             order["sampler"] = loader.sampler
         else:
             order["shuffle"] = shuffled and type(loader.sampler) in (RandomSampler, SubsetRandomSampler)
             if isinstance(indexed, IndexedTensors) and not (loader.num_workers or loader.pin_memory):
                 drop_last = order["drop_last"]
-                return TensorBatches(indexed, size, shuffled=order["shuffle"], drop_last=drop_last, generator=generator)
+                shared = processes if shuffled else ALONE
+                return TensorBatches(
+                    indexed,
+                    size,
+                    shuffled=order["shuffle"],
+                    drop_last=drop_last,
+                    generator=generator,
+                    processes=shared,
+                )
+    own = _own_batches(order, indexed, loader, processes, generator) if shuffled and processes.number > 1 else None
     workers: dict[str, Any] = {}
     if loader.num_workers:
         persistent = loader.persistent_workers and keep_workers
         workers = {"prefetch_factor": loader.prefetch_factor, "persistent_workers": persistent}
-    return DataLoader(
+    built = DataLoader(
         indexed,
         num_workers=loader.num_workers,
         collate_fn=collate,
@@ -206,10 +286,31 @@ def indexed_loader(
         timeout=loader.timeout,
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context,
-        generator=generator,
-        **order,
+        # The workers of several processes are seeded by the global generator, which differs between these.
+        generator=generator if own is None else None,
+        **(order if own is None else {"batch_sampler": own}),
         **workers,
     )
+    return built if own is None else OwnSteps(built, own)
+
+
+def _own_batches(
+    order: dict[str, Any],
+    indexed: Dataset[Any],
+    loader: DataLoader[Any],
+    processes: Processes,
+    generator: torch.Generator,
+) -> OwnBatches:
+    """Return what a process loads, in an order that is given in the terms of a loader."""
+    if "batch_sampler" in order:
+        return OwnBatches(order["batch_sampler"], None, processes)
+    drawn_by: torch.Generator | None = None
+    sampler: Any = order.get("sampler")
+    if sampler is None:
+        drawn_by = generator
+        sampler = RandomSampler(indexed, generator=generator) if order["shuffle"] else SequentialSampler(indexed)  # type: ignore[arg-type]
+    batches = BatchSampler(sampler, order["batch_size"], order["drop_last"])
+    return OwnBatches(batches, batch_size_of(loader), processes, drawn_by)
 
 
 def batch_size_of(loader: DataLoader[Any]) -> int:

@@ -1,0 +1,55 @@
+"""What the history of a training keeps of an epoch: one record a label, of plain numbers and names.
+
+This file decides what a record holds; the loop decides when one is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metricopt.objectives import Objective
+from metricopt.thresholds import ThresholdChoice
+
+
+def records_of(
+    choice: ThresholdChoice,
+    objective: Objective,
+    label_names: Sequence[str],
+    multiplier: np.ndarray | None,
+    epoch: int,
+    stage: str,
+    loss: float,
+) -> list[dict[str, Any]]:
+    """Return one record a label.
+
+    Parameters
+    ----------
+    choice : ThresholdChoice
+        On the selection data, after the epoch; entries of shape (L,).
+    objective : Objective
+    label_names : sequence of str, length L
+    multiplier : ndarray, shape (L,), or None
+        Of the bound; NaN for a label that is left out.
+    epoch, stage, loss
+        As the record says them.
+    """
+    return [
+        {
+            "epoch": epoch,
+            "stage": stage,
+            "label": name,
+            "loss": loss,
+            "metric": single.metric_name,
+            "value": float(choice.value[label]),
+            "bounded_metric": None if single.bounded is None else single.bounded.name,
+            "bounded_value": None if choice.bounded_value is None else float(choice.bounded_value[label]),
+            "bound": single.bound,
+            "feasible": bool(choice.feasible[label]),
+            "threshold": float(choice.threshold[label]),
+            "multiplier": None if multiplier is None or np.isnan(multiplier[label]) else float(multiplier[label]),
+        }
+        for label, (name, single) in enumerate(zip(label_names, objective.for_labels(len(label_names)), strict=True))
+    ]
