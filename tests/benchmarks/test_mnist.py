@@ -99,4 +99,5 @@ def test_conclusions_name_where_a_claim_fails():
 
     transferred, truncated, direct = mnist.conclusions(rows_of(means))[-3:]
     assert "in 8 of 8 cases, everywhere" in transferred and "in 8 of 8 cases, everywhere" in direct
-    assert "not for early, profiled (-0.1" in truncated
+    assert "in 4 of 6 cases, not for early, profiled (-0.1" in truncated
+    assert "wholly above 0: 8, wholly below: 0" in direct and "wholly below: 2" in truncated
