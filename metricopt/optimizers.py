@@ -30,8 +30,16 @@ def optimizer_maker(
     return lambda: torch.optim.Adam(model.parameters(), lr=rate)
 
 
+def is_linear(model: nn.Module) -> bool:
+    """Say whether at most one layer of weights is trained: a linear model, or the head of frozen features."""
+    return len(_sizes_of_trained(model)) <= 1
+
+
 def _default_learning_rate(model: nn.Module) -> float:
-    sizes = [parameter.numel() for parameter in model.parameters() if parameter.ndim > 1]
-    if len(sizes) <= 1:
+    if is_linear(model):
         return 0.02
-    return 0.003 if sum(sizes) <= 100_000 else 0.001
+    return 0.003 if sum(_sizes_of_trained(model)) <= 100_000 else 0.001
+
+
+def _sizes_of_trained(model: nn.Module) -> list[int]:
+    return [weights.numel() for weights in model.parameters() if weights.ndim > 1 and weights.requires_grad]

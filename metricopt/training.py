@@ -27,7 +27,7 @@ from metricopt.data.indexed import has_own_order, is_iterable
 from metricopt.fingerprint import fingerprint_of
 from metricopt.loop import Callback, Loop
 from metricopt.objectives import Objective, get_objective
-from metricopt.optimizers import OptimizerLike, optimizer_maker
+from metricopt.optimizers import OptimizerLike, is_linear, optimizer_maker
 from metricopt.partition import make_partition
 from metricopt.processes import join_launch
 from metricopt.progress import Display
@@ -240,7 +240,7 @@ def fit(
         if len(set(names)) < num_labels:
             reject("label_names", "different", list(names), "give each label a name of its own")
         target.for_labels(num_labels)
-        plan = _plan(chosen, epochs, warmup_epochs, len(parts.train_loader), _is_linear(model))
+        plan = _plan(chosen, epochs, warmup_epochs, len(parts.train_loader), is_linear(model))
         own_generators = generators_of(loader, val_loader, eval_dataset)
         checkpoints = None
         if checkpoint_dir is not None:
@@ -391,44 +391,3 @@ def _as_it_was(model: nn.Module, seed: int) -> Iterator[None]:
         np.random.set_state(numpy_state)
         for module, mode in modes:
             module.training = mode
-<<<<<<< HEAD
-
-
-def _make_accelerator() -> Any:
-    from accelerate import Accelerator
-
-    accelerator = Accelerator()
-    if accelerator.num_processes > 1:
-        reject("fit", "run in one process", f"{accelerator.num_processes}", "launch it with --num_processes 1")
-    return accelerator
-
-
-def _optimizer_maker(
-    model: nn.Module, optimizer: OptimizerLike | None, learning_rate: float | None
-) -> Callable[[], torch.optim.Optimizer]:
-    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own as it is."""
-    if isinstance(optimizer, torch.optim.Optimizer):
-        return lambda: optimizer
-    if optimizer is not None:
-        if not callable(optimizer):
-            reject("optimizer", "an Optimizer or a callable (parameters) -> Optimizer", optimizer, "pass one of them")
-        return lambda: optimizer(model.parameters())
-    rate = _default_learning_rate(model) if learning_rate is None else float(learning_rate)
-    return lambda: torch.optim.Adam(model.parameters(), lr=rate)
-
-
-def _default_learning_rate(model: nn.Module) -> float:
-    if _is_linear(model):
-        return 0.02
-    return 0.003 if sum(_sizes_of_trained(model)) <= 100_000 else 0.001
-
-
-def _is_linear(model: nn.Module) -> bool:
-    """Say whether at most one layer of weights is trained: a linear model, or the head of frozen features."""
-    return len(_sizes_of_trained(model)) <= 1
-
-
-def _sizes_of_trained(model: nn.Module) -> list[int]:
-    return [weights.numel() for weights in model.parameters() if weights.ndim > 1 and weights.requires_grad]
-=======
->>>>>>> e95f40a4dc184d0dfe092ae13d5d162cfaaf1107
