@@ -193,47 +193,43 @@ def tables(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
     }
 
 
-def _differences(frame: pd.DataFrame, what: str, one: str, other: str) -> pd.DataFrame:
-    """Return the mean paired difference over splits, by all that is not compared."""
+def _paired(frame: pd.DataFrame, what: str, one: str, other: str, measure: str) -> dict[tuple[str, ...], pd.Series]:
+    """Return the difference on every split, by all that is not compared."""
     keys = [key for key in ("weights", "cut", "method") if key != what]
-    lines = {}
+    paired = {}
     for group, part in frame[frame[what].isin((one, other))].groupby(keys, sort=False):
-        paired = {
-            measure: table[one] - table[other]
-            for measure in (VALUE, "test_average_precision")
-            for table in [part.pivot(index="split", columns=what, values=measure)]
+        table = part.pivot(index="split", columns=what, values=measure)
+        paired[group] = table[one] - table[other]
+    return paired
+
+
+def _differences(frame: pd.DataFrame, what: str, one: str, other: str) -> pd.DataFrame:
+    """Return the mean difference with its intervals, by all that is not compared."""
+    ranked = _paired(frame, what, one, other, "test_average_precision")
+    lines = {
+        group: {
+            "recall at precision .9": str(t_interval(paired)),
+            "the same, corrected for overlapping splits": str(t_interval(paired, PARTS[2] / PARTS[0])),
+            "average precision": str(t_interval(ranked[group])),
+            "splits above / equal / below": f"{(paired > 0).sum()} / {(paired == 0).sum()} / {(paired < 0).sum()}",
         }
-        lines[group] = {
-            "recall at precision .9": str(t_interval(paired[VALUE])),
-            "the same, corrected for overlapping splits": str(t_interval(paired[VALUE], PARTS[2] / PARTS[0])),
-            "average precision": str(t_interval(paired["test_average_precision"])),
-            "splits above / equal / below": " / ".join(
-                str(int(test.sum())) for test in (paired[VALUE] > 0, paired[VALUE] == 0, paired[VALUE] < 0)
-            ),
-        }
+        for group, paired in _paired(frame, what, one, other, VALUE).items()
+    }
     return pd.DataFrame.from_dict(lines, orient="index")
 
 
 def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     """Say what the images and the layers are, and of each claim where it holds, on the means over splits."""
-    means = pd.DataFrame(rows).groupby(["weights", "cut", "method"], sort=False)[VALUE].mean()
-    at = {cell: float(value) for cell, value in means.items()}
-    transfer = {
-        f"{cut}, {method}": at["imagenet", cut, method] - at["random", cut, method]
+    frame = pd.DataFrame(rows)
+    transferred = frame[frame["weights"] == "imagenet"]
+    transfer = _paired(frame, "weights", "imagenet", "random", VALUE)
+    truncation = {
+        (cut, *group): values
         for cut in CUTS
-        for method in METHODS
-    }
-    cut_minus_whole = {
-        f"{cut}, {method}": at["imagenet", cut, method] - at["imagenet", "whole", method]
-        for cut in CUTS
-        for method in METHODS
         if cut != "whole"
+        for group, values in _paired(transferred, "cut", cut, "whole", VALUE).items()
     }
-    direct = {
-        f"{weights}, {cut}": at[weights, cut, "profiled"] - at[weights, cut, "cross_entropy"]
-        for weights in WEIGHTS
-        for cut in CUTS
-    }
+    direct = _paired(frame, "method", "profiled", "cross_entropy", VALUE)
     return [
         "Handwritten digits, not medical images: 92 eights among 4592 digits of MNIST-5k (2 %). What holds here says "
         "nothing of X-rays or any other medical image.",
@@ -243,16 +239,23 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
         "A test part holds 18 positives, so that one of them is .056 of recall; splits overlap, which the plain "
         "t-interval ignores and the corrected one does not.",
         _said("Transferred above random weights", transfer, strictly=True),
-        _said("Truncated (ImageNet) at or above the whole network", cut_minus_whole, strictly=False),
+        _said("Truncated (ImageNet) at or above the whole network", truncation, strictly=False),
         _said("Profiled at or above cross-entropy", direct, strictly=False),
     ]
 
 
-def _said(claim: str, differences: dict[str, float], *, strictly: bool) -> str:
-    holds = [value > 0 if strictly else value > -1e-9 for value in differences.values()]
+def _said(claim: str, paired: dict[tuple[str, ...], pd.Series], *, strictly: bool) -> str:
+    intervals = {", ".join(group): t_interval(values, PARTS[2] / PARTS[0]) for group, values in paired.items()}
     failing = [
-        f"{name} ({value:+.3f})" for (name, value), held in zip(differences.items(), holds, strict=True) if not held
+        f"{name} ({own.mean:+.3f})"
+        for name, own in intervals.items()
+        if not (own.mean > 0 if strictly else own.mean > -1e-9)  # sums of the same numbers in another order
     ]
     where = f"not for {'; '.join(failing)}" if failing else "everywhere"
-    mean = sum(differences.values()) / len(differences)
-    return f"{claim}, on mean recall at precision .9: in {sum(holds)} of {len(holds)} cases, {where}; mean {mean:+.3f}."
+    verdicts = [own.verdict for own in intervals.values()]
+    mean = sum(own.mean for own in intervals.values()) / len(intervals)
+    return (
+        f"{claim}, on mean recall at precision .9: in {len(intervals) - len(failing)} of {len(intervals)} cases, "
+        f"{where}; mean {mean:+.3f}. Corrected intervals wholly above 0: {verdicts.count('above')}, "
+        f"wholly below: {verdicts.count('below')}."
+    )
