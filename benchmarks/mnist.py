@@ -255,7 +255,7 @@ def _said(claim: str, paired: dict[tuple[str, ...], pd.Series], *, strictly: boo
     verdicts = [own.verdict for own in intervals.values()]
     mean = sum(own.mean for own in intervals.values()) / len(intervals)
     return (
-        f"{claim}, on mean recall at precision .9: in {len(intervals) - len(failing)} of {len(intervals)} cases, {where}; "
-        f"mean {mean:+.3f}. Corrected intervals wholly above 0: {verdicts.count('above')}, "
+        f"{claim}, on mean recall at precision .9: in {len(intervals) - len(failing)} of {len(intervals)} cases, "
+        f"{where}; mean {mean:+.3f}. Corrected intervals wholly above 0: {verdicts.count('above')}, "
         f"wholly below: {verdicts.count('below')}."
     )
