@@ -14,7 +14,19 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import ablation, average_precision, linear, mixtures, mnist, results, resume, runner, speed, toy
+from benchmarks import (
+    ablation,
+    average_precision,
+    backbones,
+    linear,
+    mixtures,
+    mnist,
+    results,
+    resume,
+    runner,
+    speed,
+    toy,
+)
 from benchmarks.cells import cells_of, skipped
 from benchmarks.chexpert.command import compare
 from benchmarks.data import describe
@@ -197,6 +209,23 @@ def run_speed(quick: Quick = False) -> None:
     table = pd.DataFrame(rows).set_index("what")
     _finish("speed", "Speed: ratios within one run, one thread", rows, {"Ratios": table}, quick)
     if not all(row["within_budget"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command("backbones")
+def run_backbones(
+    quick: Quick = False,
+    repeats: Annotated[int, typer.Option(help="How many rounds of timings.", min=1)] = 60,
+    threads: Annotated[int, typer.Option(help="Of torch; more than one need cores of their own.", min=1)] = 1,
+) -> None:
+    """Count and time transferred and truncated networks, beside what was published of them."""
+    repeats = 5 if quick else repeats
+    rows = backbones.run(repeats, threads)
+    title = "Truncated and transferred networks: parameters, multiply-accumulates, CPU latency"
+    said = backbones.conclusions(rows, repeats, threads)
+    _finish("backbones", title, rows, backbones.tables(rows), quick, said)
+    console.print(said[0], soft_wrap=True)
+    if not backbones.is_within_budget(rows):
         raise typer.Exit(1)
 
 
