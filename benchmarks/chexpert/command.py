@@ -40,7 +40,7 @@ def compare(
     policy: Annotated[str, typer.Option(help="ignore, zeros or ones; '' for the common mix.")] = "",
     view: Annotated[str, typer.Option(help="frontal, lateral or both.")] = "frontal",
     image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 64,
-    epochs: Annotated[int, typer.Option(min=1)] = 12,
+    epochs: Annotated[int, typer.Option(min=1)] = 8,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="Of Adam; 1e-4 is usual with given weights.")] = 1e-3,
     seeds: Annotated[int, typer.Option(min=1, help="Splits by patients.")] = 2,
