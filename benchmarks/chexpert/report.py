@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,8 @@ def _draw(rows: pd.DataFrame, label: str, title: str) -> Figure:
     }
     points = {row["method"]: _point(row) for _, row in own.iterrows()}
     figure = Figure(figsize=(6.2, 6), layout="constrained")
-    plot_precision_recall(curves, points, ax=figure.subplots(), title=f"{title}\n{label}, test data, seed {seed}")
+    heading = "\n".join(wrap(f"{title}; {label}, test data, seed {seed}", 60))
+    plot_precision_recall(curves, points, ax=figure.subplots(), title=heading)
     return figure
 
 
