@@ -262,7 +262,10 @@ def _check_part(argument: str, labels: np.ndarray) -> None:
 
 
 def _learnable(parts: Partition) -> Partition:
-    """Reject parts of which each can be learnt from, but not by the same label."""
+    """Reject parts of other labels, and parts of which each can be learnt from, but not by the same label."""
+    if parts.validation is not None and parts.validation.labels.shape[1] != parts.train.labels.shape[1]:
+        wanted, found = parts.train.labels.shape[1], parts.validation.labels.shape[1]
+        reject("val_loader", f"of as many labels as loader ({wanted})", f"{found}", "let both yield the same labels")
     both = [has_both_classes(part.labels) for part in (parts.train, parts.validation) if part is not None]
     if not np.logical_and.reduce(both).any():
         got = "none that has them in training and selection data"
