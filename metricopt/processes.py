@@ -227,11 +227,11 @@ class Processes:
         except RuntimeError as error:
             if isinstance(error, ProcessLostError):
                 raise
-            self._lost(str(error), error)
+            self._lost(str(error))
 
-    def _lost(self, why: str, error: Exception | None = None) -> NoReturn:
+    def _lost(self, why: str) -> NoReturn:
         text = f"Process {self.position} of {self.number} ends: another one was lost, or failed as it says itself; "
-        raise ProcessLostError(f"{text}{self._advice}. ({why})") from error
+        raise ProcessLostError(f"{text}{self._advice}. ({why.strip()})") from None
 
 
 ALONE = Processes()

@@ -184,19 +184,19 @@ def outcome(made, batch, number, **rest):
     }
 
 
-def endless(folder, steps_of_peace):
-    """Train with checkpoints in FOLDER; the last process kills itself at a step, if one is given."""
-    model, steps = network(), 0
+def kept(folder, *, killed_at):
+    """Train with checkpoints in FOLDER, or go on there; the second process kills itself at a step, if one is given."""
+    model, steps = network(nn.Dropout(0.2)), 0
 
     def count(module, inputs):
         nonlocal steps
         steps += module.training
-        if steps == steps_of_peace and os.environ["RANK"] == "1":
+        if steps == killed_at and module.training and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGKILL)
 
     model.register_forward_pre_hook(count)
     return outcome(lambda *_: case(BATCH), BATCH, 2, model=model, checkpoint_dir=folder / "checkpoints",
-                   checkpoint_every=4, resume=steps_of_peace == 0)  # fmt: skip
+                   checkpoint_every=4, resume=killed_at is None)  # fmt: skip
 
 
 def main(folder, *names):
@@ -204,7 +204,7 @@ def main(folder, *names):
     position, number = os.environ["RANK"], int(os.environ["WORLD_SIZE"])
     for name in names:
         if name in ("killed", "resumed"):
-            said = endless(Path(folder), 19 if name == "killed" else 0)
+            said = kept(Path(folder), killed_at=19 if name == "killed" else None)
         else:
             said = outcome(CASES[name], BATCH, number)
         Path(folder, f"{name}-{position}.json").write_text(json.dumps(said))
