@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, TensorDataset, WeightedRandomSampler
 
 from metricopt import fit
 from metricopt.losses import FocalLoss
@@ -130,7 +130,7 @@ def frozen_and_unused(batch, number):
     model = network()
     model.requires_grad_(False)
     model[2].requires_grad_(True)
-    model.unused = nn.Linear(2, 2)
+    model.unused = network()
     model.forward = lambda x: model[2](model[1](model[0](x)))
     return case(batch, model=model, optimizer=lambda weights: torch.optim.AdamW(weights, 0.01, weight_decay=0.1))
 
@@ -184,30 +184,80 @@ def outcome(made, batch, number, **rest):
     }
 
 
-def kept(folder, *, killed_at):
+def kept(folder, *, resume=False, killed_at=None, batch=BATCH, number=2):
     """Train with checkpoints in FOLDER, or go on there; the second process kills itself at a step, if one is given."""
     model, steps = network(nn.Dropout(0.2)), 0
 
     def count(module, inputs):
         nonlocal steps
         steps += module.training
-        if steps == killed_at and module.training and os.environ["RANK"] == "1":
+        if module.training and steps == killed_at and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGKILL)
 
     model.register_forward_pre_hook(count)
-    return outcome(lambda *_: case(BATCH), BATCH, 2, model=model, checkpoint_dir=folder / "checkpoints",
-                   checkpoint_every=4, resume=killed_at is None)  # fmt: skip
+    checkpoints = {"checkpoint_dir": folder, "checkpoint_every": 4, "resume": resume}
+    return outcome(lambda *_: case(batch), batch, number, model=model, **checkpoints)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        yield from blobs(40)
+
+
+class Damaged(Dataset):
+    """Rows of which the last, which the second process scores, cannot be read or is no number."""
+
+    labels = torch.tensor([0.0, 1.0]).repeat(20)
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, row):
+        if row == 39 and self.fault == "unreadable":
+            raise OSError("image 39 is damaged")
+        is_bad = row == 39 and self.fault == "NaN"
+        return torch.tensor([torch.nan if is_bad else float(row)]), self.labels[row]
+
+
+def faults(folder, number):
+    """Return what each process says of data that cannot be trained on, and of checkpoints that may not be there."""
+    (folder / "held").mkdir(exist_ok=True)
+    (folder / "held" / "step-000000001.safetensors").write_bytes(b"")
+    tried = {
+        "stream": {"loader": DataLoader(Stream(), batch_size=4), "val_fraction": 0},
+        "val_stream": {"val_loader": DataLoader(Stream(), batch_size=4)},
+        "few_rows": {"val_loader": DataLoader(TensorDataset(torch.zeros(1, 3), torch.ones(1, 3)))},
+        "NaN": {"loader": DataLoader(Damaged("NaN"), batch_size=4), "model": nn.Linear(1, 1)},
+        "unreadable": {"loader": DataLoader(Damaged("unreadable"), batch_size=4), "model": nn.Linear(1, 1)},
+        "held": {"checkpoint_dir": folder / "held"},
+        "device": {"device": "cuda:0"},
+        "sound": {},
+    }
+    said = {}
+    for name, arguments in tried.items():
+        arguments = {**case(BATCH, val_fraction=0, sample_weight=None), **arguments}
+        try:
+            fit(arguments.pop("model"), arguments.pop("loader"), "FPOR", alpha=0.5, epochs=2, **arguments)
+        except (ValueError, RuntimeError, OSError) as error:
+            said[name] = f"{type(error).__name__}: {error}"
+    return said
 
 
 def main(folder, *names):
-    """Train each case and write its outcome down; "killed" and "resumed" keep checkpoints."""
-    position, number = os.environ["RANK"], int(os.environ["WORLD_SIZE"])
+    """Train each case and write its outcome down; "whole", "killed" and "resumed" keep checkpoints."""
+    position, number, folder = os.environ["RANK"], int(os.environ["WORLD_SIZE"]), Path(folder)
     for name in names:
-        if name in ("killed", "resumed"):
-            said = kept(Path(folder), killed_at=19 if name == "killed" else None)
-        else:
+        if name in CASES:
             said = outcome(CASES[name], BATCH, number)
-        Path(folder, f"{name}-{position}.json").write_text(json.dumps(said))
+        elif name == "faults":
+            said = faults(folder, number)
+        else:
+            of_whole = folder / "whole" if name == "whole" else folder / "checkpoints"
+            said = kept(of_whole, resume=name == "resumed", killed_at=19 if name == "killed" else None)
+        (folder / f"{name}-{position}.json").write_text(json.dumps(said))
 
 
 if __name__ == "__main__":
