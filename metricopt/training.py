@@ -78,11 +78,10 @@ def fit(
     the best weights of several stages where that keeps up with them on held-out data (:mod:`metricopt.averaging`): on
     the selection data the result is never below candidate zero.
 
-    In a launch of several processes (``torchrun --nproc_per_node 2 script.py``, ``accelerate launch``) all of them train
-    as one would on batches as large as theirs together (:mod:`metricopt.processes`). Each returns the same result; the
-    main one shows progress, calls callbacks and writes files. If a process is lost, the others end with a
-    ``ProcessLostError`` that names the checkpoints; the same or another number of processes can resume, with batch sizes
-    that make the same batches together.
+    In a launch of several processes (``torchrun --nproc_per_node 2 script.py``, ``accelerate launch``) all of them
+    train as one would on batches as large as theirs together (:mod:`metricopt.processes`). Each returns the same
+    result; the main one shows progress, calls callbacks and writes files. If a process is lost, the others end with a
+    ``ProcessLostError`` that names the checkpoints. Any number of processes can resume with the same batches together.
 
     Parameters
     ----------

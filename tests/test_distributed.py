@@ -179,13 +179,8 @@ def test_the_command_line_in_a_launch(tmp_path):
     lines = [f"{float(x):.4f},{int(y)}" for x, y in zip(features, labels, strict=True)]
     table = tmp_path / "table.csv"
     table.write_text("\n".join(["x,sick", *lines]))
-    command = [
-        "-m",
-        "metricopt",
-        "fit",
-        str(table),
-        *["--label", "sick", "--alpha", "0.5", "--model", "linear", "--epochs", "6"],
-    ]
+    options = ["--label", "sick", "--alpha", "0.5", "--model", "linear", "--epochs", "6"]
+    command = ["-m", "metricopt", "fit", str(table), *options]
     accelerate = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
     code, said = torchrun(*command, "--batch-size", "50", "--out", tmp_path / "two", launcher=accelerate)
     assert code == 0, said
