@@ -25,13 +25,14 @@ from metricopt._validation import Faults, reject
 from metricopt.checkpoint import Checkpoints, claim_folder
 from metricopt.data.indexed import has_own_order, is_iterable
 from metricopt.fingerprint import fingerprint_of
-from metricopt.loop import Callback, Loop
+from metricopt.loop import Loop
 from metricopt.objectives import Objective, get_objective
 from metricopt.optimizers import OptimizerLike, optimizer_maker
 from metricopt.partition import make_partition
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates, generators_of
+from metricopt.records import Callback
 from metricopt.result import FitResult
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 
