@@ -4,7 +4,7 @@ This file decides commands and what is printed. The training on a table and its 
 :mod:`metricopt.table_run`.
 
 Exit codes: 0 done; 2 bad input; 3 the bound could not be met on the data that chose the threshold (all files are
-written).
+written); 4 another process of the launch was lost. In a launch of several processes the main one prints and writes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from rich.table import Table as Grid
 
 import metricopt
 from metricopt._validation import InvalidInputError, check_choice, reject
-from metricopt.data import load_hypothyroid, make_table, read_table
+from metricopt.data import Table, load_hypothyroid, make_table, read_table
+from metricopt.processes import ProcessLostError, is_main_process, join_launch
 from metricopt.table_run import (
     BASELINE,
     Options,
@@ -36,7 +37,7 @@ from metricopt.table_run import (
     write_run,
 )
 
-BAD_INPUT, BOUND_MISSED = 2, 3
+BAD_INPUT, BOUND_MISSED, PROCESS_LOST = 2, 3, 4
 
 app = typer.Typer(
     help="Train a classifier on the metric that you answer for: recall at a precision, precision at a recall, F-beta, "
@@ -79,7 +80,7 @@ def fit_command(
         int | None, typer.Option(min=1, help="Of each of the two trainings; by default about 6,000 steps.")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="By default chosen by the size of the model.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = _DEFAULT.batch_size,
+    batch_size: Annotated[int, typer.Option(min=1, help="Of each process.")] = _DEFAULT.batch_size,
     val_fraction: Annotated[
         float, typer.Option(help="Share of the rows that choose model and threshold; 0: the training rows choose.")
     ] = _DEFAULT.val_fraction,
@@ -113,22 +114,17 @@ def fit_command(
         device=device,
     )
     with _bad_input():
-        check_options(options)
-        if resume and checkpoint_dir is None:
-            reject("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted")
-        _claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
-        frame = read_table(table)
-        for argument, names in (("drop", drop or []), ("group", [group] if group else [])):
-            for name in names:
-                check_choice(argument, name, set(frame.columns) - {label})
-        groups = None
-        if group is not None:
-            if frame[group].isna().any():
-                got = f"{int(frame[group].isna().sum())} missing values in {group!r}"
-                reject("group", "a column with a value in every row", got, "fill them in")
-            groups = frame[group].astype(str).to_numpy()
-        held = make_table(frame.drop(columns=[*(drop or []), *([group] if group else [])]), label, positive)
-        run = train_on_table(held, groups, options, _tell, checkpoint_dir=checkpoint_dir, resume=resume)
+        processes = join_launch(device)
+        with processes.in_step():
+            check_options(options)
+            if resume and checkpoint_dir is None:
+                reject("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted")
+            if processes.is_main:
+                _claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
+            held, groups = _read(table, label, positive, drop or [], group)
+        run = train_on_table(
+            held, groups, options, _tell, checkpoint_dir=checkpoint_dir, resume=resume, num_processes=processes.number
+        )
         write_run(run, out, {"table": str(table), "drop": drop or [], "group": group})
     _finish(run, out)
 
@@ -197,7 +193,25 @@ def main() -> None:
 
 
 def _tell(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text)
+    if is_main_process():
+        Console(stderr=True, highlight=False).print(text)
+
+
+def _read(
+    path: Path, label: str, positive: str | None, drop: list[str], group: str | None
+) -> tuple[Table, np.ndarray | None]:
+    """Return a table's rows, and the group of each."""
+    frame = read_table(path)
+    for argument, names in (("drop", drop), ("group", [group] if group else [])):
+        for name in names:
+            check_choice(argument, name, set(frame.columns) - {label})
+    groups = None
+    if group is not None:
+        if frame[group].isna().any():
+            got = f"{int(frame[group].isna().sum())} missing values in {group!r}"
+            reject("group", "a column with a value in every row", got, "fill them in")
+        groups = frame[group].astype(str).to_numpy()
+    return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive), groups
 
 
 def _claim(out: Path, overwrite: bool) -> None:
@@ -211,7 +225,7 @@ def _claim(out: Path, overwrite: bool) -> None:
 
 def _finish(run: Run, out: Path) -> None:
     """Print the result and leave with its exit code."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=not is_main_process())
     console.print(f"[bold]Asked[/]   {escape(run.label)} = {escape(run.positive)}: {run.result.objective}")
     color = "red" if run.bound_missed else "green"
     console.print(f"[bold]Status[/]  [{color}]{run.result.status}[/]. {run.result.advice()}")
@@ -236,10 +250,13 @@ def _bad_input() -> Iterator[None]:
     """Turn what the user can correct into a message and the exit code for bad input."""
     try:
         yield
+    except ProcessLostError as error:
+        _fail(str(error), PROCESS_LOST)
     except (InvalidInputError, OSError) as error:
-        _fail(str(error))
+        _fail(str(error), BAD_INPUT)
 
 
-def _fail(text: str) -> NoReturn:
-    Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escape(text)}", soft_wrap=True)
-    raise typer.Exit(BAD_INPUT)
+def _fail(text: str, code: int) -> NoReturn:
+    if code == PROCESS_LOST or is_main_process():
+        Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escape(text)}", soft_wrap=True)
+    raise typer.Exit(code)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from importlib.metadata import version
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from metricopt.partition import Part, Partition
 from metricopt.processes import Processes
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates
-from metricopt.records import records_of
+from metricopt.records import Callback, records_of
 from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
 from metricopt.solvers import Solver, Stage
@@ -38,8 +38,6 @@ from metricopt.thresholds import choose_threshold, merit, without_labels
 
 MIN_REFRESH_STEPS = 10
 REFRESHES_AN_EPOCH = 2
-
-Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"
 
 
 class Loop:
@@ -98,7 +96,8 @@ class Loop:
                 state.diverged = state.stopped = is_over = True
             if is_over:
                 self._end_stage()
-            if state.finished or self._is_save_due():
+            checkpoints = self._checkpoints
+            if state.finished or (checkpoints and self._processes.from_main(checkpoints.is_due_after_epoch)):
                 self._save()
         return self._result(self._average_or_best(), state.baseline, state.start)
 
@@ -139,11 +138,6 @@ class Loop:
             self._at_epoch_start = states["at_epoch_start"]
             self._random_states.restore(states["now"])
         return True
-
-    def _is_save_due(self) -> bool:
-        """Say whether a checkpoint is due after an epoch."""
-        checkpoints = self._checkpoints
-        return checkpoints is not None and self._processes.from_main(checkpoints.is_due_after_epoch)
 
     def _save(self) -> None:
         """Take the time, and write a checkpoint where these are wanted."""

@@ -15,7 +15,10 @@ label) is the same in every process: samples are drawn from all rows for every b
 have to be fetched from other processes at every step, to save 37 MB on 223,414 rows of 14 labels.
 
 What is not the same: random generators (dropout and augmentation differ), and the statistics of batch normalisation,
-which each process takes of its own rows; those of the main process are used for scoring.
+which each process takes of its own rows; those of the main process are used for scoring. Who wants those of all rows
+passes ``torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)``, with ``drop_last=True`` in the loader, on GPUs.
+
+On a machine without GPUs ``torchrun`` starts several processes, ``accelerate launch`` with ``--multi_gpu`` alone.
 
 This file decides who has which rows and what is exchanged; accelerate carries it. With one process nothing is. It
 leaves loading to :mod:`metricopt.data.indexed` and the order of things to :mod:`metricopt.loop`.
@@ -227,11 +230,11 @@ class Processes:
         except RuntimeError as error:
             if isinstance(error, ProcessLostError):
                 raise
-            self._lost(str(error), error)
+            self._lost(str(error))
 
-    def _lost(self, why: str, error: Exception | None = None) -> NoReturn:
+    def _lost(self, why: str) -> NoReturn:
         text = f"Process {self.position} of {self.number} ends: another one was lost, or failed as it says itself; "
-        raise ProcessLostError(f"{text}{self._advice}. ({why})") from error
+        raise ProcessLostError(f"{text}{self._advice}. ({why.strip()})") from None
 
 
 ALONE = Processes()

@@ -5,13 +5,16 @@ This file decides what a record holds; the loop decides when one is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from metricopt.objectives import Objective
 from metricopt.thresholds import ThresholdChoice
+
+Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"
+"""Gets the records of an epoch, one a label; ends the training by returning True."""
 
 
 def records_of(

@@ -25,6 +25,7 @@ from metricopt.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.networks import make_table_model
 from metricopt.objectives import Objective, get_objective
 from metricopt.plots import plot_precision_recall
+from metricopt.processes import is_main_process
 from metricopt.result import FitResult
 from metricopt.storage import load
 from metricopt.training import default_epochs, fit
@@ -159,6 +160,7 @@ def train_on_table(
     *,
     checkpoint_dir: Path | None = None,
     resume: bool = False,
+    num_processes: int = 1,
 ) -> Run:
     """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part.
 
@@ -178,7 +180,7 @@ def train_on_table(
     val_fraction = options.val_fraction / (1 - options.test_fraction)
     epochs = options.epochs
     if epochs is None:
-        steps = math.ceil(len(y) * (1 - val_fraction) / options.batch_size)
+        steps = math.ceil(len(y) * (1 - val_fraction) / (options.batch_size * num_processes))
         epochs = default_epochs(steps)
     results = []
     for solver, what in zip(_SOLVERS, (options.objective, BASELINE), strict=True):
@@ -226,7 +228,9 @@ def _tensors(preprocessor: TablePreprocessor, table: Table) -> tuple[torch.Tenso
 
 
 def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
-    """Write everything, report.json last."""
+    """Write everything, report.json last; of the processes of a launch the main one does."""
+    if not is_main_process():
+        return
     run.result.save(out / "model")
     columns = run.preprocessor.to_dict()
     _write_json(out / "preprocessing.json", {"format": FORMAT, "model": run.options.model, "columns": columns})

@@ -25,13 +25,14 @@ from metricopt._validation import Faults, reject
 from metricopt.checkpoint import Checkpoints, claim_folder
 from metricopt.data.indexed import has_own_order, is_iterable
 from metricopt.fingerprint import fingerprint_of
-from metricopt.loop import Callback, Loop
+from metricopt.loop import Loop
 from metricopt.objectives import Objective, get_objective
 from metricopt.optimizers import OptimizerLike, is_linear, optimizer_maker
 from metricopt.partition import make_partition
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates, generators_of
+from metricopt.records import Callback
 from metricopt.result import FitResult
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 
@@ -78,14 +79,19 @@ def fit(
     the best weights of several stages where that keeps up with them on held-out data (:mod:`metricopt.averaging`): on
     the selection data the result is never below candidate zero.
 
+    In a launch of several processes (``torchrun --nproc_per_node 2 script.py``, ``accelerate launch``) all of them
+    train as one would on batches as large as theirs together (:mod:`metricopt.processes`). Each returns the same
+    result; the main one shows progress, calls callbacks and writes files. If a process is lost, the others end with a
+    ``ProcessLostError`` that names the checkpoints. Any number of processes can resume with the same batches together.
+
     Parameters
     ----------
     model : Module
         Maps x to logits of shape (B,), (B, 1) or (B, L); trained in place. A tuple x is passed as positional, a dict as
         keyword arguments.
     loader : DataLoader
-        Yields (x, y), y of shape (B,) or (B, L) with 0, 1 or NaN (missing). Its batch size, workers, collate function
-        and order are kept.
+        Yields (x, y), y of shape (B,) or (B, L) with 0, 1 or NaN (missing). Its batch size (that of each process, in a
+        launch), workers, collate function and order are kept.
     objective : str or Objective
         ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
     alpha : float, sequence or {label name: float}, in (0, 1]

@@ -104,15 +104,13 @@ class OwnBatches(Sampler[list[int]]):
     batch_size : int or None
         Of one process.
     processes : Processes
-    generator : torch.Generator, optional
-        What the batches are drawn from alike in all processes; by default the main process draws for all.
+    drawn_alike : bool
+        Whether all processes draw the same batches; else the main one draws for all.
     """
 
-    def __init__(
-        self, batches: Any, batch_size: int | None, processes: Processes, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, batches: Any, batch_size: int | None, processes: Processes, *, drawn_alike: bool) -> None:
         self._batches, self._batch_size, self._processes = batches, batch_size, processes
-        self._generator = generator
+        self._drawn_alike = drawn_alike
         self.num_steps = len(self)
 
     def __len__(self) -> int:
@@ -127,10 +125,10 @@ class OwnBatches(Sampler[list[int]]):
                 yield own
 
     def _drawn(self) -> list[list[int]]:
-        if self._generator is None:
-            return self._processes.from_main(lambda: [list(batch) for batch in self._batches])
-        torch.empty((), dtype=torch.int64).random_(generator=self._generator)  # as a loader of one process does
-        return list(self._batches)
+        def draw() -> list[list[int]]:
+            return [list(batch) for batch in self._batches]
+
+        return draw() if self._drawn_alike else self._processes.from_main(draw)
 
     def _parts(self, drawn: list[list[int]]) -> Iterator[list[int]]:
         if self._batch_size is not None:
@@ -142,15 +140,28 @@ class OwnBatches(Sampler[list[int]]):
 
 
 class OwnSteps:
-    """A loader over :class:`OwnBatches` that takes part in every step: where no row is left for it, with none."""
+    """A loader over :class:`OwnBatches` that takes part in every step: where no row is left for it, with none.
 
-    def __init__(self, loader: DataLoader[Any], own: OwnBatches) -> None:
-        self._loader, self._own = loader, own
+    Parameters
+    ----------
+    loader : DataLoader
+    own : OwnBatches
+    position : int
+        Of the process: its workers' random generators are its own.
+    generator : torch.Generator
+        From which all processes draw alike what a loader in one process draws.
+    """
+
+    def __init__(self, loader: DataLoader[Any], own: OwnBatches, position: int, generator: torch.Generator) -> None:
+        self._loader, self._own, self._position, self._generator = loader, own, position, generator
+        loader.generator = torch.Generator()
 
     def __len__(self) -> int:
         return len(self._own)
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
+        seed = torch.empty((), dtype=torch.int64).random_(generator=self._generator).item()
+        self._loader.generator.manual_seed((int(seed) + self._position) % 2**63)
         taken = 0
         for taken, batch in enumerate(self._loader, start=1):  # noqa: B007 - counts
             yield batch
@@ -286,12 +297,11 @@ def indexed_loader(
         timeout=loader.timeout,
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context,
-        # The workers of several processes are seeded by the global generator, which differs between these.
-        generator=generator if own is None else None,
+        generator=generator,
         **(order if own is None else {"batch_sampler": own}),
         **workers,
     )
-    return built if own is None else OwnSteps(built, own)
+    return built if own is None else OwnSteps(built, own, processes.position, generator)
 
 
 def _own_batches(
@@ -303,14 +313,12 @@ def _own_batches(
 ) -> OwnBatches:
     """Return what a process loads, in an order that is given in the terms of a loader."""
     if "batch_sampler" in order:
-        return OwnBatches(order["batch_sampler"], None, processes)
-    drawn_by: torch.Generator | None = None
+        return OwnBatches(order["batch_sampler"], None, processes, drawn_alike=False)
     sampler: Any = order.get("sampler")
     if sampler is None:
-        drawn_by = generator
         sampler = RandomSampler(indexed, generator=generator) if order["shuffle"] else SequentialSampler(indexed)  # type: ignore[arg-type]
     batches = BatchSampler(sampler, order["batch_size"], order["drop_last"])
-    return OwnBatches(batches, batch_size_of(loader), processes, drawn_by)
+    return OwnBatches(batches, batch_size_of(loader), processes, drawn_alike="sampler" not in order)
 
 
 def batch_size_of(loader: DataLoader[Any]) -> int:

@@ -1,0 +1,193 @@
+"""Launches of two processes on CPU: they end as one process with batches as large as theirs together."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from metricopt import InvalidInputError
+from metricopt.cli import app
+from tests.launched import BATCH, CASES, EQUAL, NAMES, kept, outcome
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+LAUNCHED = ["-m", "tests.launched"]
+SECONDS = 240
+"""Many times what each launch takes; one that hangs fails."""
+
+
+def environment(**variables):
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("ACCELERATE", "PYTEST"))}
+    return {**own, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
+
+
+def torchrun(*arguments, launcher=("torch.distributed.run", "--standalone", "--nproc_per_node", "2"), **variables):
+    """Run a launch to its end; return its exit code and what it said."""
+    ran = subprocess.run(
+        [sys.executable, "-m", *launcher, *map(str, arguments)],
+        cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def pair(*arguments):
+    """Run two processes that no launcher watches to their end; return their exit codes and what they said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *map(str, arguments)], cwd=ROOT, text=True,
+            env=environment(**shared, RANK=str(position), LOCAL_RANK=str(position)),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for position in range(2)
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(timeout=SECONDS)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [process.returncode for process in started], said
+
+
+def told(folder, name):
+    """What both processes wrote down, which must agree but for the calls of callbacks: the main one's alone."""
+    both = [json.loads((folder / f"{name}-{position}.json").read_text()) for position in range(2)]
+    assert both[1].pop("calls") == 0 and both[0].pop("calls") > 0
+    assert both[0] == both[1]
+    return both[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where one launch wrote down all that does not end it."""
+    folder = tmp_path_factory.mktemp("launch")
+    code, said = torchrun(*LAUNCHED, folder, *CASES, "whole", "faults")
+    assert code == 0, said
+    return folder
+
+
+# The same as one process
+
+
+def assert_close(own, other):
+    """Compare outcomes: numbers up to rounding, all else exactly."""
+    if isinstance(own, dict):
+        assert own.keys() == other.keys()
+        for key in own:
+            assert_close(own[key], other[key])
+    elif isinstance(own, list):
+        assert len(own) == len(other)
+        for one, another in zip(own, other, strict=True):
+            assert_close(one, another)
+    else:
+        assert own == (pytest.approx(other, rel=1e-4, abs=1e-5) if isinstance(own, float) else other)
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_two_processes_end_as_one_with_batches_of_twice_the_size(name, folder):
+    two, one = told(folder, name), json.loads(json.dumps(outcome(EQUAL[name], 2 * BATCH, 1)))
+    assert one.pop("calls") == 5 and two.pop("seconds") > 0 and one.pop("seconds") > 0
+    assert two["counts"] == one["counts"] and np.isfinite(two["thresholds"]).any()
+    assert_close(two, one)
+
+
+def test_random_draws_and_batch_statistics_are_each_process_s_own_yet_both_end_alike(folder):
+    two = told(folder, "batch_norm_and_dropout")
+    one = outcome(CASES["batch_norm_and_dropout"], 2 * BATCH, 1)
+    assert two["weights"]["1.running_mean"] != one["weights"]["1.running_mean"]
+    assert two["statuses"] == one["statuses"]
+
+
+# Faults
+
+
+def test_what_one_process_cannot_train_on_ends_all_with_the_reason(folder):
+    first, second = (json.loads((folder / f"faults-{position}.json").read_text()) for position in range(2))
+    assert first.keys() == second.keys() == {
+        "stream", "val_stream", "few_rows", "NaN", "unreadable", "held", "device",
+    }  # fmt: skip
+    for argument, name in (("loader", "stream"), ("val_loader", "val_stream")):
+        rule = f"InvalidInputError: {argument} must be over a map-style data set in a launch of several processes, got "
+        assert first[name].startswith(rule) and second[name].startswith(rule)
+    for name, start in {
+        "few_rows": "InvalidInputError: loader must be one with a row for each of 2 processes in every part, got 1 ",
+        "NaN": "InvalidInputError: features must be finite, got NaN or infinity in x of batch ",
+        "held": "InvalidInputError: checkpoint_dir must be a folder without checkpoints, got ",
+        "device": "InvalidInputError: device must be left out in a launch, or 'cpu', got 'cuda:0'; ",
+    }.items():
+        assert first[name].startswith(start) and second[name] == first[name]
+    assert second["unreadable"] == "OSError: image 39 is damaged"
+    assert first["unreadable"].startswith("ProcessLostError: Process 1 of 2 failed: OSError: image 39 is damaged; ")
+
+
+# Killed and resumed
+
+
+@pytest.fixture(scope="module")
+def after_a_kill(tmp_path_factory):
+    """Checkpoints that a launch left of which one process was killed, and what it said."""
+    folder = tmp_path_factory.mktemp("killed")
+    code, said = torchrun(*LAUNCHED, folder, "killed")
+    assert code == 1 and "exitcode  : -9" in said
+    return folder / "checkpoints", said
+
+
+def test_a_killed_process_ends_the_others_with_an_error_that_names_the_checkpoints(after_a_kill):
+    checkpoints, said = after_a_kill
+    assert "ProcessLostError: Process 0 of 2 ends: another one was lost" in said
+    assert f"start all again with resume=True to go on from the checkpoints in '{checkpoints}'" in said
+    assert [file.name for file in sorted(checkpoints.iterdir())][-1] == "step-000000016.safetensors"
+
+
+def test_two_processes_go_on_as_if_none_had_been_killed(after_a_kill, folder, tmp_path):
+    shutil.copytree(after_a_kill[0], tmp_path / "checkpoints")
+    codes, said = pair(*LAUNCHED, tmp_path, "resumed")
+    assert codes == [0, 0], said
+    resumed, whole = told(tmp_path, "resumed"), told(folder, "whole")
+    assert resumed.pop("seconds") > 0 and whole.pop("seconds") > 0
+    assert resumed == whole
+
+
+def test_one_process_goes_on_where_two_were_with_batches_of_twice_the_size(after_a_kill, folder, tmp_path):
+    shutil.copytree(after_a_kill[0], tmp_path / "checkpoints")
+    with pytest.raises(InvalidInputError, match=r"differs in batch size \(40 there, 20 now\)"):
+        kept(tmp_path / "checkpoints", resume=True, batch=BATCH, number=1)
+    alone, whole = kept(tmp_path / "checkpoints", resume=True, batch=2 * BATCH, number=1), told(folder, "whole")
+    assert len(alone["loss"]) == len(whole["loss"]) == 5 * len(NAMES) and alone["calls"] == 2
+    assert alone["loss"][: 3 * len(NAMES)] == whole["loss"][: 3 * len(NAMES)]  # trained before the checkpoint
+    assert np.isfinite(alone["thresholds"]).all()
+
+
+# The command line
+
+
+def test_the_command_line_in_a_launch(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    labels = (torch.rand(400, generator=draw) < 0.3).int()
+    features = torch.randn(400, generator=draw) + 1.5 * labels
+    lines = [f"{float(x):.4f},{int(y)}" for x, y in zip(features, labels, strict=True)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["x,sick", *lines]))
+    options = ["--label", "sick", "--alpha", "0.5", "--model", "linear", "--epochs", "6"]
+    command = ["-m", "metricopt", "fit", str(table), *options]
+    accelerate = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+    code, said = torchrun(*command, "--batch-size", "50", "--out", tmp_path / "two", launcher=accelerate)
+    assert code == 0, said
+    assert said.count("Training on FPOR, 6 epochs") == said.count("Written: ") == 1
+    alone = CliRunner().invoke(app, [*command[2:], "--batch-size", "100", "--out", str(tmp_path / "one")])
+    assert alone.exit_code == 0
+    two, one = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("two", "one"))
+    for unlike in ("seconds", "options"):
+        two.pop(unlike), one.pop(unlike)
+    assert_close(two, one)
