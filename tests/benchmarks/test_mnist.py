@@ -81,6 +81,15 @@ def test_random_features_follow_the_seed_and_do_not_fade(monkeypatch):
         assert first[cut].abs().max() > 0.01
 
 
+def test_a_feature_that_is_silent_in_training_stays_small():
+    features = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    features[:40, 3] = 0
+    scaled = mnist.scale(features, np.arange(40))
+    assert scaled.abs().max() < 10
+    torch.testing.assert_close(scaled[:40].mean(dim=0), torch.zeros(4), rtol=0, atol=1e-6)
+    assert scaled[:40].var(dim=0).mean().item() == pytest.approx(1)
+
+
 def test_differences_are_paired_by_split():
     rows = rows_of(lambda weights, cut, method: 0.6 if weights == "imagenet" else 0.4)
     table = mnist.tables(rows)["Transferred minus random"]
