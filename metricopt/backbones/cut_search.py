@@ -98,7 +98,7 @@ class CutSearch:
         if ax is None:
             from matplotlib.figure import Figure
 
-            ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
+            ax = Figure(figsize=(7, 4.8), layout="constrained").subplots()
         known = sorted((each for each in self.cuts if not math.isnan(each.metric)), key=lambda each: each.parameters)
         ax.plot([each.parameters for each in known], [each.metric for each in known], color="0.75", zorder=1)
         for stage, (color, marker) in _MARKS.items():
@@ -110,18 +110,22 @@ class CutSearch:
         label = f"best: {best.cut}, {best.metric:.3f}, {best.parameters:,} parameters"
         ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": "black", "markersize": 13}
         ax.plot(best.parameters, best.metric, "o", **ring, label=label, zorder=3)
-        for each in known:
+        for number, each in enumerate(known):
+            # Upright, in turn above and below: neighbours among the fine cuts are close.
+            above = number % 2 == 0
             ax.annotate(
                 each.cut,
                 (each.parameters, each.metric),
-                xytext=(0, 9),
+                xytext=(0, 10 if above else -10),
                 textcoords="offset points",
+                rotation="vertical",
                 ha="center",
+                va="bottom" if above else "top",
                 fontsize="x-small",
                 color="black" if each == best else "0.35",
             )
         ax.set_xscale("log")
-        ax.margins(x=0.1, y=0.15)
+        ax.margins(x=0.06, y=0.25)
         ax.set(xlabel="parameters", ylabel=self.metric_name)
         ax.set_title(title, fontsize="medium")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False, fontsize="small")
