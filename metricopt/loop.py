@@ -96,8 +96,7 @@ class Loop:
                 state.diverged = state.stopped = is_over = True
             if is_over:
                 self._end_stage()
-            checkpoints = self._checkpoints
-            if state.finished or (checkpoints and self._processes.from_main(checkpoints.is_due_after_epoch)):
+            if state.finished or self._is_save_due():
                 self._save()
         return self._result(self._average_or_best(), state.baseline, state.start)
 
@@ -138,6 +137,11 @@ class Loop:
             self._at_epoch_start = states["at_epoch_start"]
             self._random_states.restore(states["now"])
         return True
+
+    def _is_save_due(self) -> bool:
+        """Say whether a checkpoint is due after an epoch."""
+        checkpoints = self._checkpoints
+        return checkpoints is not None and self._processes.from_main(checkpoints.is_due_after_epoch)
 
     def _save(self) -> None:
         """Take the time, and write a checkpoint where these are wanted."""
