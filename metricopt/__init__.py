@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from metricopt._validation import InvalidInputError
+from metricopt.loss import DirectMetricLoss
 from metricopt.metrics import (
     alarm_rate,
     average_precision,
@@ -28,6 +29,7 @@ __all__ = [
     "FROP",
     "OAP",
     "OFBS",
+    "DirectMetricLoss",
     "FitResult",
     "InvalidInputError",
     "RecallAtAlarmRate",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -55,6 +55,11 @@ class Faults:
         """Raise :class:`InvalidInputError` with every fault noted so far, one a line."""
         if self._messages:
             raise InvalidInputError("\n".join(self._messages))
+
+
+def is_integer(number: Any) -> TypeGuard[int]:
+    """Say whether something is an integer, which True is not."""
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
 
 
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:

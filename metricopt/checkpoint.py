@@ -26,7 +26,7 @@ from metricopt.metrics import Counts
 from metricopt.state import Candidate, State
 from metricopt.thresholds import ThresholdChoice
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 SECONDS_BETWEEN_EPOCHS = 1.0
 """Epochs that are shorter are not all worth a file."""

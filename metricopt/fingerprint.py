@@ -24,7 +24,8 @@ def fingerprint_of(
     loader: DataLoader[Any],
     parts: Partition,
     objective: Objective,
-    plan: Sequence[tuple[Solver, Stage]],
+    solver: Solver,
+    plan: Sequence[Stage],
     label_names: Sequence[str],
     num_processes: int = 1,
     **arguments: object,
@@ -39,7 +40,7 @@ def fingerprint_of(
         The user's, by its batch size (times ``num_processes``) and the kind of its sampler. Workers may differ.
     parts : Partition
         By its labels and weights; those of an iterable data set in any order.
-    objective, plan, label_names
+    objective, solver, plan, label_names
         Of the training.
     **arguments
         Others of ``fit``, by name.
@@ -48,7 +49,10 @@ def fingerprint_of(
     return {
         "objective": repr(objective),
         "label_names": ", ".join(label_names),
-        "stages": ", ".join(f"{stage.name} by {solver!r} for {stage.epochs} epochs" for solver, stage in plan),
+        "stages": ", ".join(
+            f"{stage.name} by {repr(solver) if stage.is_direct else 'cross_entropy'} for {stage.epochs} epochs"
+            for stage in plan
+        ),
         "model": f"{type(model).__name__} {zlib.crc32(repr(model).encode()):08x}",
         **{name: str(value) for name, value in arguments.items()},
         "batch size": str(batch_size_of(loader) * num_processes),

@@ -1,7 +1,8 @@
 """The one training loop: stages of epochs of batches, the exact metric after every epoch, the best weights kept.
 
-This file decides the order of things. It leaves losses and multipliers to the solver, thresholds to
-:mod:`metricopt.thresholds`, devices and precision to accelerate, and arguments to :mod:`metricopt.training`.
+This file decides the order of things. It leaves the loss, with all that moves the solver, to :mod:`metricopt.loss`,
+thresholds to :mod:`metricopt.thresholds`, devices and precision to accelerate, and arguments to
+:mod:`metricopt.training`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from metricopt.agreement import SlackAgreement
 from metricopt.averaging import average_weights, is_as_good, with_finalist
 from metricopt.checkpoint import Checkpoints
 from metricopt.data.indexed import as_label_columns, split_batch
-from metricopt.objectives import Objective
+from metricopt.loss import DirectMetricLoss, DivergedError
 from metricopt.partition import Part, Partition
 from metricopt.processes import Processes
 from metricopt.progress import Display
@@ -32,12 +33,9 @@ from metricopt.random_states import RandomStates
 from metricopt.records import Callback, records_of
 from metricopt.result import FitResult, History, Scored
 from metricopt.scoring import forward, score_loader, to_device
-from metricopt.solvers import Solver, Stage
+from metricopt.solvers import Stage
 from metricopt.state import Candidate, State
 from metricopt.thresholds import choose_threshold, merit, without_labels
-
-MIN_REFRESH_STEPS = 10
-REFRESHES_AN_EPOCH = 2
 
 
 class Loop:
@@ -47,8 +45,7 @@ class Loop:
         self,
         model: nn.Module,
         parts: Partition,
-        objective: Objective,
-        solver: Solver,
+        loss: DirectMetricLoss,
         label_names: tuple[str, ...],
         *,
         processes: Processes,
@@ -63,7 +60,8 @@ class Loop:
         checkpoints: Checkpoints | None,
         random_states: RandomStates,
     ) -> None:
-        self._model, self._parts, self._objective, self._solver = model, parts, objective, solver
+        self._model, self._parts, self._loss = model, parts, loss
+        self._objective, self._solver = loss.objective, loss.solver
         self._label_names, self._callbacks, self._display, self._seed = label_names, callbacks, display, seed
         self._processes, self._accelerator = processes, processes.accelerator
         self._device, self._gradient_clip = device, gradient_clip
@@ -73,18 +71,16 @@ class Loop:
         self._optimizer: Any = None
         self._scheduler: Any = None
         self._at_epoch_start: dict[str, Any] | None = None
-        self._learnable, train = parts.learnable, parts.train
-        self._weight = None if train.sample_weight is None else torch.from_numpy(np.array(train.sample_weight)).float()
-        self._refresh_steps = max(MIN_REFRESH_STEPS, len(parts.train_loader) // REFRESHES_AN_EPOCH)
+        self._learnable = parts.learnable
 
-    def run(self, plan: Sequence[tuple[Solver, Stage]]) -> FitResult:
+    def run(self, plan: Sequence[Stage]) -> FitResult:
         """Train stage by stage, or go on where a checkpoint ends, and return the best."""
-        self._plan = [(solver, stage) for solver, stage in plan if stage.epochs]
+        self._plan = [stage for stage in plan if stage.epochs]
         self._clock = time.perf_counter()
         if not self._resume():
             self._begin()
         state = self._state
-        self._display.begin(sum(stage.epochs for _, stage in plan))
+        self._display.begin(sum(stage.epochs for stage in plan))
         while not state.finished:
             try:
                 if not state.begun:
@@ -92,7 +88,7 @@ class Loop:
                 if state.step == 0:
                     self._save()  # what cannot be stored, or where it cannot be, costs nobody a step
                 is_over = self._end_epoch(self._train_epoch())
-            except _DivergedError:
+            except DivergedError:
                 state.diverged = state.stopped = is_over = True
             if is_over:
                 self._end_stage()
@@ -102,11 +98,9 @@ class Loop:
 
     def _begin(self) -> None:
         """Set up a training from its beginning."""
-        train = self._parts.train
-        self._solver.prepare(self._objective, train.labels, train.sample_weight)
         self._check_parts()
         start = self._candidate("start", 0)
-        self._state = State(start, start, start, start.weights, np.zeros_like(train.labels))
+        self._state = State(start, start, start, start.weights)
         self._state.finished = not self._plan
 
     def _resume(self) -> bool:
@@ -118,9 +112,7 @@ class Loop:
         if saved is None:
             return False
         self._state, self._first_optimizer_state = saved["state"], saved["first_optimizer"]
-        self._solver.prepare(self._objective, self._parts.train.labels, self._parts.train.sample_weight)
-        for solver, own in zip(self._solvers(), saved["solvers"], strict=True):
-            solver.load_state_dict(own)
+        self._loss.load_state_dict(saved["loss"])
         self._model.load_state_dict(saved["model"])
         if self._state.begun:
             self._make_optimizer_and_scheduler()
@@ -153,7 +145,7 @@ class Loop:
         content = {
             "state": self._state,
             "model": self._model.state_dict(),
-            "solvers": [solver.state_dict() for solver in self._solvers()],
+            "loss": self._loss.state_dict(),
             "first_optimizer": self._first_optimizer_state,
             "optimizer": None if optimizer is None else optimizer.state_dict(),
             "scheduler": None if scheduler is None else scheduler.state_dict(),
@@ -166,27 +158,27 @@ class Loop:
             if self._processes.is_main:
                 self._checkpoints.write(content, self._state.step)
 
-    def _solvers(self) -> list[Solver]:
-        return list({id(solver): solver for solver in (self._solver, *(solver for solver, _ in self._plan))}.values())
-
     def _check_parts(self) -> None:
         """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch."""
         for part in filter(None, (self._parts.train, self._parts.validation)):
             batches = self._display.watch(part.batches, "checking the data")
             with self._processes.in_step():
-                _, labels = score_loader(self._model, batches, self._device, part.labels.shape[1])
-            labels = self._processes.concatenated(labels)
+                scores, labels = score_loader(self._model, batches, self._device, part.labels.shape[1])
+            scores, labels = self._processes.concatenated(scores), self._processes.concatenated(labels)
             if not self._parts.is_stream and not np.array_equal(labels, part.labels, equal_nan=True):
                 remedy = "let y agree with the data set's attribute `labels` or `targets`"
                 reject("loader", "one that yields the labels of its data set", "other values", remedy)
+            if part is self._parts.train:
+                self._loss.update(scores, labels)
 
     def _begin_stage(self) -> None:
         """Begin a stage: its weights, its optimizer, and for the solver the scores that these weights give."""
-        state, (solver, stage) = self._state, self._plan[self._state.stage]
+        state, stage = self._state, self._plan[self._state.stage]
         self._model.load_state_dict(state.best.weights if stage.start == "best" else state.warm)
         self._make_optimizer_and_scheduler()
-        if solver is self._solver:
-            self._start(stage)
+        if stage.is_direct:
+            scores, labels = self._scores(self._parts.train)
+            self._loss.start(stage, scores, labels if self._parts.is_stream else None)
         state.begun = True
 
     def _make_optimizer_and_scheduler(self) -> None:
@@ -199,26 +191,16 @@ class Loop:
         self._optimizer = optimizer
         self._scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
 
-    def _start(self, stage: Stage) -> None:
-        """Begin a stage of the solver, with the scores that its first weights give."""
-        state, train = self._state, self._parts.train
-        state.latest, labels = self._scores(train)
-        state.latest_labels = labels if self._parts.is_stream else None
-        self._solver.start(stage, stage.epochs * len(self._parts.train_loader))
-        self._refresh()
-
     def _train_epoch(self) -> float:
         """Take one step a batch; return the mean loss."""
-        state, optimizer, (solver, _) = self._state, self._optimizer, self._plan[self._state.stage]
-        is_direct = solver is self._solver
+        state, optimizer = self._state, self._optimizer
         for batch, index in self._batches():
             optimizer.zero_grad()
             scores, labels, index = self._scores_and_labels(batch, index)
-            weight = None if self._weight is None else self._weight[index].to(self._device)
-            loss = solver.loss(scores, labels, weight, index)
+            loss = self._loss(scores, labels, None if self._parts.is_stream else index)
             state.loss_sum += loss.item()
             if not math.isfinite(state.loss_sum):
-                raise _DivergedError
+                raise DivergedError
             self._accelerator.backward(loss)
             self._processes.average_gradients(self._model)
             if self._gradient_clip is not None:
@@ -228,10 +210,7 @@ class Loop:
                 moving = [weight for group in optimizer.param_groups for weight in group["params"]]
                 torch.nn.utils.clip_grad_norm_(moving, self._gradient_clip)
             optimizer.step()
-            solver.step()
             state.batch, state.step = state.batch + 1, state.step + 1
-            if is_direct:
-                self._remember(scores, labels, index)
             if self._checkpoints is not None and self._checkpoints.is_due(state.step):
                 self._save()
         return state.loss_sum / max(state.batch, 1)
@@ -270,21 +249,21 @@ class Loop:
 
     def _end_epoch(self, loss: float) -> bool:
         """Judge what the epoch led to; say whether its stage is over."""
-        state, (solver, stage) = self._state, self._plan[self._state.stage]
-        candidate = self._candidate(stage.name, state.epoch, solver.slacks())
+        state, stage = self._state, self._plan[self._state.stage]
+        candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
         if self._scheduler is not None:
             self._scheduler.step()
         records = self._records(candidate, stage.name, loss)
         state.history.extend(records)
         state.stopped = self._processes.from_main(lambda: any([bool(each(records)) for each in self._callbacks]))
-        if solver is not self._solver and (state.baseline.epoch == 0 or candidate.key >= state.baseline.key):
+        if not stage.is_direct and (state.baseline.epoch == 0 or candidate.key >= state.baseline.key):
             state.best = state.baseline = candidate
-        elif solver is self._solver and candidate.key > state.best.key:
+        elif stage.is_direct and candidate.key > state.best.key:
             state.best, state.unimproved = candidate, 0
         else:
             state.unimproved += 1
         # Slacks cannot be averaged, and training data that select need no protection from luck.
-        if solver is self._solver and candidate.slack is None and self._parts.validation is not None:
+        if stage.is_direct and candidate.slack is None and self._parts.validation is not None:
             state.finalists = with_finalist(state.finalists, candidate)
         self._display.show(state.epoch, stage.name, self._records(state.best, stage.name, math.nan))
         state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0
@@ -294,8 +273,7 @@ class Loop:
 
     def _end_stage(self) -> None:
         """Go on to the next stage, or finish."""
-        state, (solver, _) = self._state, self._plan[self._state.stage]
-        is_warmup = solver is not self._solver
+        state, is_warmup = self._state, not self._plan[self._state.stage].is_direct
         if is_warmup:
             state.warm = self._weights()
         state.stage, state.stage_epoch, state.unimproved, state.begun = state.stage + 1, 0, 0, False
@@ -311,36 +289,18 @@ class Loop:
             self._model.load_state_dict(average_weights(finalists[:number]))
             try:
                 average = self._candidate(f"average of {number} paths", state.epoch)
-            except _DivergedError:  # finite weights whose average is not
+            except DivergedError:  # finite weights whose average is not
                 continue
             if is_as_good(average, state.best, state.baseline, num_positives):
                 return average
         return state.best
-
-    def _remember(self, scores: Tensor, labels: Tensor, index: Tensor) -> None:
-        """Keep the scores of a batch, and let the solver see all of them now and then."""
-        state, rows = self._state, index.numpy()
-        if state.latest_labels is not None:
-            rows = rows % len(state.latest)
-            state.latest_labels[rows] = labels.cpu().numpy()
-        state.latest[rows] = scores.detach().cpu().numpy()
-        state.direct_step += 1
-        if state.direct_step % self._refresh_steps == 0:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        state, train = self._state, self._parts.train
-        if not np.isfinite(state.latest).all():
-            raise _DivergedError
-        labels = train.labels if state.latest_labels is None else state.latest_labels
-        self._solver.refresh(state.latest, labels, train.sample_weight)
 
     def _candidate(self, stage: str, epoch: int, slack: np.ndarray | None = None) -> Candidate:
         """Return the weights as they are, with the exact metric that they reach on the selection data."""
         part = self._parts.selection
         scores, labels = self._scores(part)
         if not np.isfinite(scores).all():
-            raise _DivergedError
+            raise DivergedError
         kept = without_labels(labels, self._learnable)  # a label left out must not choose the model
         choice = choose_threshold(scores, kept, self._objective, part.sample_weight)
         return Candidate(choice, merit(choice, self._objective), self._weights(), stage, epoch, slack)
@@ -397,7 +357,3 @@ class Loop:
     def _agreement(self, best: Candidate, train: Scored) -> tuple[SlackAgreement, ...] | None:
         """Put the slacks that belong to the best weights beside what these weights do."""
         return self._solver.compare(best.slack, train.scores, train.labels, train.sample_weight, self._label_names)
-
-
-class _DivergedError(Exception):
-    """A score or a loss is NaN or infinite."""

@@ -1,7 +1,7 @@
 """Where a training stands: every number that moves from batch to batch, apart from what it moves through.
 
 This file decides what the loop must remember to go on as if it had never stopped. Model, optimizer, scheduler and
-solver keep states of their own; random generators are in :mod:`metricopt.random_states`.
+loss keep states of their own; random generators are in :mod:`metricopt.random_states`.
 """
 
 from __future__ import annotations
@@ -52,10 +52,6 @@ class State:
         The best of several stages, for their average.
     warm : dict of str to Tensor
         The weights at the end of the warm-up.
-    latest : ndarray, shape (n, L), float32
-        The latest score of every training sample, from whichever pass saw it last.
-    latest_labels : ndarray, shape (n, L), float32, or None
-        The labels of these where the samples of an iterable data set come in another order each time.
     history : list of dict
     stage : int
         Position in the plan.
@@ -67,8 +63,8 @@ class State:
         Of these batches.
     epoch : int
         Of the whole training; the one under way counts.
-    step, direct_step : int
-        Batches of the whole training, and those of the solver without the warm-up.
+    step : int
+        Batches of the whole training.
     unimproved : int
         Epochs of the stage since the best was found.
     stopped, diverged, finished : bool
@@ -80,8 +76,6 @@ class State:
     best: Candidate
     baseline: Candidate
     warm: dict[str, Tensor]
-    latest: np.ndarray
-    latest_labels: np.ndarray | None = None
     finalists: list[Candidate] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     stage: int = 0
@@ -91,7 +85,6 @@ class State:
     loss_sum: float = 0.0
     epoch: int = 0
     step: int = 0
-    direct_step: int = 0
     unimproved: int = 0
     stopped: bool = False
     diverged: bool = False

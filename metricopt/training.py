@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from metricopt._validation import Faults, reject
+from metricopt._validation import Faults, is_integer, reject
 from metricopt.checkpoint import Checkpoints, claim_folder
 from metricopt.data.indexed import has_own_order, is_iterable
 from metricopt.fingerprint import fingerprint_of
 from metricopt.loop import Loop
+from metricopt.loss import DirectMetricLoss, default_warmup_epochs
 from metricopt.objectives import Objective, get_objective
 from metricopt.optimizers import OptimizerLike, is_linear, optimizer_maker
 from metricopt.partition import make_partition
@@ -34,11 +35,10 @@ from metricopt.progress import Display
 from metricopt.random_states import RandomStates, generators_of
 from metricopt.records import Callback
 from metricopt.result import FitResult
-from metricopt.solvers import Solver, Stage, Surrogate, get_solver
+from metricopt.solvers import Solver, Stage, get_solver
 
 DEFAULT_STEPS = 6000
 MIN_DEFAULT_EPOCHS = 20
-WARMUP_SHARE = 0.25
 
 
 def fit(
@@ -179,9 +179,9 @@ def fit(
     faults = Faults()
     counts = (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0), ("checkpoint_every", checkpoint_every, 1))
     for name, number, least in counts:
-        is_count = _is_integer(number) and number >= least
+        is_count = is_integer(number) and number >= least
         faults.check(number is None or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
-    is_seed = _is_integer(seed) and 0 <= seed < 2**32
+    is_seed = is_integer(seed) and 0 <= seed < 2**32
     faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
     for name, value in (("learning_rate", learning_rate), ("gradient_clip", gradient_clip)):
         is_positive = _is_real(value) and math.isfinite(value) and value > 0
@@ -246,7 +246,17 @@ def fit(
         if len(set(names)) < num_labels:
             reject("label_names", "different", list(names), "give each label a name of its own")
         target.for_labels(num_labels)
-        plan = _plan(chosen, epochs, warmup_epochs, len(parts.train_loader), is_linear(model))
+        steps_an_epoch = len(parts.train_loader)
+        plan = _plan(chosen, epochs, warmup_epochs, steps_an_epoch, is_linear(model))
+        loss = DirectMetricLoss(
+            target,
+            parts.train.labels,
+            epochs=sum(stage.epochs for stage in plan),
+            steps_per_epoch=steps_an_epoch,
+            solver=chosen,
+            warmup_epochs=sum(stage.epochs for stage in plan if not stage.is_direct),
+            sample_weight=parts.train.sample_weight,
+        )
         own_generators = generators_of(loader, val_loader, eval_dataset)
         checkpoints = None
         if checkpoint_dir is not None:
@@ -255,6 +265,7 @@ def fit(
                 loader,
                 parts,
                 target,
+                chosen,
                 plan,
                 names,
                 processes.number,
@@ -270,8 +281,7 @@ def fit(
         loop = Loop(
             model,
             parts,
-            target,
-            chosen,
+            loss,
             names,
             processes=processes,
             device=on,
@@ -308,24 +318,20 @@ def default_epochs(steps_an_epoch: int) -> int:
     return max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_an_epoch))
 
 
-def _is_integer(number: Any) -> TypeGuard[int]:
-    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-
-
 def _is_real(number: Any) -> TypeGuard[float]:
     return isinstance(number, Real) and not isinstance(number, bool)
 
 
 def _plan(
     solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_an_epoch: int, is_linear: bool
-) -> list[tuple[Solver, Stage]]:
-    """Return the stages of a training, each with the solver that runs it."""
+) -> list[Stage]:
+    """Return the stages of a training."""
     if epochs is None:
         epochs = max(default_epochs(steps_an_epoch), (warmup_epochs or 0) + 1)
     if warmup_epochs is None:
-        warmup_epochs = round(WARMUP_SHARE * epochs) if solver.warms_up else 0
-    warmup = [(Surrogate(), Stage("warm-up", warmup_epochs))] if warmup_epochs else []
-    return [*warmup, *((solver, stage) for stage in solver.stages(epochs - warmup_epochs, is_linear))]
+        warmup_epochs = default_warmup_epochs(solver, epochs)
+    warmup = [Stage("warm-up", warmup_epochs, is_direct=False)] if warmup_epochs else []
+    return [*warmup, *solver.stages(epochs - warmup_epochs, is_linear)]
 
 
 def _check_loaders(

@@ -151,7 +151,7 @@ def test_records_come_back():
     none = np.zeros(1)
     choice = ThresholdChoice(none + 0.5, none, None, Counts(none, none, none, none), none > 0)
     candidate = Candidate(choice, (0.5, -np.inf), {"w": torch.ones(2)}, "start", 0)
-    state = State(candidate, candidate, candidate, candidate.weights, np.zeros((3, 1), np.float32), step=7)
+    state = State(candidate, candidate, candidate, candidate.weights, step=7)
     back = put_together(*flatten({"state": state}))["state"]
     assert isinstance(back, State) and isinstance(back.best, Candidate) and isinstance(back.best.choice.counts, Counts)
     assert repr(back) == repr(state)
@@ -248,7 +248,7 @@ def damage(file, how):
     elif how == "foreign":
         save_file({"weights": torch.zeros(2)}, file)
     elif how == "no checksum":
-        save_file({"weights": torch.zeros(2)}, file, {"metricopt_checkpoint": "1"})
+        save_file({"weights": torch.zeros(2)}, file, {"metricopt_checkpoint": "2"})
     elif how == "longer":
         file.write_bytes(whole + b"0")
     elif how == "huge header":
@@ -259,8 +259,8 @@ def damage(file, how):
     elif how == "another name":
         file.write_bytes(whole.replace(b"/weights", b"/weighst"))
     elif how == "another format":
-        assert whole.count(b'"metricopt_checkpoint":"1"') == 1
-        file.write_bytes(whole.replace(b'"metricopt_checkpoint":"1"', b'"metricopt_checkpoint":"2"'))
+        assert whole.count(b'"metricopt_checkpoint":"2"') == 1
+        file.write_bytes(whole.replace(b'"metricopt_checkpoint":"2"', b'"metricopt_checkpoint":"3"'))
     else:
         file.write_bytes(whole[: int(how * len(whole))])
 
@@ -312,10 +312,10 @@ def test_every_flipped_bit_is_noticed_or_means_nothing(folder):
 def test_another_format_is_said(folder):
     with safe_open(newest(folder), "pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    assert metadata["metricopt_checkpoint"] == "1"
-    later = {"metricopt_checkpoint": "2", "crc32": _checksum("2", tensors)}
+    assert metadata["metricopt_checkpoint"] == "2"
+    later = {"metricopt_checkpoint": "3", "crc32": _checksum("3", tensors)}
     save_file(tensors, newest(folder), later)
-    with pytest.raises(InvalidInputError, match="checkpoints of format 1, got format 2 in step-000000020.safetensors"):
+    with pytest.raises(InvalidInputError, match="checkpoints of format 2, got format 3 in step-000000020.safetensors"):
         read(folder)
     save_file(tensors, newest(folder), metadata)
     assert same(read(folder), content_of(20))

@@ -20,7 +20,7 @@ LAYERS = [
     {"objectives", "reformulation", "thresholds"},
     {"agreement", "evaluation", "pair_ramps", "progress"},
     LEAVES,
-    {"solvers", "scoring", "optimizers", "partition", "random_states", "records", "state"},
+    {"solvers", "scoring", "optimizers", "partition", "random_states", "records", "score_memory", "state"},
     {"averaging", "batches", "checkpoint", "fingerprint", "loss", "result", "storage"},
     {"loop"},
     {"training"},

@@ -1,7 +1,7 @@
 """What a solver is: it turns an objective into a loss on batches, and moves its own state between them.
 
-This file decides the interface that the training loop (and one's own loop) drives. It leaves every algorithm to the
-files beside it.
+This file decides the interface that :class:`~metricopt.loss.DirectMetricLoss` drives, in ``fit`` and in one's own loop.
+It leaves every algorithm to the files beside it.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ class Stage:
     epochs : int, >= 1
     start : "warm" or "best"
         From which weights: those at the end of the warm-up, or the best found so far.
+    is_direct : bool
+        Whether the solver runs it; cross-entropy where not.
     """
 
     name: str
     epochs: int
     start: Literal["warm", "best"] = "warm"
+    is_direct: bool = True
 
 
 class Solver(ABC):
     """An algorithm that trains on an objective.
 
     The order of calls: :meth:`prepare` once; then for each of :meth:`stages`, :meth:`start` once, :meth:`refresh` now
-    and then, and for each batch :meth:`loss`, the optimizer's step, and :meth:`step`.
+    and then, and for each batch :meth:`loss` and :meth:`step`, both before the optimizer's step on that batch.
     """
 
     name: str
@@ -101,7 +104,7 @@ class Solver(ABC):
         """
 
     def step(self) -> None:  # noqa: B027 - many solvers have no state that moves with the batches
-        """Move multipliers and schedules, after the optimizer's step on the last batch."""
+        """Move multipliers and schedules, after the loss of a batch."""
 
     def multiplier(self) -> np.ndarray | None:
         """Return the multiplier of the bound, ``ndarray (L,)``, None where there is none."""

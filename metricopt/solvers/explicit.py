@@ -43,7 +43,7 @@ from metricopt.objectives import OAP, CountObjective, Objective
 from metricopt.reformulation import closed_form_slack, link
 from metricopt.solvers.base import Solver, Stage, with_derivatives
 from metricopt.solvers.pair_slack import PairSlacks
-from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, Position, stages_of
+from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, Position, stages_of
 from metricopt.solvers.slack import SampleSlacks, Slacks
 
 SLACK_STEP = 0.1
@@ -63,6 +63,8 @@ class ExplicitSlack(Solver):
         >= 0; in equality form a late step can overshoot, and a negative multiplier pushes a wrong sample further wrong.
     slack_step : "exact" or "gradient"
         Minimise the slacks in closed form, or move them by a projected gradient step as the published method does.
+    path : str, optional
+        The one path to take, by its name in ``metricopt.solvers.paths.PATHS``; by default several.
     """
 
     needs_index = True
@@ -72,14 +74,18 @@ class ExplicitSlack(Solver):
         terms: Literal["exact", "anchor", "both"] = "exact",
         links: Literal["inequality", "equality"] = "inequality",
         slack_step: Literal["exact", "gradient"] = "exact",
+        path: str | None = None,
     ) -> None:
         check_choice("terms", terms, ("exact", "anchor", "both"))
         check_choice("links", links, ("inequality", "equality"))
         check_choice("slack_step", slack_step, ("exact", "gradient"))
-        self._terms, self._form, self._slack_step = terms, links, slack_step
+        if path is not None:
+            check_choice("path", path, PATHS)
+        self._terms, self._form, self._slack_step, self._path = terms, links, slack_step, path
 
     def __repr__(self) -> str:
-        return f"{self.name}(terms={self._terms!r}, links={self._form!r}, slack_step={self._slack_step!r})"
+        path = "" if self._path is None else f", path={self._path!r}"
+        return f"{self.name}(terms={self._terms!r}, links={self._form!r}, slack_step={self._slack_step!r}{path})"
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if isinstance(objective, CountObjective):
@@ -92,7 +98,8 @@ class ExplicitSlack(Solver):
         self._restart_links(np.zeros(labels.shape[1]), num_visits=1)
 
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
-        return stages_of(epochs, LINEAR_PATHS if is_linear else NETWORK_PATHS)
+        several = LINEAR_PATHS if is_linear else NETWORK_PATHS
+        return stages_of(epochs, several if self._path is None else {self._path: PATHS[self._path]})
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position, self._is_new = Position(stage.name, num_steps), True

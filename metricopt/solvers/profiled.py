@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricopt._validation import reject
+from metricopt._validation import check_choice, reject
 from metricopt.objectives import CountObjective, Objective
 from metricopt.reformulation import class_errors
 from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
-from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, Position, stages_of
+from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, Position, stages_of
 from metricopt.solvers.program import MULTIPLIER_STEP, Program
 from metricopt.thresholds import choose_threshold
 
@@ -38,9 +38,24 @@ _MOVING = ("multiplier", "threshold", "spread", "value")
 
 
 class Profiled(Solver):
-    """Slack eliminated, threshold exact, multiplier for the bound; see the module's text. Chooses its own schedule."""
+    """Slack eliminated, threshold exact, multiplier for the bound; see the module's text. Chooses its own schedule.
+
+    Parameters
+    ----------
+    path : str, optional
+        The one path to take, by its name in ``metricopt.solvers.paths.PATHS``; by default several.
+    """
 
     name = "profiled"
+    _path: str | None = None
+
+    def __init__(self, path: str | None = None) -> None:
+        if path is not None:
+            check_choice("path", path, PATHS)
+        self._path = path
+
+    def __repr__(self) -> str:
+        return self.name if self._path is None else f"{self.name}(path={self._path!r})"
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, CountObjective):
@@ -51,7 +66,8 @@ class Profiled(Solver):
         self._position = Position()
 
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
-        return stages_of(epochs, LINEAR_PATHS if is_linear else NETWORK_PATHS)
+        several = LINEAR_PATHS if is_linear else NETWORK_PATHS
+        return stages_of(epochs, several if self._path is None else {self._path: PATHS[self._path]})
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position = Position(stage.name, num_steps)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from metricopt._arrays import Samples
-from metricopt._validation import reject
+from metricopt._validation import check_choice, reject
 from metricopt.metrics import Ranking
 from metricopt.objectives import OAP, Objective
 from metricopt.pair_ramps import RampSums, pair_weights
@@ -60,9 +60,24 @@ class _Stored:
 
 
 class ProfiledRanking(Solver):
-    """Pair slacks eliminated, all pairs summed by sorting; see the module's text. Chooses its own schedule."""
+    """Pair slacks eliminated, all pairs summed by sorting; see the module's text. Chooses its own schedule.
+
+    Parameters
+    ----------
+    path : str, optional
+        The one path to take, by its name in ``metricopt.solvers.paths.RANKING_PATHS``; by default several.
+    """
 
     name = "profiled"
+    _path: str | None = None
+
+    def __init__(self, path: str | None = None) -> None:
+        if path is not None:
+            check_choice("path", path, RANKING_PATHS)
+        self._path = path
+
+    def __repr__(self) -> str:
+        return self.name if self._path is None else f"{self.name}(path={self._path!r})"
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, OAP):
@@ -76,7 +91,7 @@ class ProfiledRanking(Solver):
         self.refresh(np.zeros_like(labels), labels, sample_weight)
 
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
-        return stages_of(epochs, RANKING_PATHS)
+        return stages_of(epochs, RANKING_PATHS if self._path is None else {self._path: RANKING_PATHS[self._path]})
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position = Position(stage.name, num_steps, RANKING_PATHS)

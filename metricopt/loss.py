@@ -1,0 +1,355 @@
+r"""The objective as a loss for one's own training loop, which is the loss of :func:`~metricopt.fit` too.
+
+It puts together what a solver needs beside batches: a schedule, the latest scores of all training samples
+(:mod:`metricopt.score_memory`), and the moments at which the exact threshold is taken from them. This file decides
+those moments. It leaves every algorithm to :mod:`metricopt.solvers`, and what surrounds a loss (optimizers, selection,
+several paths) to :mod:`metricopt.loop` or to the user's loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metricopt._arrays import Samples, to_numpy
+from metricopt._validation import Faults, check_finite, check_labels, is_integer, message, reject
+from metricopt.data.indexed import as_label_columns
+from metricopt.losses.cross_entropy import cross_entropy
+from metricopt.objectives import Objective, get_objective
+from metricopt.score_memory import ScoreMemory
+from metricopt.solvers import Solver, Stage, get_solver
+from metricopt.thresholds import choose_threshold, has_both_classes
+
+MIN_REFRESH_STEPS = 10
+REFRESHES_AN_EPOCH = 2
+WARMUP_SHARE = 0.25
+
+
+class DivergedError(ArithmeticError):
+    """Scores or losses became NaN or infinite."""
+
+
+def default_warmup_epochs(solver: Solver, epochs: int) -> int:
+    """Return how many of ``epochs`` are with cross-entropy unless the user says: a quarter, or none."""
+    return round(WARMUP_SHARE * epochs) if solver.warms_up else 0
+
+
+@dataclass
+class _Progress:
+    """How many batches moved the loss, in all and along the path that it is on."""
+
+    batches: int = 0
+    on_paths: int = 0
+    is_on_path: bool = False
+
+
+class DirectMetricLoss(nn.Module):
+    r"""An objective as a torch loss: ``loss(logits, labels)`` in place of cross-entropy, in any training loop.
+
+    It begins with epochs of cross-entropy (the warm-up) and goes on with one path of the solver, whose ramps narrow to
+    the exact count, scheduled over ``epochs * steps_per_epoch`` calls; after these it stays at the end of its path. The
+    exact threshold, on which the ramps sit, is refreshed twice an epoch from the latest score of every training sample.
+
+    - **Every step** ``loss(logits, labels)``, once for each batch, in whatever precision and on whatever device. Each
+      call in which gradients are recorded moves the state by one step, so that validation (``loss.eval()``, or
+      ``torch.no_grad()``) leaves it alone. A batch whose loss is NaN or infinite does so, too.
+    - **Every epoch, if you like,** ``loss.update(scores)``, with the scores of all training samples in evaluation mode.
+      Without it those that the batches brought are used, which is nearly as good; it is needed before the first call
+      if there is no warm-up. :func:`~metricopt.fit` does it once, between warm-up and path.
+    - **At the end** ``loss.threshold``, or with held-out data, which is better,
+      ``metricopt.choose_threshold(scores, labels, loss.objective)``, which also says whether the bound holds there.
+
+    A call needs the row of each sample (``index``) for solvers with explicit slacks and with ``sample_weight``, and for
+    all others keeps the scores a little fresher with it. All that moves is in ``state_dict()``. It has no weights, and
+    stays on the CPU.
+
+    :func:`~metricopt.fit` does this with the same code, and beyond it takes several paths from one warm-up, a fresh
+    optimizer for each, scores the model after every epoch and returns the best weights, or the average of several
+    paths' best. It trains as one's own loop does with ``solver=Profiled(path="guided ramp")``: same seed, same weights.
+
+    Parameters
+    ----------
+    objective : str or Objective
+        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
+    labels : array, shape (n,) or (n, L)
+        Of all training samples: 0, 1 or NaN (missing). A label without positives or negatives is left out.
+    epochs : int, >= 1
+        Of the whole training, warm-up included: the schedule's length.
+    steps_per_epoch : int, >= 1
+        Batches an epoch, ``len(loader)``. With gradient accumulation too: it is batches that count.
+    alpha : float, sequence or {label name: float}, in (0, 1]
+        The bound of a bounded objective asked for by name; one for all labels, or one for each.
+    beta : float, > 0
+        The beta of OFBS asked for by name.
+    label_names : sequence of str, length L
+        To give ``alpha`` by name.
+    solver : str, Solver or loss
+        As for :func:`~metricopt.fit`. Of its paths the one for networks that keeps a share of cross-entropy ("guided
+        ramp") is taken, unless an instance names another: ``metricopt.solvers.Profiled(path="strict hinge")``.
+    warmup_epochs : int
+        Of the epochs, with cross-entropy; a quarter by default. 0 for a model that is trained already.
+    sample_weight : array, shape (n,) or (n, L)
+        Weights >= 0 of the training samples.
+
+    Attributes
+    ----------
+    objective : Objective
+    solver : Solver
+    warmup_epochs : int
+
+    Raises
+    ------
+    InvalidInputError
+        On bad arguments, before training; on batches that do not fit, as they come.
+    DivergedError
+        If scores have become infinite.
+
+    Notes
+    -----
+    In distributed data-parallel training each process knows the scores of its own batches alone: thresholds and
+    multipliers then differ a little between processes. :func:`~metricopt.fit` exchanges them.
+
+    Examples
+    --------
+    >>> import metricopt
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> _ = torch.manual_seed(0)
+    >>> x = torch.linspace(-1, 1, 200)[:, None]
+    >>> y = (x[:, 0] > 0.8).float()
+    >>> model, loader = nn.Linear(1, 1), DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
+    >>> optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    >>> loss = DirectMetricLoss("FPOR", y, alpha=0.9, epochs=40, steps_per_epoch=len(loader))
+    >>> for epoch in range(40):
+    ...     for inputs, labels in loader:
+    ...         optimizer.zero_grad()
+    ...         loss(model(inputs), labels).backward()
+    ...         optimizer.step()
+    >>> choice = metricopt.choose_threshold(model(x)[:, 0], y, loss.objective)
+    >>> choice.feasible.item(), choice.value.item()
+    (True, 1.0)
+    """
+
+    def __init__(
+        self,
+        objective: str | Objective,
+        labels: Any,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+        alpha: float | Sequence[float] | Mapping[str, float] | None = None,
+        beta: float | None = None,
+        label_names: Sequence[str] | None = None,
+        solver: str | Solver | Callable[[Tensor, Tensor], Tensor] = "profiled",
+        warmup_epochs: int | None = None,
+        sample_weight: Any = None,
+    ) -> None:
+        super().__init__()
+        self.objective = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
+        self.solver = get_solver(solver, self.objective)
+        counts = (("epochs", epochs, 1), ("steps_per_epoch", steps_per_epoch, 1), ("warmup_epochs", warmup_epochs, 0))
+        faults = Faults()
+        for name, number, least in counts:
+            is_left_out = number is None and name == "warmup_epochs"
+            is_count = is_integer(number) and number >= least
+            faults.check(is_left_out or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
+        faults.raise_if_any()
+        self.warmup_epochs = default_warmup_epochs(self.solver, epochs) if warmup_epochs is None else warmup_epochs
+        if self.warmup_epochs >= epochs:
+            reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
+        truth = as_label_columns(labels)
+        samples = Samples.read(np.zeros_like(truth), truth, sample_weight)
+        if not has_both_classes(truth).any():
+            remedy = "check the labels, or add samples of the other class"
+            reject("labels", "of both classes", f"{len(truth)} of one class or missing", remedy)
+        self.objective.for_labels(truth.shape[1])
+        self.solver.prepare(self.objective, truth, samples.weight)
+        self._memory, self._labels, self._sample_weight = ScoreMemory(truth), truth, samples.weight
+        self._weight = None if samples.weight is None else torch.from_numpy(np.array(samples.weight)).float()
+        self._needs_index = self.solver.needs_index or samples.weight is not None
+        epochs_on_path = epochs - self.warmup_epochs
+        self._path = replace(self.solver.stages(epochs_on_path, is_linear=False)[0], epochs=epochs_on_path)
+        self._steps_per_epoch = int(steps_per_epoch)
+        self._refresh_steps = max(MIN_REFRESH_STEPS, self._steps_per_epoch // REFRESHES_AN_EPOCH)
+        self._progress = _Progress()
+
+    def forward(self, logits: Tensor, labels: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return the loss of a batch, differentiable in the logits.
+
+        Parameters
+        ----------
+        logits : Tensor, shape (B,), (B, 1) or (B, L), float
+            Those in half precision are widened to float32.
+        labels : Tensor, shape (B,) or (B, L)
+            0, 1 or NaN (missing).
+        index : Tensor, shape (B,), int, optional
+            Row of each sample among the labels that the loss was made with. For every batch, or for none.
+
+        Returns
+        -------
+        Tensor, scalar
+        """
+        scores, truth = self._columns(logits, labels)
+        progress, moves = self._progress, self.training and scores.requires_grad
+        if not moves and self.solver.needs_index:
+            remedy = "judge other data by metricopt.choose_threshold"
+            reject("loss", f"called on training batches alone for {self.solver.name}", "one without gradients", remedy)
+        if moves and index is None and self._needs_index:
+            what = "sample_weight" if self._weight is not None else self.solver.name
+            reject("index", f"given for {what}", None, "pass the row of each sample of the batch")
+        index = None if index is None or not moves else index.cpu()
+        if moves and not progress.is_on_path and progress.batches >= self.warmup_epochs * self._steps_per_epoch:
+            if self._memory.is_empty and self.solver.warms_up:
+                remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
+                reject("scores", "known before a training without warm-up", "none", remedy)
+            self._start(self._path)
+        weight = None if self._weight is None or index is None else self._weight[index].to(scores.device)
+        if progress.is_on_path:
+            loss = self.solver.loss(scores, truth, weight, index)
+        else:
+            loss = cross_entropy(scores, truth, weight)
+        if moves and math.isfinite(loss.item()):
+            self._move(scores, truth, index)
+        return loss
+
+    def update(self, scores: Any, labels: Any = None) -> None:
+        """Take over the scores of all training samples, better known than from the batches that brought them.
+
+        Parameters
+        ----------
+        scores : array or Tensor, shape (n,) or (n, L)
+        labels : array or Tensor, of the same shape, optional
+            If the scores come in another order than the labels that the loss was made with; only without ``index``.
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes or values do not fit.
+        """
+        values = to_numpy("scores", scores)
+        columns = np.array(values.reshape(len(values), -1), dtype=np.promote_types(values.dtype, np.float32))
+        check_finite("scores", columns)
+        truth = self._labels if labels is None else as_label_columns(labels)
+        if columns.shape != truth.shape or columns.shape[1:] != self._labels.shape[1:]:
+            rule, got = f"of the labels' shape {self._labels.shape}", f"shape {columns.shape}"
+            reject("scores", rule, got, "give one score a label of every training sample")
+        check_labels(truth)
+        is_in_order = np.array_equal(truth, self._labels, equal_nan=True)
+        if not is_in_order and self._needs_index:
+            remedy = "give the scores in the order of those labels"
+            reject("labels", "left out, or those that the loss was made with", "others", remedy)
+        self._memory.replace(columns, None if is_in_order else truth)
+        if self._progress.is_on_path:
+            self._refresh()
+
+    def start(self, path: Stage, scores: np.ndarray, labels: np.ndarray | None = None) -> None:
+        """Begin a path of the solver, for loops that take several; the first begins by itself.
+
+        Parameters
+        ----------
+        path : Stage
+            One of ``loss.solver.stages(...)``.
+        scores, labels : ndarray, shape (n, L)
+            As in :meth:`update`: of all training samples, with the weights that the path begins with.
+
+        Raises
+        ------
+        DivergedError
+            If a score is NaN or infinite.
+        """
+        self._memory.replace(scores, labels)
+        self._start(path)
+
+    @property
+    def threshold(self) -> Any:
+        """The exact threshold for the latest scores of the training samples: a float, or with several labels (L,).
+
+        On these samples it is optimistic, as is any threshold on the data that chose it.
+        """
+        if self._memory.is_empty:
+            reject("scores", "known for a threshold", "none", "train first, or call loss.update(scores)")
+        memory = self._memory
+        threshold = choose_threshold(memory.scores, memory.labels, self.objective, self._sample_weight).threshold
+        return float(threshold[0]) if len(threshold) == 1 else threshold
+
+    @property
+    def multiplier(self) -> Any:
+        """The multiplier of the bound: a float, or with several labels (L,); None without a bound."""
+        multiplier = self.solver.multiplier()
+        return multiplier if multiplier is None or len(multiplier) > 1 else float(multiplier[0])
+
+    def extra_repr(self) -> str:
+        return f"{self.objective!r}, solver={self.solver!r}, warmup_epochs={self.warmup_epochs}, path={self._path}"
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return all that moves, as tensors and numbers: part of :meth:`state_dict`."""
+        memory, solver = self._memory.state_dict(), self.solver.state_dict()
+        return {"of": self._identity, "progress": asdict(self._progress), "memory": memory, "solver": solver}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`get_extra_state` returned.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is that of another objective, solver or number of samples.
+        """
+        if state["of"] != self._identity:
+            reject("state_dict", f"that of {self._identity}", state["of"], "make the loss with the same arguments")
+        self._progress = _Progress(**state["progress"])
+        self._memory.load_state_dict(state["memory"])
+        self.solver.load_state_dict(state["solver"])
+
+    @property
+    def _identity(self) -> str:
+        num_samples, num_labels = self._labels.shape
+        return f"{self.objective!r} by {self.solver!r} on {num_samples} samples of {num_labels} label(s)"
+
+    def _columns(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and labels as (B, L), in what the solvers compute in."""
+        for name, value in (("logits", logits), ("labels", labels)):
+            if not isinstance(value, Tensor):
+                reject(name, "a tensor", type(value).__name__, "pass e.g. outputs.logits")
+        scores = logits if logits.ndim == 2 else logits.unsqueeze(-1)  # (B,) -> (B, 1)
+        truth = labels if labels.ndim == 2 else labels.unsqueeze(-1)
+        if scores.shape != truth.shape or scores.shape[1:] != self._labels.shape[1:]:
+            num_labels = self._labels.shape[1]
+            rule = f"of shape (B, {num_labels})" + (" or (B,)" if num_labels == 1 else "")
+            shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+            reject("logits and labels", rule, shapes, "return one logit for each label")
+        if scores.dtype not in (torch.float32, torch.float64):
+            scores = scores.float()
+        return scores, truth.to(scores.device, torch.float32)
+
+    def _move(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
+        """Go one step on, after the loss of a batch."""
+        progress = self._progress
+        progress.batches += 1
+        if progress.is_on_path:
+            self.solver.step()
+        rows = None if index is None else index.numpy()
+        self._memory.put(scores.detach().cpu().numpy(), labels.cpu().numpy(), rows)
+        if progress.is_on_path:
+            progress.on_paths += 1
+            if progress.on_paths % self._refresh_steps == 0:
+                self._refresh()
+
+    def _start(self, path: Stage) -> None:
+        self.solver.start(path, path.epochs * self._steps_per_epoch)
+        self._progress.is_on_path = True
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Let the solver see the latest scores of all training samples."""
+        if self._memory.is_empty:
+            return
+        scores = self._memory.scores
+        if not np.isfinite(scores).all():
+            steps, remedy = self._progress.batches, "lower the learning rate or clip the gradient"
+            raise DivergedError(message("scores", "finite", f"NaN or infinity after {steps} batches", remedy))
+        self.solver.refresh(scores, self._memory.labels, self._sample_weight)

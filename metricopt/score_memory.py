@@ -1,0 +1,105 @@
+"""The latest score of every training sample, kept from the batches in which it was last seen.
+
+An exact threshold needs the scores of all samples, of which a batch shows a few; a pass over all of them for each
+refresh would cost as much as training. This file decides where the scores of a batch are kept. It leaves when they are
+looked at to :mod:`metricopt.loss`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from metricopt._validation import reject
+
+
+class ScoreMemory:
+    """The latest score of every training sample, at its row, or in order of arrival where batches do not name rows.
+
+    In order of arrival it holds the scores and labels of the last n samples seen, each n those of one pass.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n, L), float32
+        Of all training samples, NaN = missing.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (n, L), float32
+        Those that belong to the scores.
+    """
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self.labels = self._labels_of_rows = labels
+        self._scores = np.zeros_like(labels)
+        self._is_unseen: np.ndarray | None = np.ones(len(labels), dtype=bool)  # None once there is none
+        self._arrived = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was seen so far."""
+        return self._is_unseen is not None and bool(self._is_unseen.all())
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The scores, shape (n, L); those of samples not seen so far are taken to be the mean of the others."""
+        if self._is_unseen is None or self.is_empty:
+            return self._scores
+        mean = self._scores[~self._is_unseen].mean(axis=0)
+        return np.where(self._is_unseen[:, np.newaxis], mean, self._scores)
+
+    def replace(self, scores: np.ndarray, labels: np.ndarray | None = None) -> None:
+        """Take over the scores of all samples, (n, L).
+
+        Parameters
+        ----------
+        scores : ndarray, shape (n, L), float
+        labels : ndarray, shape (n, L), float32, optional
+            If the scores come in another order than that of the rows.
+        """
+        self._scores = scores
+        self.labels = self._labels_of_rows if labels is None else labels
+        self._is_unseen, self._arrived = None, 0
+
+    def put(self, scores: np.ndarray, labels: np.ndarray, index: np.ndarray | None) -> None:
+        """Keep the scores of a batch.
+
+        Parameters
+        ----------
+        scores, labels : ndarray, shape (B, L)
+        index : ndarray, shape (B,), int, or None
+            Rows of the samples; None keeps them in order of arrival.
+        """
+        in_order = self.labels is self._labels_of_rows
+        if index is None:
+            index = (self._arrived + np.arange(len(scores))) % len(self._scores)
+            self._arrived += len(scores)
+            if in_order:
+                self.labels = self.labels.copy()
+            self.labels[index] = labels
+        elif not in_order:
+            got = "given after batches or an update without it"
+            reject("index", "given for every batch or for none", got, "leave it out, or give it always")
+        elif self._is_unseen is not None and not np.array_equal(self.labels[index], labels, equal_nan=True):
+            remedy = "let index name rows of the labels that the loss was made with"
+            reject("labels", "those of the rows in index", "other values", remedy)
+        self._scores[index] = scores
+        if self._is_unseen is not None:
+            self._is_unseen[index] = False
+            self._is_unseen = self._is_unseen if self._is_unseen.any() else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that moves, as tensors and numbers."""
+        labels = None if self.labels is self._labels_of_rows else self.labels
+        arrays = {"scores": self._scores, "labels": labels, "is_unseen": self._is_unseen}
+        tensors = {name: None if array is None else torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        return {**tensors, "arrived": self._arrived}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+        labels, is_unseen = state["labels"], state["is_unseen"]
+        self._scores, self._arrived = state["scores"].numpy().copy(), state["arrived"]
+        self.labels = self._labels_of_rows if labels is None else labels.numpy().copy()
+        self._is_unseen = None if is_unseen is None else is_unseen.numpy().copy()
