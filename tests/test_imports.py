@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"PIL", "accelerate", "cooper", "mapie", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
+HEAVY = {
+    "PIL",
+    "accelerate",
+    "cooper",
+    "mapie",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "torchvision",
+}
 
 # A module may import from its own row and from the rows above it; leaves not from other leaves. A package stands for
 # all of its modules, "__init__" for what `from metricopt import ...` offers.
@@ -21,7 +33,7 @@ LAYERS = [
     {"agreement", "evaluation", "pair_ramps", "progress"},
     LEAVES,
     {"solvers", "scoring", "optimizers", "partition", "random_states", "records", "state"},
-    {"averaging", "batches", "checkpoint", "fingerprint", "loss", "result", "storage"},
+    {"averaging", "batches", "checkpoint", "export", "fingerprint", "loss", "result", "storage"},
     {"loop"},
     {"training"},
     {"estimator", "table_run", "tradeoff"},
