@@ -448,6 +448,25 @@ class FitResult:
 
         return export(self, Path(path), example)
 
+    def report(self, path: str | Path, test: Report | None = None) -> Path:
+        """Write one HTML page with everything that a reader of the result asks; it opens offline, and prints.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that exists is replaced.
+        test : Report, optional
+            What :meth:`evaluate` returned on new data; its subgroups too, where it has some.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``test`` is a report on other labels.
+        """
+        from metricopt.report import write_report
+
+        return write_report(self, Path(path), test)
+
 
 def _one_line(report: Any) -> str:
     text = f"{report.metric} {report.with_interval(report.metric)}"

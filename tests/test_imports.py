@@ -24,7 +24,7 @@ HEAVY = {
 
 # A module may import from its own row and from the rows above it; leaves not from other leaves. A package stands for
 # all of its modules, "__init__" for what `from metricopt import ...` offers.
-LEAVES = {"backbones", "data", "losses", "networks", "plots", "report", "transfer"}
+LEAVES = {"backbones", "data", "losses", "networks", "plots", "transfer"}
 LAYERS = [
     {"_torchvision", "_validation"},
     {"_arrays", "processes", "status"},
@@ -33,7 +33,7 @@ LAYERS = [
     {"agreement", "evaluation", "pair_ramps", "progress"},
     LEAVES,
     {"solvers", "scoring", "optimizers", "partition", "random_states", "records", "state"},
-    {"averaging", "batches", "checkpoint", "export", "fingerprint", "loss", "result", "storage"},
+    {"averaging", "batches", "checkpoint", "export", "fingerprint", "loss", "report", "result", "storage"},
     {"loop"},
     {"training"},
     {"estimator", "table_run", "tradeoff"},
