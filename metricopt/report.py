@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -139,7 +139,6 @@ def _label(
         "status": status,
         "advice": result.advice(name),
         "threshold": None if left_out else result.thresholds[which],
-        "selected": report,
         "metrics": list(dict.fromkeys(filter(None, (report.metric, report.bounded_metric, "precision", "recall")))),
         "parts": parts,
         "subgroups": subgroups,
@@ -164,8 +163,9 @@ def _sizes(result: FitResult, test: Report | None) -> list[dict[str, Any]]:
         for which, label in enumerate(result.label_names):
             labelled = len(part.labels) - int(missing[which])
             sizes.append(_size(data, label, labelled, int(positives[which]), int(missing[which]), weighted))
-    for report in test or ():
-        sizes.append(_size(test.data, report.label, report.num_samples, int(report.counts.positives), None, False))
+    if test is not None:
+        for report in test:
+            sizes.append(_size(test.data, report.label, report.num_samples, int(report.counts.positives), None, False))
     return sizes
 
 
@@ -192,5 +192,5 @@ def _interval(report: LabelReport, metric: str) -> str:
 
 def _as_data_uri(ax: Axes) -> str:
     picture = io.BytesIO()
-    ax.figure.savefig(picture, format="png", dpi=160)
+    cast(Any, ax.figure).savefig(picture, format="png", dpi=160)
     return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"

@@ -29,6 +29,7 @@ SITE = np.where(np.arange(400) % 2, "north", "<script>alert(1)</script>")
 
 def trained(y, objective, **options):
     loader = DataLoader(TensorDataset(X[:300], y[:300]), batch_size=64)
+    torch.manual_seed(0)
     return fit(nn.Linear(3, y[0].numel()), loader, objective, epochs=4, **options)
 
 
@@ -99,7 +100,9 @@ def cells(report, metrics):
     for metric in metrics:
         value = report.value if metric == report.metric else getattr(report, metric)
         low, high = report.intervals.get(metric, (None, None))
-        text = f"{value:.3f}" + (f" {low:.3f}–{high:.3f}" if low is not None else "")
+        text = ("undefined" if np.isnan(value) else f"{value:.3f}") + (
+            f" {low:.3f}–{high:.3f}" if low is not None else ""
+        )
         met = "" if metric != report.bounded_metric else f" bound {'met' if report.met else 'missed'}"
         shown.append(text + met)
     tp, fp, fn = report.true_positives, report.false_positives, report.false_negatives
