@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 import metricopt
 
@@ -29,35 +30,39 @@ numpydoc_show_class_members = False
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 
-PACKAGES = [
-    "metricopt",
-    *(found.name for found in pkgutil.iter_modules(metricopt.__path__, "metricopt.") if found.ispkg),
-]
+packages = [found.name for found in pkgutil.walk_packages(metricopt.__path__, "metricopt.") if found.ispkg]
 autosummary_context = {
-    "public_names": {name: getattr(importlib.import_module(name), "__all__", []) for name in PACKAGES}
+    "public_names": {name: getattr(importlib.import_module(name), "__all__", []) for name in ("metricopt", *packages)}
 }
+
+# One page for each file of results, made anew like the reference: api/ and benchmarks/ are not kept by git.
+here = Path(__file__).parent
+pages = here / "benchmarks" / "results"
+pages.mkdir(parents=True, exist_ok=True)
+for old in pages.glob("*.md"):
+    old.unlink()
+for results in (here.parent / "benchmarks" / "results").glob("*.md"):
+    text = f"```{{include}} ../../../benchmarks/results/{results.name}\n:relative-images:\n```\n"
+    (pages / results.name).write_text(text, encoding="utf-8")
 
 
 def lookup(name):
-    """Return the object of a dotted name and the class that it belongs to; AttributeError if there is none."""
+    """Return the object of a dotted name, None for what instances alone have; AttributeError if there is none."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:
             found = importlib.import_module(".".join(parts[:length]))
         except ModuleNotFoundError:
             continue
-        owner = None
         for part in parts[length:]:
-            owner, found = found, getattr(found, part, None) if part in dir(found) else _field(found, part)
-        return found, owner
+            found = getattr(found, part) if hasattr(found, part) else _field(found, part)
+        return found
     raise AttributeError(name)
 
 
 def _field(owner, name):
-    """Return None for an attribute that instances get, AttributeError if there is none."""
-    if inspect.isclass(owner) and (f"self.{name}" in inspect.getsource(owner) or name in owner.__annotations__):
-        return None
-    raise AttributeError(name)
+    if not (inspect.isclass(owner) and (f"self.{name}" in inspect.getsource(owner) or name in owner.__annotations__)):
+        raise AttributeError(name)
 
 
 def resolve(app, env, node, contnode):
@@ -69,7 +74,7 @@ def resolve(app, env, node, contnode):
     prefixes = [".".join(filter(None, scope)), scope[0], None, "torch.nn"]  # the last for what torch's docstrings say
     for prefix in dict.fromkeys(prefixes):
         try:
-            found, _ = lookup(f"{prefix}.{target}" if prefix else target)
+            found = lookup(f"{prefix}.{target}" if prefix else target)
         except (AttributeError, ValueError):
             continue
         home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
