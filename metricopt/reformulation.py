@@ -80,8 +80,8 @@ def closed_form_slack(
     g(r, u) = 0 in equality form, g(r, u) <= 0 in inequality form.
 
     With d the distance of r from :math:`1\{u > 0\}` the link is :math:`\pm\min(d, |u|)`, so the share is a quadratic
-    in d up to |u| and linear beyond: the minimum is inside the first piece or at d = 1. The same slack minimises the
-    inequality form, whose terms differ only where no minimum lies. Not differentiable.
+    in d up to :math:`|u|` and linear beyond: the minimum is inside the first piece or at d = 1. The same slack
+    minimises the inequality form, whose terms differ only where no minimum lies. Not differentiable.
 
     Parameters
     ----------

@@ -422,6 +422,51 @@ class FitResult:
 
         return save(self, Path(path))
 
+    def export(self, path: str | Path, example: Any = None) -> Path:
+        """Write model and thresholds to one ONNX file with the outputs ``scores`` and ``decisions`` (1 is an alarm).
+
+        They have the shapes of :meth:`scores` and :meth:`predict`, for any number of rows; a label without a threshold
+        never raises an alarm. Inputs are named as the model's keywords, or ``x`` (``x0``, ``x1``, ...). The metadata
+        hold objective, label names, thresholds and versions. Scores are compared with torch's before the file takes its
+        place: they agree to 1e-5. Needs ``pip install 'metricopt[onnx]'``.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that exists is replaced.
+        example : optional
+            Inputs as for :meth:`scores`; the first batch is enough. Not needed where a linear layer comes first.
+
+        Raises
+        ------
+        InvalidInputError
+            If the inputs cannot be told, do not fit the model, or the model cannot be exported.
+        ImportError
+            If the packages are missing.
+        """
+        from metricopt.export import export
+
+        return export(self, Path(path), example)
+
+    def report(self, path: str | Path, test: Report | None = None) -> Path:
+        """Write one HTML page with everything that a reader of the result asks; it opens offline, and prints.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that exists is replaced.
+        test : Report, optional
+            What :meth:`evaluate` returned on new data; its subgroups too, where it has some.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``test`` is a report on other labels.
+        """
+        from metricopt.report import write_report
+
+        return write_report(self, Path(path), test)
+
 
 def _one_line(report: Any) -> str:
     text = f"{report.metric} {report.with_interval(report.metric)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from metricopt.networks import make_table_model
 from metricopt.objectives import Objective, get_objective
 from metricopt.plots import plot_precision_recall
 from metricopt.processes import is_main_process
+from metricopt.report import write_report
 from metricopt.result import FitResult
 from metricopt.storage import load
 from metricopt.training import default_epochs, fit
@@ -236,6 +238,13 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
     _write_json(out / "preprocessing.json", {"format": FORMAT, "model": run.options.model, "columns": columns})
     _draw(run).savefig(out / "curve.png", dpi=120)
     (out / "summary.md").write_text(_as_markdown(run), encoding="utf-8")
+    write_report(
+        run.result,
+        out / "report.html",
+        run.test_report,
+        compare={f"{BASELINE}, as many epochs": [other for _, other in run.reports]},
+        usage=f"metricopt predict {shlex.quote(str(out))} new_rows.csv",
+    )
     report = {
         "format": FORMAT,
         "asked": str(run.result.objective),

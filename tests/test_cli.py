@@ -72,7 +72,7 @@ def parts_of(frame, seed=0):
 def test_fit_writes_everything(fitted):
     out, result = fitted
     assert {path.name for path in out.iterdir()} == {
-        *("model", "preprocessing.json", "report.json", "curve.png", "summary.md")
+        *("model", "preprocessing.json", "report.html", "report.json", "curve.png", "summary.md")
     }
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
     summary = (out / "summary.md").read_text()

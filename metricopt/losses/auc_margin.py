@@ -14,9 +14,9 @@ class AUCMarginLoss(Loss):
 
     .. math:: \frac{1}{|P| |N|} \sum_{i \in P} \sum_{j \in N} \max(0, \text{margin} - (z_i - z_j))^2,
 
-    the mean over labels; 0 for a label without pairs. Shifting all scores changes nothing. Holds a matrix of |P| x |N|
-    per label, which is small in a batch of a rare class; sorting would do without, at the price of sums of squares that
-    cancel in float32.
+    the mean over labels; 0 for a label without pairs. Shifting all scores changes nothing. Holds a matrix of
+    :math:`|P| \times |N|` per label, which is small in a batch of a rare class; sorting would do without, at the
+    price of sums of squares that cancel in float32.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ class SmoothAP(Loss):
         \qquad G(d) = \sigma(d / \tau),
 
     the mean over labels; 0 for a label without positives. Shifting all scores changes nothing. Holds a matrix of
-    |P| x B per label.
+    :math:`|P| \times B` per label.
 
     Parameters
     ----------

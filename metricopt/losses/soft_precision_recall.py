@@ -24,7 +24,7 @@ class SoftRecallAtPrecision(RecallAtPrecision):
     min_precision : float, in (0, 1]
         :math:`\alpha`.
     slope, offset : float
-        Of the sigmoid, as in :class:`SoftFBeta`.
+        Of the sigmoid, as in :class:`metricopt.losses.SoftFBeta`.
     multiplier_step : float, > 0
 
     References
@@ -66,7 +66,7 @@ class SoftPrecisionAtRecall(PrecisionAtRecall):
     min_recall : float, in (0, 1]
         :math:`\alpha`.
     slope, offset : float
-        Of the sigmoid, as in :class:`SoftFBeta`.
+        Of the sigmoid, as in :class:`metricopt.losses.SoftFBeta`.
     multiplier_step : float, > 0
 
     Examples

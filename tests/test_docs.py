@@ -1,0 +1,29 @@
+"""The code of the guide runs as it stands, page by page; `make docs` builds the pages themselves."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+
+
+def code_of(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+PAGES = [page for page in sorted(GUIDE.glob("*.md")) if code_of(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in code_of(page):
+        exec(block, names)
+    made = {"reading": {"report.html"}, "deploying": {"model", "model.onnx"}}
+    assert {path.name for path in tmp_path.iterdir()} == made.get(page.stem, set())
+
+
+def test_pages_with_code_are_found():
+    assert {"objectives", "own_model", "several_labels", "reading", "deploying"} <= {page.stem for page in PAGES}

@@ -1,0 +1,275 @@
+"""The page says what the result says, needs nothing but itself, and a browser shows all of it, also on a phone."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from html import unescape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from metricopt import FPOR, OAP, InvalidInputError, fit
+from metricopt.report import write_report
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(400, 3, generator=GENERATOR)
+Y = (X + 0.8 * torch.randn(400, 3, generator=GENERATOR) > 1).float()
+Y[:40, 1] = torch.nan
+Y[:, 2] = 0
+NAMES = ["Edema <b>&amp;", 'a "quoted" $x^2$ label', "never"]
+SITE = np.where(np.arange(400) % 2, "north", "<script>alert(1)</script>")
+
+
+def trained(y, objective, **options):
+    loader = DataLoader(TensorDataset(X[:300], y[:300]), batch_size=64)
+    torch.manual_seed(0)
+    return fit(nn.Linear(3, y[0].numel()), loader, objective, epochs=4, **options)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return trained(Y[:, 0], FPOR(0.7), label_names=["sick"])
+
+
+@pytest.fixture(scope="module")
+def test_data(result):
+    return result.evaluate((X[300:], Y[300:, 0]), by=SITE[300:])
+
+
+@pytest.fixture(scope="module")
+def several():
+    return trained(Y, FPOR((0.7, 0.6, 0.5)), label_names=NAMES)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of each table cell, section and the whole page."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.rows, self.captions, self.text = [], [], [], [], ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("th", "td"):
+            self.rows[-1].append("")
+        elif tag == "caption":
+            self.captions.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.text += data
+        if self.open[-1:] == ["small"] or "td" in self.open or "th" in self.open:
+            self.rows[-1][-1] += f" {data.strip()}" if "small" in self.open else data.strip()
+        elif "caption" in self.open:
+            self.captions[-1] += data
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def rows_of(self, first):
+        return [row[1:] for row in self.rows if row[0] == first]
+
+
+def page_of(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def cells(report, metrics):
+    """What a row must show, straight from the numbers of a report."""
+    shown = []
+    for metric in metrics:
+        value = report.value if metric == report.metric else getattr(report, metric)
+        low, high = report.intervals.get(metric, (None, None))
+        text = ("undefined" if np.isnan(value) else f"{value:.3f}") + (
+            f" {low:.3f}–{high:.3f}" if low is not None else ""
+        )
+        met = "" if metric != report.bounded_metric else f" bound {'met' if report.met else 'missed'}"
+        shown.append(text + met)
+    tp, fp, fn = report.true_positives, report.false_positives, report.false_negatives
+    return [*shown, f"{tp:g} of {tp + fn:g}", f"{fp:g} of {tp + fp:g}"]
+
+
+def test_figures_are_those_of_the_result(result, test_data, tmp_path):
+    page = page_of(result.report(str(tmp_path / "new" / "report.html"), test_data))
+    metrics = ["recall", "precision"]
+    parts = [test_data, result.validation, result.train]
+    assert page.rows_of("FPOR (profiled)") == [cells(part[0], metrics) for part in parts]
+    baselines = [result.baseline_validation, result.baseline_train]
+    name = f"{result.baseline_name} + tuned threshold"
+    assert page.rows_of(name) == [cells(part[0], metrics) for part in baselines]
+    for group, part in test_data.subgroups.items():
+        assert page.rows_of(group) == [cells(part[0], metrics)]
+    assert [f"{part[0].num_samples} samples, {part[0].counts.positives:g} positive" for part in parts] == [
+        caption.partition(": ")[2].strip(". ") for caption in page.captions[:3]
+    ]
+    assert os.listdir(tmp_path / "new") == ["report.html"]
+
+
+def test_the_rest_is_said(result, test_data, tmp_path):
+    page = page_of(result.report(tmp_path / "r.html", test_data))
+    text = " ".join(page.text.split())
+    first = test_data[0]
+    found, alarms = first.true_positives, first.true_positives + first.false_positives
+    for said in (
+        "Asked: maximise recall subject to precision >= 0.7.",
+        result.advice(),
+        f"{result.threshold:.6g}: {result.alarm_rule}.",
+        "On test data, which took no part in training, the model finds",
+        f"finds {found:g} of {first.counts.positives:g} positives, and {found:g} of its {alarms:g} alarms are right",
+        f"precision ≥ 0.7; there: {first.with_interval('precision')}, {'met' if first.met else 'missed'}.",
+        "Validation data, which chose model and threshold",
+        "Train data, which fitted the weights:",
+        'metricopt.load("model", model)',
+    ):
+        assert said in text
+    assert "optimistic" not in text
+    rows = {row[0]: row[1:] for row in page.rows}
+    assert rows["model"] == ["Linear, 4 weights"] and rows["solver"] == ["profiled"]
+    assert {name: rows[name] for name in result.versions} == {name: [v] for name, v in result.versions.items()}
+    assert rows["train"] == [
+        str(result.train[0].num_samples),
+        f"{result.train[0].counts.positives:g}",
+        *rows["train"][2:],
+    ]
+    assert (rows["train"][-1], rows["test"][-1]) == ("0", "not recorded")
+
+
+def test_without_test_data_it_says_so(result, tmp_path):
+    text = " ".join(page_of(result.report(tmp_path / "r.html")).text.split())
+    assert "No test data are in this report: figures on validation data are optimistic" in text
+    assert "On validation data, which chose model and threshold, the model finds" in text
+
+
+def test_several_labels(several, tmp_path):
+    page = page_of(several.report(tmp_path / "r.html", several.evaluate((X[300:], Y[300:]))))
+    rows = {(row[0], row[1]): row[2:] for row in page.rows if len(row) == 6}
+    for which, name in enumerate(NAMES):
+        for part in (several.train, several.validation):
+            labelled, positives = part[which].num_samples, part[which].counts.positives
+            whole = len(several.scored[part.data].labels)
+            shown = [str(labelled), f"{positives:g}", f"{positives / labelled:.2%}", str(whole - labelled)]
+            assert rows[part.data, name] == shown
+    assert len(page.of("img")) == 2  # none of the label that was left out
+    assert page.rows_of("never")[0] == ["no_positives", "-", "-"]
+    assert several.advice("never") in " ".join(page.text.split())
+
+
+def test_names_are_escaped(several, tmp_path):
+    path = several.report(tmp_path / "r.html", several.evaluate((X[300:], Y[300:]), by=SITE[300:]))
+    page = page_of(path)
+    assert {name for name, _ in page.tags} & {"script", "iframe", "object", "link"} == set()
+    assert page.rows_of("<script>alert(1)</script>") != [] and page.rows_of(NAMES[0]) != []
+    assert [image["alt"].startswith(name) for image, name in zip(page.of("img"), NAMES, strict=False)] == [True, True]
+
+
+def test_nothing_is_loaded_from_elsewhere(result, tmp_path):
+    page = page_of(result.report(tmp_path / "r.html"))
+    policy = [meta["content"] for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    for image in page.of("img"):
+        kind, _, content = image["src"].partition(",")
+        assert kind == "data:image/png;base64" and base64.b64decode(content).startswith(b"\x89PNG")
+    assert not [
+        value for _, attributes in page.tags for value in attributes.values() if re.match("(https?:)?//", value)
+    ]
+    assert "url(" not in (tmp_path / "r.html").read_text()
+
+
+def test_a_ranking_on_weighted_samples_without_validation(tmp_path):
+    weight = torch.rand(300, generator=GENERATOR) + 0.5
+    result = trained(Y[:, 0], OAP(), val_fraction=0, sample_weight=weight)
+    page = page_of(result.report(tmp_path / "r.html"))
+    assert page.rows_of("OAP (profiled)") == [cells(result.train[0], ["average_precision", "precision", "recall"])]
+    assert "Train data, which fitted the weights and chose model and threshold" in page.captions[0]
+    assert page.rows_of("train (weighted)")[0][0] == "300"
+
+
+def test_slacks_and_other_methods(tmp_path):
+    result = trained(Y[:, 0], FPOR(0.7), solver="augmented_lagrangian")
+    other = trained(Y[:, 0], FPOR(0.7), solver="cross_entropy")
+    reports = [other.train, other.validation]
+    page = page_of(write_report(result, tmp_path / "r.html", compare={"rival": reports}, usage="run <this>"))
+    assert page.rows_of("rival") == [cells(part[0], ["recall", "precision"]) for part in reversed(reports)]
+    assert f"Slacks and model: {result.slack[0]}." in page.text and "run <this>" in page.text
+
+
+@pytest.mark.parametrize("test", [3, "several"])
+def test_other_reports_are_refused(result, several, test_data, test, tmp_path):
+    wrong = several.evaluate((X, Y)) if test == "several" else test
+    with pytest.raises(InvalidInputError, match=r"test must be a report on the labels \['sick'\], got .*; pass what"):
+        result.report(tmp_path / "r.html", wrong)
+    assert os.listdir(tmp_path) == []
+    result.report(tmp_path / "r.html", test_data)
+
+
+def test_a_folder_is_no_file(result, tmp_path):
+    with pytest.raises(InvalidInputError, match="path must be a file, got the folder .*; name a file in it"):
+        result.report(tmp_path)
+
+
+def test_a_failed_report_leaves_the_old_one(result, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    path = result.report(tmp_path / "r.html")
+    old = path.read_bytes()
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        result.report(path)
+    monkeypatch.undo()
+    assert path.read_bytes() == old and os.listdir(tmp_path) == ["r.html"]
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome-headless-shell")
+BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+MEASURE = """<!DOCTYPE html><iframe src="r.html" style="width: {width}px; height: 2000px; border: 0"></iframe>
+<p id="seen"></p><script>
+addEventListener("load", () => {{
+  const page = document.querySelector("iframe").contentDocument;
+  const pictures = [...page.images].map(image => [image.complete, image.naturalWidth, image.width]);
+  document.getElementById("seen").textContent = JSON.stringify({{
+    heading: page.querySelector("h1").innerText, width: page.documentElement.scrollWidth, pictures,
+    wide: [...page.querySelectorAll(".wide")].map(box => box.scrollWidth - box.clientWidth),
+    cell: page.querySelector("table.reached tbody td").innerText}});
+}});
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason=f"needs a browser to look with: one of {', '.join(BROWSERS)}")
+@pytest.mark.parametrize("width", [360, 1000])
+def test_a_browser_shows_it(several, width, tmp_path):
+    several.report(tmp_path / "r.html")
+    (tmp_path / "measure.html").write_text(MEASURE.format(width=width))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+    folder = f"--user-data-dir={tmp_path / 'profile'}"
+    page = f"file://{tmp_path}/measure.html"
+    ran = subprocess.run(
+        [BROWSER, *options, folder, "--dump-dom", page], capture_output=True, text=True, check=True, timeout=120
+    )
+    seen = json.loads(unescape(re.search(r'id="seen">(.*?)</p>', ran.stdout, re.S)[1]))
+    assert seen["heading"] == ", ".join(NAMES)
+    assert seen["width"] <= width and max(seen["wide"]) <= 0  # nothing to scroll sideways for
+    assert len(seen["pictures"]) == 2
+    for complete, own_width, shown_width in seen["pictures"]:
+        assert complete and own_width > 500 and 250 < shown_width <= width
+    assert seen["cell"].split()[0] == f"{several.validation[0].recall:.3f}"
