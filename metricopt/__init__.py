@@ -19,6 +19,7 @@ from metricopt.result import FitResult
 from metricopt.status import Status
 from metricopt.storage import load
 from metricopt.thresholds import ThresholdChoice, choose_threshold
+from metricopt.tradeoff import Tradeoff, tradeoff
 from metricopt.training import fit
 
 __version__ = version("metricopt")
@@ -34,6 +35,7 @@ __all__ = [
     "RecallAtFPR",
     "Status",
     "ThresholdChoice",
+    "Tradeoff",
     "alarm_rate",
     "average_precision",
     "choose_threshold",
@@ -46,4 +48,5 @@ __all__ = [
     "precision_recall_curve",
     "recall",
     "specificity",
+    "tradeoff",
 ]

@@ -74,7 +74,7 @@ def precision_band(scores: Array, labels: Array, *, confidence: float = 0.95, se
     --------
     >>> band = precision_band([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0])
     >>> band.recall.tolist(), band.low.tolist(), band.high.tolist()
-    ([0.5, 1.0], [0.3333333333333333, 0.5], [1.0, 1.0])
+    ([0.5, 1.0], [0.5, 0.5], [1.0, 1.0])
     """
     samples = Samples.read(scores, labels)
     if samples.has_label_axis:

@@ -18,7 +18,7 @@ LAYERS = [
     {"_arrays", "processes", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
-    {"agreement", "evaluation", "pair_ramps", "progress"},
+    {"agreement", "bootstrap", "evaluation", "pair_ramps", "progress"},
     LEAVES,
     {"solvers", "scoring", "optimizers", "partition", "random_states", "records", "state"},
     {"averaging", "batches", "checkpoint", "fingerprint", "loss", "result", "storage"},

@@ -127,7 +127,7 @@ def _shade_stages(axes: np.ndarray, stages: Sequence[str], epochs: np.ndarray) -
             ax.axvspan(*ends, **INFEASIBLE)
         axes[0].annotate(
             stages[begin],
-            (np.mean(ends), 1),
+            (ends[0] if len(begins) > 3 else np.mean(ends), 1),
             xycoords=axes[0].get_xaxis_transform(),
             xytext=(0, 3),
             textcoords="offset points",
