@@ -66,11 +66,11 @@ def plot_labels(
     if figure is None:
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(1.2 + 2 * num_columns, 1.1 + 2.2 * num_rows), layout="constrained")
+        figure = Figure(figsize=(1 + 2 * num_columns, 1.1 + 2.3 * num_rows), layout="constrained")
     grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
     handles = {}
     for ax, (label, own) in zip(grid.flat, curves.items(), strict=False):
-        lines, request, _ = draw_curves(ax, own, points.get(label, {}), {})
+        lines, request, _ = draw_curves(ax, own, points.get(label, {}), {}, mark_size=4)
         bounds = [f"{handle.get_label()}" for handle in request]
         ax.set_title("\n".join([*wrap(label, _TITLE_WIDTH), *bounds]), fontsize="small")
         ax.tick_params(labelsize="small")
@@ -80,11 +80,12 @@ def plot_labels(
         handles |= {line.get_label(): line for line in lines}
     for ax in grid.flat[len(curves) :]:
         ax.set_visible(False)
-    # Where a column ends early, its last plane has nothing below it that says what the ticks mean.
+    # The lowest of each column, also where that ends a row early.
     for ax in grid.flat[max(len(curves) - num_columns, 0) : len(curves)]:
         ax.tick_params(labelbottom=True)
-    figure.supxlabel("recall", fontsize="medium")
-    figure.supylabel("precision", fontsize="medium")
+        ax.set_xlabel("recall")
+    for ax in grid[:, 0]:
+        ax.set_ylabel("precision")
     figure.suptitle(title, fontsize="medium")
     figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     return np.array(grid.flat[: len(curves)])

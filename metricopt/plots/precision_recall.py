@@ -73,6 +73,7 @@ def draw_curves(
     curves: Mapping[str, PrecisionRecallCurve],
     points: Mapping[str, LabelReport],
     bands: Mapping[str, PrecisionBand],
+    mark_size: float = 7,
 ) -> tuple[list[Any], list[Line2D], dict[str, Line2D]]:
     """Draw all but words; return what a legend explains: curves with their bands, the bound, the points by name."""
     lines: list[Any] = []
@@ -83,12 +84,12 @@ def draw_curves(
         lines += ax.plot(curve.recall, curve.precision, line, color=color, drawstyle="steps-post", label=name, zorder=2)
         if name in bands:
             band = bands[name]
-            label = f"{band.confidence:.0%} band (bootstrap)"
+            label = f"{name}: {band.confidence:.0%} band (bootstrap)"
             fill = {"facecolor": color, "alpha": 0.2, "edgecolor": "none"}
             lines.append(ax.fill_between(band.recall, band.low, band.high, zorder=1.5, label=label, **fill))
         if name in points and not np.isnan(points[name].precision):
             # Later points are larger and lie below, so that equal ones are all seen.
-            size, order = 7 + 4 * number, 9 - number
+            size, order = mark_size * (1 + 0.57 * number), 9 - number
             at = (points[name].recall, points[name].precision)
             (marks[name],) = ax.plot(*at, marker, color=color, mec="black", markersize=size, zorder=order)
     request = [handle for report in list(points.values())[:1] for handle in _draw_request(ax, report)]
