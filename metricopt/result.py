@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class History(list[dict[str, Any]]):
     """One record an epoch and label: stage, epoch, loss, value, bounded value, feasible, threshold, multiplier, agreement.
 
-    The last is the share of slacks within 1/2 of the model's indicator, by the scores that the training samples had when
-    last seen; None for a solver without slacks.
+    The last is the share of slacks within 1/2 of the model's indicator, by the scores that the training samples had
+    when last seen; None for a solver without slacks.
     """
 
     def to_frame(self) -> pd.DataFrame:

@@ -237,15 +237,27 @@ def _check(
     faults.check(
         not is_bound_to_one, "optimizer", "a callable (parameters) -> Optimizer", "an optimizer", "wrap it in a lambda"
     )
-    models = [model_factory() for _ in range(2)] if callable(model_factory) else [None, None]
+    seed = options.get("seed", 0)
+    is_seed = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and 0 <= seed < 2**32
+    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
     faults.check(
-        all(isinstance(model, nn.Module) for model in models) and models[0] is not models[1],
+        _makes_new_models(model_factory),
         *("model_factory", "a callable that returns a new Module each time", repr(model_factory)),
         "give e.g. lambda: torch.nn.Linear(20, 1)",
     )
     faults.raise_if_any()
     target = objective if isinstance(objective, Objective) else get_objective(objective, alpha=float(alphas[0]))
     return target.with_bound(float(alphas[0]))
+
+
+def _makes_new_models(model_factory: Any) -> bool:
+    if not callable(model_factory) or isinstance(model_factory, nn.Module):
+        return False
+    states = RandomStates([])
+    before = states.capture()
+    first, second = model_factory(), model_factory()
+    states.restore(before)
+    return isinstance(first, nn.Module) and isinstance(second, nn.Module) and first is not second
 
 
 def _run(tasks: list[tuple[Any, ...]], num_workers: int | None, progress: bool | None) -> list[FitResult]:

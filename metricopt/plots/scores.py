@@ -116,4 +116,6 @@ def _outcome(own: RankedClass, name: str, threshold: float) -> str:
 def _margin(scores: np.ndarray, threshold: float) -> tuple[float, float]:
     """Return the nearest scores below the threshold and at or above it; itself where there is none."""
     below, above = scores[scores < threshold], scores[scores >= threshold]
-    return float(below.max(initial=-np.inf)) if len(below) else threshold, float(above.min()) if len(above) else threshold
+    return float(below.max(initial=-np.inf)) if len(below) else threshold, float(above.min()) if len(
+        above
+    ) else threshold

@@ -10,7 +10,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from metricopt import FPOR, choose_threshold, precision_recall_curve
@@ -117,7 +116,9 @@ def write(name, folder, *changed):
         figure = PICTURES[name][0](*changed)
         for ax in figure.axes:
             ax.tick_params(labelbottom=False, labelleft=False)
-        for words in figure.findobj(lambda artist: isinstance(artist, (Text, Legend))):
+        for legend in [*figure.legends, *(own for ax in figure.axes if (own := ax.get_legend()))]:
+            legend.remove()
+        for words in figure.findobj(Text):
             words.set_visible(False)
             words.set_in_layout(False)
         figure.savefig(path, dpi=50, metadata={"Software": None})
