@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class History(list[dict[str, Any]]):
-    """One record an epoch and label: stage, epoch, loss, value, bounded value, feasible, threshold, multiplier, agreement.
+    """One record an epoch and label: stage, epoch, loss, value, bounded value, feasible, multiplier, agreement, ...
 
     The last is the share of slacks within 1/2 of the model's indicator, by the scores that the training samples had
     when last seen; None for a solver without slacks.
@@ -362,7 +362,8 @@ class FitResult:
         from metricopt.plots import plot_labels
 
         both = {name: self._curves(which) for which, name in enumerate(self.label_names)}
-        curves, points = ({name: pair[place] for name, pair in both.items()} for place in (0, 1))
+        curves = {name: own for name, (own, _) in both.items()}
+        points = {name: own for name, (_, own) in both.items()}
         return plot_labels(curves, points, figure=figure, title=f"{self.objective.name} on {self._chooser.data} data")
 
     def plot_scores(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import nn
 
 from metricopt._validation import Faults, check_choice, check_fraction, reject
 from metricopt.evaluation import Report
-from metricopt.objectives import Objective, get_objective
+from metricopt.objectives import Bound, Objective, get_objective
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates, generators_of
@@ -238,7 +238,7 @@ def _check(
         not is_bound_to_one, "optimizer", "a callable (parameters) -> Optimizer", "an optimizer", "wrap it in a lambda"
     )
     seed = options.get("seed", 0)
-    is_seed = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and 0 <= seed < 2**32
+    is_seed = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and bool(0 <= seed < 2**32)
     faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
     faults.check(
         _makes_new_models(model_factory),
@@ -330,4 +330,4 @@ def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
         return *merit(choice, objective), result.objective == objective  # of equals the one trained for it
 
     best = max(models, key=rank)
-    return best if best.objective == objective else best.with_bound(objective.bound)
+    return best if best.objective == objective else best.with_bound(cast(Bound, objective.bound))

@@ -1,4 +1,4 @@
-"""How a training went: the exact metric, the bound, its multiplier and the slacks, epoch by epoch and stage by stage."""
+"""How a training went: the exact metric, the bound, its multiplier and the slacks, epoch by epoch."""
 
 from __future__ import annotations
 

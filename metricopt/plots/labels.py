@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def plot_labels(
 
         figure = Figure(figsize=(1 + 2 * num_columns, 1.1 + 2.3 * num_rows), layout="constrained")
     grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
-    handles = {}
+    handles: dict[Any, Any] = {}
     for ax, (label, own) in zip(grid.flat, curves.items(), strict=False):
         lines, request, _ = draw_curves(ax, own, points.get(label, {}), {}, mark_size=4)
         bounds = [f"{handle.get_label()}" for handle in request]

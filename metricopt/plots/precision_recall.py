@@ -85,7 +85,7 @@ def draw_curves(
         if name in bands:
             band = bands[name]
             label = f"{name}: {band.confidence:.0%} band (bootstrap)"
-            fill = {"facecolor": color, "alpha": 0.2, "edgecolor": "none"}
+            fill: dict[str, Any] = {"facecolor": color, "alpha": 0.2, "edgecolor": "none"}
             lines.append(ax.fill_between(band.recall, band.low, band.high, zorder=1.5, label=label, **fill))
         if name in points and not np.isnan(points[name].precision):
             # Later points are larger and lie below, so that equal ones are all seen.

@@ -75,7 +75,12 @@ def plot_scores(
     handles: list[Any] = []
     for own, name, (color, _, _) in zip((ranking.negatives, ranking.positives), _CLASSES, STYLES, strict=False):
         counts, _ = np.histogram(own.scores, edges, weights=own.weight)
-        look = {"facecolor": to_rgba(color, 0.3), "edgecolor": color, "hatch": _CLASSES[name], "linewidth": 1.2}
+        look: dict[str, Any] = {
+            "facecolor": to_rgba(color, 0.3),
+            "edgecolor": color,
+            "hatch": _CLASSES[name],
+            "linewidth": 1.2,
+        }
         ax.stairs(counts, edges, fill=True, zorder=2, **look)
         label = f"{own.weight.sum():g} {name}" + (_outcome(own, name, threshold) if is_set else "")
         handles.append(Patch(label=label, **look))
