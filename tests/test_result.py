@@ -424,7 +424,7 @@ def test_other_pictures_show_the_selection_data():
     assert [ax.get_title().partition("\n")[0] for ax in result.plot_labels()] == ["a", "b"]
     axes = result.plot_history(label="b")
     values = [record["value"] for record in result.history if record["label"] == "b"]
-    assert [text.get_text() for text in axes[0].texts][0] == "warm-up"
+    assert axes[0].texts[0].get_text() == "warm-up"
     assert list(axes[0].lines[0].get_xdata()) == list(range(1, len(values) + 1))
     scores, report = result.plot_scores(label="b"), result.validation["b"]
     assert scores.get_title().endswith("on validation data")
