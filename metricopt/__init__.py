@@ -20,6 +20,7 @@ from metricopt.result import FitResult
 from metricopt.status import Status
 from metricopt.storage import load
 from metricopt.thresholds import ThresholdChoice, choose_threshold
+from metricopt.tradeoff import Tradeoff, tradeoff
 from metricopt.training import fit
 
 __version__ = version("metricopt")
@@ -36,6 +37,7 @@ __all__ = [
     "RecallAtFPR",
     "Status",
     "ThresholdChoice",
+    "Tradeoff",
     "alarm_rate",
     "average_precision",
     "choose_threshold",
@@ -48,4 +50,5 @@ __all__ = [
     "precision_recall_curve",
     "recall",
     "specificity",
+    "tradeoff",
 ]

@@ -283,7 +283,7 @@ def with_nan(values: dict[str, Any]) -> dict[str, Any]:
     >>> with_nan({"value": None, "bounded_metric": "precision", "bounded_value": None, "multiplier": None})
     {'value': nan, 'bounded_metric': 'precision', 'bounded_value': nan, 'multiplier': None}
     """
-    may_be_none = {"multiplier", "bounded_metric", "bound", "met"}
+    may_be_none = {"multiplier", "agreement", "bounded_metric", "bound", "met"}
     if values["bounded_metric"] is None:
         may_be_none.add("bounded_value")
     return {key: np.nan if value is None and key not in may_be_none else value for key, value in values.items()}

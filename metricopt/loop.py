@@ -253,7 +253,7 @@ class Loop:
         candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
         if self._scheduler is not None:
             self._scheduler.step()
-        records = self._records(candidate, stage.name, loss)
+        records = self._records(candidate, stage.name, loss, self._agreement_by_latest(candidate.slack))
         state.history.extend(records)
         state.stopped = self._processes.from_main(lambda: any([bool(each(records)) for each in self._callbacks]))
         if not stage.is_direct and (state.baseline.epoch == 0 or candidate.key >= state.baseline.key):
@@ -318,10 +318,19 @@ class Loop:
     def _is_perfect(self, candidate: Candidate) -> bool:
         return bool((np.nan_to_num(candidate.choice.value, nan=1.0) == 1).all() and candidate.choice.feasible.all())
 
-    def _records(self, candidate: Candidate, stage: str, loss: float) -> list[dict[str, Any]]:
-        multiplier = self._solver.multiplier()
+    def _records(
+        self, candidate: Candidate, stage: str, loss: float, slack: tuple[SlackAgreement, ...] | None = None
+    ) -> list[dict[str, Any]]:
+        multiplier, epoch = self._solver.multiplier(), self._state.epoch
         kept = None if multiplier is None else np.where(self._learnable, multiplier, np.nan)
-        return records_of(candidate.choice, self._objective, self._label_names, kept, self._state.epoch, stage, loss)
+        return records_of(candidate.choice, self._objective, self._label_names, kept, epoch, stage, loss, slack)
+
+    def _agreement_by_latest(self, slack: np.ndarray | None) -> tuple[SlackAgreement, ...] | None:
+        """Put the slacks of an epoch beside the scores that the samples had when last seen, without another pass."""
+        if slack is None:
+            return None
+        train = self._parts.train
+        return self._solver.compare(slack, self._state.latest, train.labels, train.sample_weight, self._label_names)
 
     def _result(self, best: Candidate, baseline: Candidate, start: Candidate) -> FitResult:
         """Score both parts with the best weights and with candidate zero's."""

@@ -57,12 +57,12 @@ class Display:
         if self._bar is not None:
             self._bar.update(self._task, completed=done, description=f"{stage}: {describe(records)}")
 
-    def watch(self, items: Iterable[Any], what: str) -> Iterator[Any]:
-        """Yield the items while showing how far they are."""
+    def watch(self, items: Iterable[Any], what: str, total: int | None = None) -> Iterator[Any]:
+        """Yield the items while showing how far they are; ``total`` says how many where they do not know themselves."""
         if self._bar is None:
             yield from items
             return
-        task = self._bar.add_task(what, total=len(items) if isinstance(items, Sized) else None)
+        task = self._bar.add_task(what, total=len(items) if isinstance(items, Sized) else total)
         for item in items:
             yield item
             self._bar.advance(task)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from metricopt.agreement import SlackAgreement
 from metricopt.objectives import Objective
 from metricopt.thresholds import ThresholdChoice
 
@@ -25,6 +26,7 @@ def records_of(
     epoch: int,
     stage: str,
     loss: float,
+    slack: Sequence[SlackAgreement] | None = None,
 ) -> list[dict[str, Any]]:
     """Return one record a label.
 
@@ -38,6 +40,8 @@ def records_of(
         Of the bound; NaN for a label that is left out.
     epoch, stage, loss
         As the record says them.
+    slack : sequence of SlackAgreement, length L, optional
+        Of a solver with explicit slacks; the record keeps the share that agrees.
     """
     return [
         {
@@ -53,6 +57,7 @@ def records_of(
             "feasible": bool(choice.feasible[label]),
             "threshold": float(choice.threshold[label]),
             "multiplier": None if multiplier is None or np.isnan(multiplier[label]) else float(multiplier[label]),
+            "agreement": None if slack is None or np.isnan(slack[label].agreement) else float(slack[label].agreement),
         }
         for label, (name, single) in enumerate(zip(label_names, objective.for_labels(len(label_names)), strict=True))
     ]

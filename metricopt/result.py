@@ -27,10 +27,15 @@ from metricopt.thresholds import choose_threshold, has_both_classes, without_lab
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 class History(list[dict[str, Any]]):
-    """One record an epoch and label: stage, epoch, loss, value, bounded value, feasible, threshold, multiplier."""
+    """One record an epoch and label: stage, epoch, loss, value, bounded value, feasible, multiplier, agreement, ...
+
+    The last is the share of slacks within 1/2 of the model's indicator, by the scores that the training samples had
+    when last seen; None for a solver without slacks.
+    """
 
     def to_frame(self) -> pd.DataFrame:
         """Return the records as a table."""
@@ -324,26 +329,100 @@ class FitResult:
         )
 
     def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
-        """Draw the precision-recall curves of this model and of cross-entropy, the bound and the operating points.
+        """Draw the precision-recall curves of this model and of candidate zero, the bound and the operating points.
+
+        All on the data of :attr:`selection`; around the model's curve a bootstrap band, except for weighted samples
+        (:func:`~metricopt.bootstrap.precision_band`: it says nothing of the luck in having chosen this model).
 
         Parameters
         ----------
         ax : Axes, optional
             Where to draw; a new figure by default.
         label : str, optional
-            Which label, the first by default.
+            Which label, the first by default; :meth:`plot_labels` draws all of them.
         """
+        from metricopt.bootstrap import precision_band
         from metricopt.plots import plot_precision_recall
 
-        which = 0
-        if label is not None:
-            check_choice("label", label, self.label_names)
-            which = self.label_names.index(label)
-        chooser = self.scored.get("validation", self.scored["train"])
-        weight = None if chooser.sample_weight is None else chooser.sample_weight[:, which]
+        which, part = self._position_of(label), self._chooser
+        curves, points = self._curves(which)
+        bands = {}
+        if part.sample_weight is None and (part.labels[:, which] == 1).any():
+            bands[self.objective.name] = precision_band(part.scores[:, which], part.labels[:, which])
+        return plot_precision_recall(curves, points, bands=bands, ax=ax, title=self._title(which))
+
+    def plot_labels(self, figure: Figure | SubFigure | None = None) -> np.ndarray:
+        """Draw the precision-recall curves of all labels side by side; returns an array with Axes for each.
+
+        Parameters
+        ----------
+        figure : Figure or SubFigure, optional
+            Where to draw; a new one by default.
+        """
+        from metricopt.plots import plot_labels
+
+        both = {name: self._curves(which) for which, name in enumerate(self.label_names)}
+        curves = {name: own for name, (own, _) in both.items()}
+        points = {name: own for name, (_, own) in both.items()}
+        return plot_labels(curves, points, figure=figure, title=f"{self.objective.name} on {self._chooser.data} data")
+
+    def plot_scores(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+        """Draw the scores of either class on the data of :attr:`selection`, and where the threshold cuts them.
+
+        Parameters
+        ----------
+        ax, label
+            As for :meth:`plot`.
+        """
+        from metricopt.plots import plot_scores
+
+        which, part = self._position_of(label), self._chooser
+        return plot_scores(
+            part.scores[:, which],
+            part.labels[:, which],
+            float(self.thresholds[which]),
+            sample_weight=None if part.sample_weight is None else part.sample_weight[:, which],
+            ax=ax,
+            title=self._title(which),
+        )
+
+    def plot_history(self, figure: Figure | SubFigure | None = None, *, label: str | None = None) -> np.ndarray:
+        """Draw metric, bounded metric, multiplier and slack agreement by epoch; returns an array with Axes for each.
+
+        Parameters
+        ----------
+        figure : Figure or SubFigure, optional
+            Where to draw; a new one by default.
+        label : str, optional
+            Which label, the first by default.
+        """
+        from metricopt.plots import plot_history
+
+        which = self._position_of(label)
+        return plot_history(self.history, label=self.label_names[which], figure=figure, title=self._title(which))
+
+    @property
+    def _chooser(self) -> Scored:
+        """The scores that :attr:`selection` speaks of."""
+        return self.scored.get("validation", self.scored["train"])
+
+    def _position_of(self, label: str | None) -> int:
+        if label is None:
+            return 0
+        check_choice("label", label, self.label_names)
+        return self.label_names.index(label)
+
+    def _title(self, which: int) -> str:
+        objective = self.objective.for_labels(len(self.label_names))[which]
+        return f"{self.label_names[which]}: {objective}\non {self._chooser.data} data"
+
+    def _curves(self, which: int) -> tuple[dict[str, metrics.PrecisionRecallCurve], dict[str, LabelReport]]:
+        """Return the curves of the model and of candidate zero for a label, and their operating points."""
+        part = self._chooser
+        weight = None if part.sample_weight is None else part.sample_weight[:, which]
         scored = {
-            self.objective.name: (chooser.scores, chooser.labels),
-            self.baseline_name: (chooser.baseline_scores, chooser.baseline_labels),
+            self.objective.name: (part.scores, part.labels),
+            self.baseline_name: (part.baseline_scores, part.baseline_labels),
         }
         curves = {
             name: cast(
@@ -352,9 +431,7 @@ class FitResult:
             )
             for name, (scores, labels) in scored.items()
         }
-        points = {self.objective.name: self.selection[which], self.baseline_name: self.baseline[which]}
-        title = f"{self.label_names[which]}: {self.objective.for_labels(len(self.label_names))[which]}"
-        return plot_precision_recall(curves, points, ax=ax, title=f"{title}\non {chooser.data} data")
+        return curves, {self.objective.name: self.selection[which], self.baseline_name: self.baseline[which]}
 
     def summary(self) -> str:
         """Return a text that says what was asked, what was reached, on which data, and against what."""

@@ -19,6 +19,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._validation import reject
+from metricopt.bootstrap import precision_band
 from metricopt.checkpoint import has_checkpoints
 from metricopt.data import Table, TablePreprocessor, stratified_split
 from metricopt.evaluation import LabelReport, Report
@@ -278,7 +279,7 @@ def _draw(run: Run) -> Any:
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     panels = figure.subplots(1, 2)
     for ax, data in zip(panels, (*chooser, "test"), strict=True):
-        curves, points = {}, {}
+        curves, points, bands = {}, {}, {}
         for name, result, test in zip(
             run.methods,
             (run.result, run.baseline),
@@ -288,8 +289,10 @@ def _draw(run: Run) -> Any:
             scores, labels = _scores(result, data, run)
             curves[name] = _curve(scores, labels)
             points[name] = (test if data == "test" else result.selection)[0]
+            if result is run.result and labels.any():
+                bands[name] = precision_band(scores, labels)
         role = "new to the model" if data == "test" else "chose model and threshold"
-        plot_precision_recall(curves, points, ax=ax, title=f"{data} data ({role})")
+        plot_precision_recall(curves, points, bands=bands, ax=ax, title=f"{data} data ({role})")
     figure.suptitle(f"{run.label} = {run.positive}: {run.result.objective}")
     return figure
 

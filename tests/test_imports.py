@@ -30,7 +30,7 @@ LAYERS = [
     {"_arrays", "processes", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
-    {"agreement", "evaluation", "pair_ramps", "progress"},
+    {"agreement", "bootstrap", "evaluation", "pair_ramps", "progress"},
     LEAVES,
     {"optimizers", "partition", "random_states", "records", "score_memory", "scoring", "solvers", "state"},
     {"averaging", "batches", "checkpoint", "export", "fingerprint", "loss", "report", "result", "storage"},

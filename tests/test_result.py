@@ -404,7 +404,7 @@ def test_history_is_a_table():
     assert frame["epoch"].is_monotonic_increasing and frame["label"].tolist()[:4] == ["0", "1", "0", "1"]
     assert frame["stage"].tolist()[:6] == ["warm-up"] * 6
     expected = {"epoch", "stage", "label", "loss", "metric", "value", "bounded_metric", "bounded_value", "bound",
-                "feasible", "threshold", "multiplier"}  # fmt: skip
+                "feasible", "threshold", "multiplier", "agreement"}  # fmt: skip
     assert set(frame.columns) == expected and np.isfinite(frame["loss"]).all()
 
 
@@ -412,8 +412,38 @@ def test_plot_draws_both_curves():
     result = trained(num_labels=2, label_names=["a", "b"])
     axes = result.plot(label="b")
     assert axes.get_title().startswith("b: maximise recall") and "on validation data" in axes.get_title()
-    with pytest.raises(InvalidInputError, match="label must be one of 'a', 'b', got 'c'"):
-        result.plot(label="c")
+    (band,) = axes.collections
+    assert band.get_label() == "FPOR: 95% band (bootstrap)"
+    for draw in (result.plot, result.plot_scores, result.plot_history):
+        with pytest.raises(InvalidInputError, match="label must be one of 'a', 'b', got 'c'"):
+            draw(label="c")
+
+
+def test_other_pictures_show_the_selection_data():
+    result = trained(num_labels=2, label_names=["a", "b"], epochs=8, warmup_epochs=3)
+    assert [ax.get_title().partition("\n")[0] for ax in result.plot_labels()] == ["a", "b"]
+    axes = result.plot_history(label="b")
+    values = [record["value"] for record in result.history if record["label"] == "b"]
+    assert axes[0].texts[0].get_text() == "warm-up"
+    assert list(axes[0].lines[0].get_xdata()) == list(range(1, len(values) + 1))
+    scores, report = result.plot_scores(label="b"), result.validation["b"]
+    assert scores.get_title().endswith("on validation data")
+    found = f"{report.counts.positives:g} positives: {report.true_positives:g} found"
+    assert found in scores.get_legend().get_texts()[1].get_text()
+
+
+def test_slack_agreement_by_epoch():
+    result = trained(epochs=8, warmup_epochs=3, solver="augmented_lagrangian")
+    shares = [record["agreement"] for record in result.history]
+    assert shares[:3] == [None] * 3 and len(shares) > 3
+    assert all(0.5 < share <= 1 for share in shares[3:])
+    assert [ax.get_ylabel() for ax in result.plot_history()][-1] == "slack\nagreement"
+
+
+def test_weighted_samples_have_no_band():
+    result = trained(sample_weight=np.linspace(1, 2, 200))
+    assert len(result.plot().collections) == 0
+    assert result.plot_scores().get_ylabel() == "weight of samples"
 
 
 def test_large_inputs_reach_the_model_in_parts():

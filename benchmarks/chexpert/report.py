@@ -15,10 +15,11 @@ from benchmarks.chexpert.methods import DIRECT
 from benchmarks.results import markdown
 from metricopt.evaluation import LabelReport
 from metricopt.metrics import PrecisionRecallCurve
-from metricopt.plots import plot_precision_recall
+from metricopt.plots import plot_labels, plot_precision_recall
 
 REFERENCE = "cross_entropy"
 _SHOWN = 4  # curves that a reader can tell apart
+_ALL_LABELS = "labels.png"
 
 
 def write_report(
@@ -55,6 +56,9 @@ def write_report(
         "## Network",
         markdown(network),
     ]
+    if frame["label"].nunique() > 1:
+        _draw_labels(frame, title).savefig(page.parent / _ALL_LABELS, dpi=120, metadata={"Software": None})
+        parts.append(f"![Precision and recall of all labels on test data]({_ALL_LABELS})")
     for label, rows in frame.groupby("label", sort=False):
         parts += [f"## {label}", _about(rows), markdown(_summary(rows))]
         differences = _differences(rows)
@@ -115,7 +119,25 @@ def _differences(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(rows: pd.DataFrame, label: str, title: str) -> Figure:
-    """Draw the curves and operating points of the first seed that all methods have."""
+    """Draw the curves and operating points of a label."""
+    curves, points, seed = _curves(rows)
+    figure = Figure(figsize=(6.2, 6), layout="constrained")
+    heading = "\n".join(wrap(f"{title}; {label}, test data, seed {seed}", 60))
+    plot_precision_recall(curves, points, ax=figure.subplots(), title=heading)
+    return figure
+
+
+def _draw_labels(frame: pd.DataFrame, title: str) -> Figure:
+    """Draw the curves and operating points of all labels, side by side."""
+    drawn = {str(label): _curves(rows) for label, rows in frame.groupby("label", sort=False)}
+    curves = {label: own for label, (own, _, _) in drawn.items()}
+    points = {label: own for label, (_, own, _) in drawn.items()}
+    figure: Figure = plot_labels(curves, points, title=f"{title}; test data")[0].figure
+    return figure
+
+
+def _curves(rows: pd.DataFrame) -> tuple[dict[str, PrecisionRecallCurve], dict[str, LabelReport], int]:
+    """Return the curves and operating points of the first seed that all methods have, and that seed."""
     seed = rows.groupby("seed")["method"].nunique().idxmax()
     own = rows[rows["seed"] == seed].iloc[:_SHOWN]
     curves = {
@@ -124,11 +146,7 @@ def _draw(rows: pd.DataFrame, label: str, title: str) -> Figure:
         )
         for _, row in own.iterrows()
     }
-    points = {row["method"]: _point(row) for _, row in own.iterrows()}
-    figure = Figure(figsize=(6.2, 6), layout="constrained")
-    heading = "\n".join(wrap(f"{title}; {label}, test data, seed {seed}", 60))
-    plot_precision_recall(curves, points, ax=figure.subplots(), title=heading)
-    return figure
+    return curves, {row["method"]: _point(row) for _, row in own.iterrows()}, int(seed)
 
 
 def _point(row: pd.Series) -> LabelReport:

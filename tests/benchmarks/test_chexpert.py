@@ -41,6 +41,7 @@ def test_compares_methods_and_never_runs_a_cell_twice(small, tmp_path):
     ):
         assert expected in page
     assert (tmp_path / "precision_recall_Pleural_Effusion.png").stat().st_size > 10_000
+    assert "](labels.png)" in page and (tmp_path / "labels.png").stat().st_size > 10_000
     (cells,) = tmp_path.glob("cells-*.jsonl")
     before = cells.read_bytes()
     rows = pd.DataFrame([row for line in pd.read_json(cells, lines=True)["rows"] for row in line])

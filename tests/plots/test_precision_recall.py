@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from metricopt import FPOR, FROP, OAP, OFBS, RecallAtFPR, choose_threshold, precision_recall_curve
+from metricopt.bootstrap import precision_band
 from metricopt.evaluation import evaluate
 from metricopt.plots import plot_precision_recall
 
@@ -108,6 +109,19 @@ def test_given_axes_are_drawn_into():
     ax = Figure().subplots()
     assert drawing(FPOR(0.8), ax)[2] is ax
     assert len(ax.lines) == 5
+
+
+def test_band_is_the_given_one():
+    curves, points, plain = drawing(FPOR(0.8))
+    assert len(plain.collections) == 0
+    band = precision_band(SCORES["direct"], LABELS)
+    ax = plot_precision_recall(curves, points, bands={"direct": band})
+    (filled,) = ax.collections
+    corners = filled.get_paths()[0].vertices
+    for recall, low, high in zip(band.recall, band.low, band.high, strict=True):
+        heights = corners[corners[:, 0] == recall, 1]
+        assert low in heights and high in heights
+    assert "direct: 95% band (bootstrap)" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_no_alarm_has_no_mark():

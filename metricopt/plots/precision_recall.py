@@ -1,8 +1,4 @@
-"""Pictures: precision-recall curves with the bound and the operating points drawn into them.
-
-This file decides how a curve looks. What is drawn comes from :mod:`metricopt.metrics` and :mod:`metricopt.evaluation`.
-Figures are made without pyplot: none stays open, no display is needed, and the caller's backend is left alone.
-"""
+"""Precision-recall curves with the bound and the operating points drawn into them."""
 
 from __future__ import annotations
 
@@ -11,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metricopt.bootstrap import PrecisionBand
 from metricopt.evaluation import LabelReport
 from metricopt.metrics import PRECISION, RECALL, PrecisionRecallCurve
+from metricopt.plots._style import BOUND, INFEASIBLE, legend_below, own_axes, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Okabe and Ito (2008): told apart by colour-blind readers; the line styles and markers tell them apart in grey print.
-_STYLES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"), ("#CC79A7", ":", "D"))
 _ISO_LEVELS = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -27,6 +23,7 @@ def plot_precision_recall(
     curves: Mapping[str, PrecisionRecallCurve],
     points: Mapping[str, LabelReport],
     *,
+    bands: Mapping[str, PrecisionBand] | None = None,
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
@@ -41,6 +38,9 @@ def plot_precision_recall(
         By the name for the legend.
     points : dict of str to LabelReport
         The operating point of each curve, under the same name. One without alarms has no precision and no mark.
+    bands : dict of str to PrecisionBand, optional
+        How sure a curve is, under the same name (:func:`~metricopt.bootstrap.precision_band`). Curves of two models on
+        the same samples differ more surely than their bands overlap.
     ax : Axes, optional
         Where to draw; a new figure by default.
     title : str
@@ -58,49 +58,54 @@ def plot_precision_recall(
     >>> ax.get_xlabel(), len(ax.lines)
     ('recall', 1)
     """
-    if ax is None:
-        from matplotlib.figure import Figure
+    ax = own_axes(ax, (6, 5.6))
+    lines, request, marks = draw_curves(ax, curves, points, bands or {})
+    for name, mark in marks.items():
+        mark.set_label(f"recall {points[name].recall:.3f}, precision {points[name].precision:.3f}")
+    ax.set(xlabel="recall", ylabel="precision")
+    ax.set_title(title, fontsize="medium")
+    legend_below(ax, [*lines, *request, *marks.values()])
+    return ax
 
-        ax = Figure(figsize=(6, 5.6), layout="constrained").subplots()
-    lines, marks = [], []
+
+def draw_curves(
+    ax: Axes,
+    curves: Mapping[str, PrecisionRecallCurve],
+    points: Mapping[str, LabelReport],
+    bands: Mapping[str, PrecisionBand],
+    mark_size: float = 7,
+) -> tuple[list[Any], list[Line2D], dict[str, Line2D]]:
+    """Draw all but words; return what a legend explains: curves with their bands, the bound, the points by name."""
+    lines: list[Any] = []
+    marks = {}
     for number, (name, curve) in enumerate(curves.items()):
-        color, line, marker = _STYLES[number % len(_STYLES)]
+        color, line, marker = style(number)
         # The precision at a threshold holds until the recall of the next one, as average precision counts it.
         lines += ax.plot(curve.recall, curve.precision, line, color=color, drawstyle="steps-post", label=name, zorder=2)
+        if name in bands:
+            band = bands[name]
+            label = f"{name}: {band.confidence:.0%} band (bootstrap)"
+            fill: dict[str, Any] = {"facecolor": color, "alpha": 0.2, "edgecolor": "none"}
+            lines.append(ax.fill_between(band.recall, band.low, band.high, zorder=1.5, label=label, **fill))
         if name in points and not np.isnan(points[name].precision):
-            recall, precision = points[name].recall, points[name].precision
-            label = f"recall {recall:.3f}, precision {precision:.3f}"
             # Later points are larger and lie below, so that equal ones are all seen.
-            size, order = 7 + 4 * number, 9 - number
-            marks += ax.plot(
-                recall, precision, marker, color=color, mec="black", markersize=size, label=label, zorder=order
-            )
+            size, order = mark_size * (1 + 0.57 * number), 9 - number
+            at = (points[name].recall, points[name].precision)
+            (marks[name],) = ax.plot(*at, marker, color=color, mec="black", markersize=size, zorder=order)
     request = [handle for report in list(points.values())[:1] for handle in _draw_request(ax, report)]
-    ax.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
-    ax.set_title(title, fontsize="medium")
-    # Below the axes, the values too: no place inside is free of curves on all data.
-    ax.legend(
-        handles=[*lines, *request, *marks],
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.12),
-        ncols=2,
-        frameon=False,
-        fontsize="small",
-    )
-    return ax
+    ax.set(xlim=(0, 1.01), ylim=(0, 1.01))
+    return lines, request, marks
 
 
 def _draw_request(ax: Axes, report: LabelReport) -> list[Line2D]:
     """Draw what was asked for into the plane, behind the curves; return what the legend explains."""
-    line: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1.5)), "linewidth": 1.2, "zorder": 1}
-    side: dict[str, Any] = {"color": "0.93", "zorder": 0}
-    label = f"{report.bounded_metric} >= {report.bound}"
+    line = {**BOUND, "zorder": 1, "label": f"{report.bounded_metric} >= {report.bound}"}
     if report.bounded_metric == PRECISION.name and report.bound is not None:
-        ax.axhspan(0, report.bound, **side)
-        return [ax.axhline(report.bound, label=label, **line)]
+        ax.axhspan(0, report.bound, **INFEASIBLE)
+        return [ax.axhline(report.bound, **line)]
     if report.bounded_metric == RECALL.name and report.bound is not None:
-        ax.axvspan(0, report.bound, **side)
-        return [ax.axvline(report.bound, label=label, **line)]
+        ax.axvspan(0, report.bound, **INFEASIBLE)
+        return [ax.axvline(report.bound, **line)]
     if report.bounded_metric is None:
         # The threshold of average precision is that of the best F1.
         beta = "1" if report.metric == "average_precision" else report.metric.removeprefix("f")

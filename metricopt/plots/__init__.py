@@ -1,0 +1,14 @@
+"""Pictures of curves, scores and trainings: one a file, matplotlib's Axes in and out.
+
+Figures are made without pyplot: none stays open, no display is needed, and the caller's backend is left alone. Colours
+are told apart by colour-blind readers, and line styles, markers and hatching say the same in grey print. Numbers come
+from :mod:`metricopt.metrics`, :mod:`metricopt.evaluation` and :mod:`metricopt.bootstrap`.
+"""
+
+from metricopt.plots.frontier import plot_frontier
+from metricopt.plots.history import plot_history
+from metricopt.plots.labels import plot_labels
+from metricopt.plots.precision_recall import plot_precision_recall
+from metricopt.plots.scores import plot_scores
+
+__all__ = ["plot_frontier", "plot_history", "plot_labels", "plot_precision_recall", "plot_scores"]

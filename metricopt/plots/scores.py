@@ -1,0 +1,126 @@
+"""Histograms of the scores of either class, and where the threshold cuts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metricopt._arrays import Array, Samples
+from metricopt._validation import reject
+from metricopt.metrics import RankedClass, Ranking
+from metricopt.plots._style import STYLES, legend_below, own_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NUM_BINS = 50
+_CLASSES = {"negatives": None, "positives": "////"}
+"""With the hatching of their bars."""
+
+
+def plot_scores(
+    scores: Array,
+    labels: Array,
+    threshold: float,
+    *,
+    sample_weight: Array | None = None,
+    ax: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """Draw how many positives and negatives score how high, on a log scale that leaves the rare class visible.
+
+    The threshold is a line, inside of its margin: the interval around it without a score, in which the threshold could
+    lie as well without another decision on these samples.
+
+    Parameters
+    ----------
+    scores, labels : array, shape (n,)
+        As for :func:`~metricopt.metrics.confusion_counts`.
+    threshold : float
+        Scores at or above it are alarms; NaN, that of a label which was left out, is not drawn.
+    sample_weight : array, shape (n,), optional
+        Bars are then sums of weights.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    title : str
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InvalidInputError
+        If a shape or value is not as above, or no sample has a label.
+
+    Examples
+    --------
+    >>> ax = plot_scores([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], 0.6)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['2 negatives: 1 false alarm', '2 positives: 1 found, 1 missed', 'threshold 0.6, margin 0.4 to 0.8']
+    """
+    samples = Samples.read(scores, labels, sample_weight)
+    if samples.has_label_axis:
+        reject("scores", "of shape (n,)", f"shape {samples.scores.shape}", "give one label at a time")
+    ranking = Ranking.of(samples, 0)
+    every = np.concatenate([ranking.positives.scores, ranking.negatives.scores]).astype(np.float64)
+    if not len(every):
+        reject("labels", "of at least one sample", "none", "give labelled samples")
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Patch
+
+    ax = own_axes(ax, (6.4, 4.6))
+    edges, is_set = _edges(every, threshold), not np.isnan(threshold)
+    handles: list[Any] = []
+    for own, name, (color, _, _) in zip((ranking.negatives, ranking.positives), _CLASSES, STYLES, strict=False):
+        counts, _ = np.histogram(own.scores, edges, weights=own.weight)
+        look: dict[str, Any] = {
+            "facecolor": to_rgba(color, 0.3),
+            "edgecolor": color,
+            "hatch": _CLASSES[name],
+            "linewidth": 1.2,
+        }
+        ax.stairs(counts, edges, fill=True, zorder=2, **look)
+        label = f"{own.weight.sum():g} {name}" + (_outcome(own, name, threshold) if is_set else "")
+        handles.append(Patch(label=label, **look))
+    if is_set:
+        low, high = _margin(every, threshold)
+        ax.axvspan(low, high, color="0.75", linewidth=0, zorder=1)
+        label = f"threshold {threshold:.4g}, margin {low:.4g} to {high:.4g}"
+        handles.append(ax.axvline(threshold, color="black", linewidth=1.2, label=label, zorder=4))
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.set(xlabel="score", ylabel="samples" if samples.weight is None else "weight of samples")
+    # A bar of one sample has a height on a log scale only if the axis begins below 1.
+    ax.set_ylim(bottom=0.7 if samples.weight is None else None)
+    ax.set_title(title, fontsize="medium")
+    legend_below(ax, handles, ncols=1)
+    return ax
+
+
+def _edges(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the edges of bars of one width, one of them at the threshold: no bar has alarms and others in it."""
+    low, high = float(scores.min()), float(scores.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    width = (high - low) / _NUM_BINS
+    start = low if np.isnan(threshold) else threshold - np.ceil((threshold - low) / width) * width
+    edges: np.ndarray = start + width * np.arange(max(1, np.floor((high - start) / width) + 1) + 1)
+    return edges
+
+
+def _outcome(own: RankedClass, name: str, threshold: float) -> str:
+    """Say how many samples of a class raise an alarm."""
+    alarms = float(own.at_or_above(np.array([threshold]))[0])
+    if name == "negatives":
+        return f": {alarms:g} false alarm{'s' * (alarms != 1)}"
+    return f": {alarms:g} found, {own.weight.sum() - alarms:g} missed"
+
+
+def _margin(scores: np.ndarray, threshold: float) -> tuple[float, float]:
+    """Return the nearest scores below the threshold and at or above it; itself where there is none."""
+    below, above = scores[scores < threshold], scores[scores >= threshold]
+    return float(below.max(initial=-np.inf)) if len(below) else threshold, float(above.min()) if len(
+        above
+    ) else threshold

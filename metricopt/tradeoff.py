@@ -1,0 +1,333 @@
+"""What can be had at which bound: trainings along a list of bounds, beside cross-entropy trained as long.
+
+This file decides in which order bounds are trained, what a training starts from, and which model serves which bound. It
+leaves every training to :func:`metricopt.fit`, and pictures to :mod:`metricopt.plots`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from metricopt._validation import Faults, check_choice, check_fraction, reject
+from metricopt.evaluation import Report
+from metricopt.objectives import Bound, Objective, get_objective
+from metricopt.processes import join_launch
+from metricopt.progress import Display
+from metricopt.random_states import RandomStates, generators_of
+from metricopt.result import FitResult
+from metricopt.thresholds import choose_threshold, merit, without_labels
+from metricopt.training import fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+CHAIN_LENGTH = 3
+"""Bounds that are trained one after the other, each from its neighbour's model; chains run in parallel."""
+CROSS_ENTROPY = "cross-entropy"
+_OWN = ("loader", "model", "objective", "alpha", "beta", "progress", "callbacks", "checkpoint_dir", "resume")
+
+
+@dataclass(frozen=True, repr=False)
+class Tradeoff:
+    """Models along a list of bounds.
+
+    Attributes
+    ----------
+    bounds : tuple of float, ascending
+    results : tuple of FitResult
+        One a bound: the best on the selection data, at its exact threshold for that bound, of all models trained.
+    cross_entropy : tuple of FitResult
+        The same of as many models, trained with cross-entropy for as many epochs.
+    """
+
+    bounds: tuple[float, ...]
+    results: tuple[FitResult, ...]
+    cross_entropy: tuple[FitResult, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the frontiers as a table: a row a method, bound, data set (train, validation) and label.
+
+        Returns
+        -------
+        DataFrame
+            Columns method, bound, trained_for (the bound that the model was trained for), data, label, metric, value,
+            low, high (the 95 % interval of the value; NaN where it is no share of samples), bounded_metric, sense,
+            bounded_value, met, threshold, status.
+        """
+        return self._frame(lambda result: [part for part in (result.train, result.validation) if part is not None])
+
+    def evaluate(self, test_data: Any, *, data: str = "test") -> pd.DataFrame:
+        """Return the same table for other data.
+
+        Parameters
+        ----------
+        test_data : DataLoader, Dataset of (x, y), or tuple (x, y)
+        data : str
+            What to call the data in the table.
+        """
+        return self._frame(lambda result: [result.evaluate(test_data, data=data)])
+
+    def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+        """Draw both frontiers on the selection data.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+        label : str, optional
+            Which label, the first by default.
+        """
+        from metricopt.plots import plot_frontier
+
+        first = self.results[0]
+        if label is not None:
+            check_choice("label", label, first.label_names)
+        name, frame = label or first.label_names[0], self.to_frame()
+        chosen = frame[(frame["data"] == first.selection.data) & (frame["label"] == name)]
+        return plot_frontier(chosen, ax=ax, title=f"{name}: {first.objective.name} on {first.selection.data} data")
+
+    def _frame(self, reports_of: Callable[[FitResult], Sequence[Report]]) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = []
+        methods = {self.results[0].objective.name: self.results, CROSS_ENTROPY: self.cross_entropy}
+        for method, results in methods.items():
+            for bound, result in zip(self.bounds, results, strict=True):
+                for report in reports_of(result):
+                    for own, status in zip(report, result.statuses, strict=True):
+                        low, high = own.intervals.get(own.metric, (np.nan, np.nan))
+                        rows.append(
+                            {
+                                "method": method,
+                                "bound": bound,
+                                "trained_for": next((record["bound"] for record in result.history), np.nan),
+                                "data": report.data,
+                                "label": own.label,
+                                "metric": own.metric,
+                                "value": own.value,
+                                "low": low,
+                                "high": high,
+                                "bounded_metric": own.bounded_metric,
+                                "sense": result.objective.sense,
+                                "bounded_value": own.bounded_value,
+                                "met": bool(own.met),
+                                "threshold": own.threshold,
+                                "status": status.value,
+                            }
+                        )
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        lines = [f"Tradeoff on {self.results[0].selection.data!r} data"]
+        for bound, own, other in zip(self.bounds, self.results, self.cross_entropy, strict=True):
+            lines += [f"  {bound:g}: {own!r}", f"  {' ' * len(f'{bound:g}')}  {CROSS_ENTROPY} {other!r}"]
+        return "\n".join(lines)
+
+
+def tradeoff(
+    model_factory: Callable[[], nn.Module],
+    loader: Any,
+    objective: str | Objective = "FPOR",
+    *,
+    alphas: Sequence[float],
+    num_workers: int | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> Tradeoff:
+    r"""Train along a list of bounds, and say what can be had at each.
+
+    .. math:: v(\alpha) = \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad
+              \text{bounded metric} \ge \alpha \;\; (\text{or} \le \alpha)
+
+    for each :math:`\alpha` of ``alphas``. Bounds are divided into chains of up to three neighbours. A chain begins with
+    its strictest bound, from a new model with the usual warm-up; each looser one begins with the model of its
+    neighbour, which meets it already, and without a warm-up. At the end every bound takes the best of *all* models at
+    their exact thresholds for it, so that on the selection data a looser bound never has the worse value.
+    Cross-entropy is trained in the same chains, for as many epochs, and chosen among as many models; the whole takes
+    twice as many trainings as there are bounds.
+
+    Parameters
+    ----------
+    model_factory : callable
+        Returns a new module each time, of the same architecture: ``lambda: torch.nn.Linear(20, 1)``.
+    loader : DataLoader
+        As for :func:`~metricopt.fit`. All trainings hold out the same rows.
+    objective : str or Objective
+        One with a bound: ``"FPOR"``, ``"FROP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance, whose own
+        bound does not count.
+    alphas : sequence of float, in (0, 1]
+        The bounds, each once, in any order.
+    num_workers : int, >= 1
+        Processes that train chains in parallel, each on one thread; by default as many as there are cores and chains,
+        and one, this one, where there is another device than CPUs, in a launch of several processes, or where model
+        factory or data cannot be sent to another. Scripts need no main guard. Numbers do not depend on it.
+    progress : bool
+        Show a progress bar; by default if standard error is a terminal.
+    **options
+        Of :func:`~metricopt.fit`, the same for every training: ``epochs``, ``val_loader``, ``learning_rate``, ``seed``,
+        ``solver``, ... ``warmup_epochs`` are those of the first training of a chain.
+
+    Returns
+    -------
+    Tradeoff
+
+    Raises
+    ------
+    InvalidInputError
+        On bad arguments, before training starts, and as :func:`~metricopt.fit` does.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> x = torch.linspace(-1, 1, 200)[:, None]
+    >>> y = ((x[:, 0] > 0.6) ^ (torch.arange(200) % 9 == 0)).float()
+    >>> loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
+    >>> found = tradeoff(lambda: torch.nn.Linear(1, 1), loader, "FPOR", alphas=[0.7, 0.9], epochs=8, num_workers=1)
+    >>> [result.objective.bound for result in found.results]
+    [0.7, 0.9]
+    """
+    target = _check(model_factory, objective, alphas, num_workers, options)
+    bounds = sorted(float(alpha) for alpha in alphas)
+    solver = options.pop("solver", "profiled")
+    # From the strictest on: a model that meets a bound meets the looser ones.
+    descending = bounds[::-1] if target.sense == "min" else bounds
+    chains = [descending[first : first + CHAIN_LENGTH] for first in range(0, len(bounds), CHAIN_LENGTH)]
+    tasks = [
+        (model_factory, loader, [target.with_bound(bound) for bound in chain], {**options, "solver": method})
+        for method in (solver, "cross_entropy")
+        for chain in chains
+    ]
+    trained = _run(tasks, num_workers, progress)
+    half = len(bounds)
+    frontiers = (
+        tuple(_best_at(target.with_bound(bound), models) for bound in bounds)
+        for models in (trained[:half], trained[half:])
+    )
+    return Tradeoff(tuple(bounds), *frontiers)
+
+
+def _check(
+    model_factory: Any, objective: str | Objective, alphas: Any, num_workers: Any, options: dict[str, Any]
+) -> Objective:
+    """Reject what can be rejected before any training; return the objective, with any of the bounds."""
+    known = set(inspect.signature(fit).parameters) - set(_OWN)
+    for name in options:
+        check_choice("option", name, known)
+    if isinstance(alphas, (str, dict)) or not hasattr(alphas, "__len__") or not len(alphas):
+        reject("alphas", "a sequence of bounds", repr(alphas), "give e.g. [0.7, 0.8, 0.9]")
+    for alpha in alphas:
+        check_fraction("alphas", alpha)
+    faults = Faults()
+    faults.check(len(set(alphas)) == len(alphas), "alphas", "different", list(alphas), "give each bound once")
+    is_count = isinstance(num_workers, int) and not isinstance(num_workers, bool) and num_workers >= 1
+    faults.check(num_workers is None or is_count, "num_workers", "an integer >= 1", repr(num_workers), "give 1 or more")
+    is_bound_to_one = isinstance(options.get("optimizer"), torch.optim.Optimizer)
+    faults.check(
+        not is_bound_to_one, "optimizer", "a callable (parameters) -> Optimizer", "an optimizer", "wrap it in a lambda"
+    )
+    seed = options.get("seed", 0)
+    is_seed = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and bool(0 <= seed < 2**32)
+    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
+    faults.check(
+        _makes_new_models(model_factory),
+        *("model_factory", "a callable that returns a new Module each time", repr(model_factory)),
+        "give e.g. lambda: torch.nn.Linear(20, 1)",
+    )
+    faults.raise_if_any()
+    target = objective if isinstance(objective, Objective) else get_objective(objective, alpha=float(alphas[0]))
+    return target.with_bound(float(alphas[0]))
+
+
+def _makes_new_models(model_factory: Any) -> bool:
+    if not callable(model_factory) or isinstance(model_factory, nn.Module):
+        return False
+    states = RandomStates([])
+    before = states.capture()
+    first, second = model_factory(), model_factory()
+    states.restore(before)
+    return isinstance(first, nn.Module) and isinstance(second, nn.Module) and first is not second
+
+
+def _run(tasks: list[tuple[Any, ...]], num_workers: int | None, progress: bool | None) -> list[FitResult]:
+    """Train the chains, in other processes where that is wanted and possible; return their results in order."""
+    from joblib import Parallel, cpu_count, delayed
+
+    processes = join_launch(tasks[0][-1].get("device"))
+    if processes.number > 1 and num_workers not in (None, 1):
+        reject("num_workers", "left out in a launch of several processes", num_workers, "these train together already")
+    is_alone = processes.number == 1 and processes.accelerator.device.type == "cpu"
+    wanted = (cpu_count() if is_alone else 1) if num_workers is None else num_workers
+    if min(wanted, len(tasks)) > 1:
+        # loky's processes know lambdas and what a script defines, and do not run the script again.
+        parallel = Parallel(n_jobs=min(wanted, len(tasks)), backend="loky", return_as="generator", max_nbytes=None)
+        try:
+            with Display(progress) as display:
+                outcomes = parallel(delayed(_train_chain)(*task, progress=False) for task in tasks)
+                watched = display.watch(outcomes, "training along bounds", len(tasks))
+                return [result for chain in watched for result in chain]
+        except pickle.PicklingError as error:
+            if num_workers is not None:
+                got = f"what cannot be ({error.__cause__ or error})"
+                reject("model_factory and loader", "sent to other processes", got, "give num_workers=1")
+    return [result for task in tasks for result in _train_chain(*task, progress=progress)]
+
+
+def _train_chain(
+    model_factory: Callable[[], nn.Module],
+    loader: Any,
+    objectives: Sequence[Objective],
+    options: dict[str, Any],
+    *,
+    progress: bool | None,
+) -> list[FitResult]:
+    """Train for one bound after the other, each but the first from its neighbour's model."""
+    results: list[FitResult] = []
+    with _from_one_state(loader, options):
+        for objective in objectives:
+            model = model_factory()
+            if results:
+                model.load_state_dict(results[-1].model.state_dict())
+                options = {**options, "warmup_epochs": 0}
+            results.append(fit(model, loader, objective, progress=progress, **options))
+    return results
+
+
+@contextmanager
+def _from_one_state(loader: Any, options: dict[str, Any]) -> Iterator[None]:
+    """Let every chain begin with the same random states and on one thread, in whichever process it runs."""
+    states = RandomStates(generators_of(loader, options.get("val_loader"), options.get("eval_dataset")))
+    before, threads, seed = states.capture(), torch.get_num_threads(), options.get("seed", 0)
+    try:
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        yield
+    finally:
+        states.restore(before)
+        torch.set_num_threads(threads)
+
+
+def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
+    """Return the model that does best by an objective on the selection data, at its exact threshold for it."""
+
+    def rank(result: FitResult) -> tuple[Any, ...]:
+        part = result.scored.get("validation", result.scored["train"])
+        kept = ~np.isnan(result.thresholds)
+        choice = choose_threshold(part.scores, without_labels(part.labels, kept), objective, part.sample_weight)
+        return *merit(choice, objective), result.objective == objective  # of equals the one trained for it
+
+    best = max(models, key=rank)
+    return best if best.objective == objective else best.with_bound(cast(Bound, objective.bound))

@@ -1,0 +1,235 @@
+"""Trainings along a list of bounds: what each starts from, which model serves which bound, and in which process."""
+
+import functools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import metricopt.tradeoff
+from metricopt import FROP, InvalidInputError, RecallAtFPR, Tradeoff, choose_threshold, tradeoff
+from metricopt.thresholds import merit
+from metricopt.training import fit
+
+RANDOM = np.random.default_rng(0)
+LABELS = torch.from_numpy((RANDOM.random(400) < 0.25).astype(np.float32))
+FEATURES = torch.from_numpy(RANDOM.normal(size=(400, 3)).astype(np.float32)) + 1.2 * LABELS[:, None]
+BOUNDS = [0.8, 0.5, 0.6, 0.7]
+
+
+ONE_MODEL = torch.nn.Linear(3, 1)
+
+
+def new_model():
+    return torch.nn.Linear(3, 1)
+
+
+def loader(labels=LABELS, **options):
+    return DataLoader(TensorDataset(FEATURES, labels), batch_size=100, shuffle=True, **options)
+
+
+def run(objective="FPOR", alphas=BOUNDS, **options):
+    return tradeoff(new_model, loader(), objective, alphas=alphas, **{"epochs": 6, "num_workers": 1, **options})
+
+
+@pytest.fixture(scope="module")
+def calls():
+    """Arguments of every training behind the fixture below."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(calls):
+    @functools.wraps(fit)  # options are checked against its signature
+    def spied(model, loader, objective, **options):
+        start = {name: value.clone() for name, value in model.state_dict().items()}
+        result = fit(model, loader, objective, **options)
+        calls.append((objective, options, start, result))
+        return result
+
+    module = sys.modules["metricopt.tradeoff"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "fit", spied)
+        return run()
+
+
+def test_one_result_a_bound_in_order(found):
+    assert found.bounds == (0.5, 0.6, 0.7, 0.8)
+    for results in (found.results, found.cross_entropy):
+        assert [result.objective.bound for result in results] == [0.5, 0.6, 0.7, 0.8]
+    assert {result.solver for result in found.results} == {"profiled"}
+    assert {result.solver for result in found.cross_entropy} == {"cross_entropy"}
+
+
+def test_chains_lead_from_strict_to_loose(found, calls):
+    assert [objective.bound for objective, *_ in calls] == [0.8, 0.7, 0.6, 0.5] * 2
+    for place, (_, options, start, _) in enumerate(calls):
+        if place in (0, 3, 4, 7):  # the first of a chain
+            assert "warmup_epochs" not in options
+            torch.testing.assert_close(start, calls[0][2], rtol=0, atol=0)
+        else:
+            assert options["warmup_epochs"] == 0
+            end = dict(calls[place - 1][3].model.state_dict())
+            torch.testing.assert_close(dict(start), end, rtol=0, atol=0)
+    assert {len(result.history) for *_, result in calls} == {6}
+
+
+def test_every_bound_takes_the_best_model(found, calls):
+    direct = [result for *_, result in calls[:4]]
+    for own in found.results:
+        reached = [
+            merit(choose_threshold(part.scores, part.labels, own.objective), own.objective)
+            for part in (result.scored["validation"] for result in direct)
+        ]
+        report = own.validation[0]
+        assert report.met == (max(reached)[0] >= 0)
+        if report.met:
+            assert report.value == pytest.approx(max(reached)[0])
+    values = [result.validation.value for result in found.results if result.validation.met]
+    assert values == sorted(values, reverse=True)
+
+
+def test_bounds_on_the_other_side_begin_with_the_least():
+    found = run(RecallAtFPR(0.5), alphas=[0.2, 0.05], epochs=3)
+    assert found.bounds == (0.05, 0.2)
+    low, high = (result.validation.value for result in found.results)
+    assert low <= high
+    assert (found.to_frame()["sense"] == "max").all()
+
+
+def test_frame_says_what_the_reports_say(found):
+    frame = found.to_frame()
+    assert len(frame) == 2 * 4 * 2  # methods, bounds, data
+    for method, results in (("FPOR", found.results), ("cross-entropy", found.cross_entropy)):
+        for bound, result in zip(found.bounds, results, strict=True):
+            chosen = frame[(frame["method"] == method) & (frame["bound"] == bound)].set_index("data")
+            assert list(chosen.index) == ["train", "validation"]
+            for report in (result.train, result.validation):
+                row = chosen.loc[report.data]
+                assert (row["value"], row["bounded_value"], row["met"]) == (
+                    report.value,
+                    report.bounded_value,
+                    report.met,
+                )
+                assert (row["low"], row["high"]) == report[0].intervals["recall"]
+            assert chosen["status"].unique() == [result.status.value]
+            assert set(chosen["trained_for"]) <= set(found.bounds)
+
+
+def test_other_data(found):
+    frame = found.evaluate((FEATURES[:100], LABELS[:100]), data="clinic")
+    assert set(frame["data"]) == {"clinic"} and len(frame) == 2 * 4
+    report = found.results[2].evaluate((FEATURES[:100], LABELS[:100]))
+    assert frame.query("method == 'FPOR' and bound == 0.7")["value"].item() == report.recall
+
+
+def test_plot(found):
+    ax = found.plot()
+    (line,) = [line for line in ax.lines if line.get_label() == "FPOR"]
+    shown = [result.validation.value if result.validation.met else np.nan for result in found.results]
+    np.testing.assert_array_equal(line.get_ydata(), shown)
+    assert ax.get_title() == "label: FPOR on validation data"
+
+
+def test_several_labels():
+    both = torch.stack([LABELS, (FEATURES[:, 0] > 1).float()], dim=1)
+    model, given = (lambda: torch.nn.Linear(3, 2)), loader(both)
+    found = tradeoff(
+        model, given, "FROP", alphas=[0.6], epochs=3, num_workers=1, label_names=["a", "b"], val_fraction=0
+    )
+    frame = found.to_frame()
+    assert list(frame["label"]) == ["a", "b"] * 2 and set(frame["data"]) == {"train"}
+    assert found.plot(label="b").get_title() == "b: FROP on train data"
+    assert found.plot(label="a").get_ylabel() == "precision"
+    with pytest.raises(InvalidInputError, match="label must be one of 'a', 'b'"):
+        found.plot(label="c")
+
+
+def test_callers_random_numbers_and_threads_are_left_alone():
+    generator = torch.Generator()
+    before = generator.get_state(), torch.get_rng_state(), torch.get_num_threads()
+    tradeoff(new_model, loader(generator=generator), "FPOR", alphas=[0.5], epochs=2, num_workers=1)
+    assert torch.equal(generator.get_state(), before[0]) and torch.equal(torch.get_rng_state(), before[1])
+    assert torch.get_num_threads() == before[2]
+
+
+@pytest.mark.slow
+def test_a_script_without_main_guard_gets_the_same_from_several_processes(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import torch, metricopt
+from torch.utils.data import DataLoader, TensorDataset
+
+class Own(torch.nn.Linear):
+    pass
+
+torch.manual_seed(0)
+y = (torch.rand(200) < 0.3).float()
+x = torch.randn(200, 2) + y[:, None]
+loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True, generator=torch.Generator())
+found = [
+    metricopt.tradeoff(lambda: Own(2, 1), loader, "FPOR", alphas=[0.5, 0.6, 0.7, 0.8], epochs=3, num_workers=number)
+    for number in (1, 2)
+]
+first, second = (each.to_frame() for each in found)
+assert first.equals(second), (first, second)
+for one, other in zip(*(each.results for each in found)):
+    assert isinstance(other.model, Own) and torch.equal(one.model.weight, other.model.weight)
+print("the same")
+"""
+    )
+    ran = subprocess.run([sys.executable, "-W", "error", script], capture_output=True, text=True)
+    assert (ran.stdout, ran.returncode) == ("the same\n", 0), ran.stderr
+
+
+class Locked(TensorDataset):
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+
+def test_what_cannot_be_sent_trains_here():
+    given = DataLoader(Locked(FEATURES, LABELS), batch_size=100)
+    with pytest.raises(InvalidInputError, match="num_workers=1"):
+        tradeoff(new_model, given, "FPOR", alphas=[0.5], epochs=2, num_workers=2)
+    found = tradeoff(new_model, given, "FPOR", alphas=[0.5], epochs=2)
+    assert found.bounds == (0.5,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"alphas": []}, "alphas must be a sequence of bounds, got []; give e.g. [0.7, 0.8, 0.9]"),
+        ({"alphas": [0.5, 1.5]}, "alphas must be in (0, 1], got 1.5"),
+        ({"alphas": [0.5, 0.5]}, "alphas must be different, got [0.5, 0.5]; give each bound once"),
+        ({"num_workers": 0}, "num_workers must be an integer >= 1, got 0"),
+        ({"objective": "OFBS"}, "alpha must be left out for OFBS"),
+        ({"epoch": 3}, "option must be one of"),
+        ({"checkpoint_dir": "x"}, "option must be one of"),
+        ({"seed": -1}, "seed must be an integer in [0, 2**32), got -1"),
+        ({"epochs": 0}, "epochs must be an integer >= 1, got 0"),
+    ],
+)
+def test_rejects(arguments, message):
+    with pytest.raises(InvalidInputError) as error:
+        run(**arguments)
+    assert str(error.value).startswith(message)
+
+
+def test_rejects_an_objective_without_a_bound_and_takes_an_instance():
+    with pytest.raises(InvalidInputError, match="objective must be one with a bound, got OAP"):
+        run(metricopt.OAP(), epochs=2)
+    assert run(FROP(0.3), alphas=[0.5], epochs=2).results[0].objective == FROP(0.5)
+
+
+@pytest.mark.parametrize("factory", [None, ONE_MODEL, lambda: ONE_MODEL, lambda: "linear"])
+def test_rejects_a_factory_of_one_model(factory):
+    with pytest.raises(InvalidInputError, match="model_factory must be a callable that returns a new Module each time"):
+        tradeoff(factory, loader(), alphas=[0.5])
+
+
+def test_public_name_is_the_function():
+    assert callable(metricopt.tradeoff) and metricopt.Tradeoff is Tradeoff
