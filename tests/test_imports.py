@@ -18,10 +18,10 @@ LAYERS = [
     {"_arrays", "processes", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
-    {"agreement", "evaluation", "pair_ramps", "progress"},
+    {"agreement", "evaluation", "intervals", "pair_ramps", "progress"},
     LEAVES,
-    {"solvers", "scoring", "optimizers", "partition", "random_states", "records", "state"},
-    {"averaging", "batches", "checkpoint", "fingerprint", "loss", "result", "storage"},
+    {"solvers", "scoring", "optimizers", "partition", "prevalence", "random_states", "records", "state"},
+    {"averaging", "batches", "certificate", "certification", "checkpoint", "fingerprint", "loss", "result", "storage"},
     {"loop"},
     {"training"},
     {"estimator", "table_run", "tradeoff"},
@@ -29,7 +29,11 @@ LAYERS = [
     {"__main__", "cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-ONLY_IN = {"cooper": "metricopt/solvers/lagrangian.py", "torchvision": "metricopt/_torchvision.py"}
+ONLY_IN = {
+    "cooper": "metricopt/solvers/lagrangian.py",
+    "mapie": "metricopt/certification.py",
+    "torchvision": "metricopt/_torchvision.py",
+}
 
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "metricopt").rglob("*.py"))
 
