@@ -107,8 +107,8 @@ class LabelCertificate:
             return f"{text}; no number would do while no positive is found."
         if self.num_units >= self.num_needed:
             return (
-                f"{text}. If all were, {self.num_needed} would do; with these errors it takes more calibration data, or "
-                "a bound further away from what is reached."
+                f"{text}. If all were, {self.num_needed} would do; with these errors it takes more calibration data, "
+                "or a bound further away from what is reached."
             )
         positives = self.num_positives_needed
         about = f" (about {positives} positives)" if positives is not None and self.unit == "alarms" else ""
