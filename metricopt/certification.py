@@ -45,6 +45,7 @@ from metricopt._validation import reject
 from metricopt.batches import pairs_of
 from metricopt.certificate import Certificate, LabelCertificate
 from metricopt.evaluation import evaluate
+from metricopt.intervals import least_rate
 from metricopt.metrics import PRECISION, Counts, Ranking
 from metricopt.objectives import FPOR, FROP
 from metricopt.prevalence import counts_at, prevalence_of_labels
@@ -235,19 +236,6 @@ def _p_value_at(
         return 1.0
     # The upper end of the bracket at which the root lies, so that rounding never makes p smaller than it is.
     return math.exp(smallest if shortfall(smallest) <= 0 else brentq(shortfall, smallest, 0.0) + 1e-9)
-
-
-def least_rate(right: float, of: float, error: float) -> float:
-    """Return the one-sided Clopper-Pearson bound: a rate below it would show as much with probability ``error``.
-
-    Examples
-    --------
-    >>> round(least_rate(22, 22, 0.1), 3)
-    0.901
-    """
-    from scipy.stats import beta
-
-    return float(beta.ppf(error, right, of - right + 1)) if right > 0 else 0.0
 
 
 def _num_needed(objective: FPOR | FROP, counts: Counts, error: float, prevalence: float | None) -> int | None:

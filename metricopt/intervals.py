@@ -82,7 +82,7 @@ def intervals_of(
     >>> alarms, quiet = ClassAlarms(10, 8, 0.1), ClassAlarms(90, 2, 1.1)
     >>> found = intervals_of(Counts(0.8, 2.2, 0.2, 96.8), FPOR(0.9), alarms, quiet, 0.95)
     >>> {name: tuple(round(end, 2) for end in ends) for name, ends in found.items()}
-    {'precision': (0.04, 0.81), 'recall': (0.44, 0.97)}
+    {'precision': (0.04, 0.84), 'recall': (0.44, 0.97)}
     """
     ratios = [metrics.PRECISION, metrics.RECALL]
     if objective.bounded is not None and objective.bounded not in ratios:
@@ -101,12 +101,23 @@ def intervals_of(
     return found
 
 
-def clopper_pearson(right: int, of: int, confidence: float) -> tuple[float, float]:
+def clopper_pearson(right: float, of: float, confidence: float) -> tuple[float, float]:
     """Return the exact interval of a proportion."""
-    from scipy.stats import binomtest
+    error = (1 - confidence) / 2
+    return least_rate(right, of, error), 1 - least_rate(of - right, of, error)
 
-    ends = binomtest(right, of).proportion_ci(confidence, method="exact")
-    return float(ends.low), float(ends.high)
+
+def least_rate(right: float, of: float, error: float) -> float:
+    """Return the one-sided Clopper-Pearson bound: a rate below it would show as much with probability ``error``.
+
+    Examples
+    --------
+    >>> round(least_rate(22, 22, 0.1), 3)
+    0.901
+    """
+    from scipy.stats import beta
+
+    return float(beta.ppf(error, right, of - right + 1)) if right > 0 else 0.0
 
 
 def _range_over_box(
