@@ -18,6 +18,7 @@ from benchmarks import (
     ablation,
     average_precision,
     backbones,
+    certify,
     linear,
     mixtures,
     mnist,
@@ -226,6 +227,16 @@ def run_backbones(
     _finish("backbones", title, rows, backbones.tables(rows), quick, said)
     console.print(said[0], soft_wrap=True)
     if not backbones.is_within_budget(rows):
+        raise typer.Exit(1)
+
+
+@app.command("certify")
+def run_certify(quick: Quick = False, processes: Processes = 2) -> None:
+    """Count how often certified bounds fail on new data, and check metrics at another prevalence by resampling."""
+    rows = [row for part in _run_all(certify.jobs(quick), processes) for row in part]
+    title = "Certified thresholds and metrics at another prevalence"
+    _finish("certify", title, rows, certify.tables(rows), quick, certify.conclusions(rows))
+    if not certify.is_sound(rows):
         raise typer.Exit(1)
 
 

@@ -70,6 +70,10 @@ def fit_command(
     ] = _DEFAULT.objective,
     alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1]; for all objectives but OFBS, OAP.")] = None,
     beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(help="The share of positives where the model will be used; by default that of the table."),
+    ] = None,
     model: Annotated[str, typer.Option(help="linear, or mlp (two hidden layers of 64).")] = _DEFAULT.model,
     drop: Annotated[
         list[str] | None, typer.Option(help="A column that is no feature, such as a row's number; repeatable.")
@@ -106,6 +110,7 @@ def fit_command(
         objective=objective,
         alpha=alpha,
         beta=beta,
+        prevalence=prevalence,
         model=model,
         epochs=epochs,
         learning_rate=learning_rate,

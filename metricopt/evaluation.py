@@ -14,7 +14,8 @@ import numpy as np
 from metricopt import metrics
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
-from metricopt.metrics import Counts, Ranking, Ratio
+from metricopt.intervals import classes_of, intervals_of
+from metricopt.metrics import Counts, Ranking
 from metricopt.objectives import OFBS, Objective
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class LabelReport:
         The metric that the bound speaks of, the bound, what was reached and whether that meets it; None without one.
         ``met`` is None for a label without a threshold, too.
     intervals : dict of str to (float, float)
-        Clopper-Pearson intervals (95 %) of precision, recall and the bounded metric; none for weighted samples.
+        Intervals (95 %) of precision, recall and the bounded metric: Clopper-Pearson, or for samples weighted to a
+        prevalence what follows from those of the two classes' rates. None where weights differ within a class.
+    prevalence : float or None
+        The share of positives that samples are weighted to, if they are.
     """
 
     label: str
@@ -64,6 +68,14 @@ class LabelReport:
     bounded_value: float | None
     met: bool | None
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    prevalence: float | None = None
+
+    @property
+    def size(self) -> str:
+        """How many samples there are, and what their prevalence is."""
+        if self.prevalence is None:
+            return f"{self.num_samples} samples, {self.counts.positives:g} positive"
+        return f"{self.num_samples} samples, weighted to a prevalence of {self.prevalence:g}"
 
     @property
     def counts(self) -> Counts:
@@ -168,6 +180,7 @@ def evaluate(
     label_names: Sequence[str],
     data: str,
     sample_weight: np.ndarray | None = None,
+    prevalence: float | tuple[float, ...] | None = None,
     by: Any = None,
 ) -> Report:
     """Return what fixed thresholds reach on scores and labels.
@@ -182,6 +195,8 @@ def evaluate(
     data : str
         Which data this is, for whoever reads the report.
     sample_weight : ndarray, shape (n, L), float, optional
+    prevalence : float or tuple of float, optional
+        The share of positives that ``sample_weight`` stands for, if it does; one for all labels, or one per label.
     by : array, shape (n,), optional
         A value a sample; the report then holds the same by subgroup.
 
@@ -217,7 +232,8 @@ def evaluate(
                 bound=single.bound if isinstance(single.bound, float) else None,
                 bounded_value=float(single.bounded(own)) if single.bounded else None,
                 met=None if not single.bounded or left_out else bool(single.of_threshold.feasible(own)),
-                intervals=_intervals(own, single) if sample_weight is None else {},
+                intervals=intervals_of(own, single, *classes_of(samples, label, float(threshold[label])), CONFIDENCE),
+                prevalence=prevalence[label] if isinstance(prevalence, tuple) else prevalence,
             )
         )
     subgroups = {}
@@ -235,6 +251,7 @@ def evaluate(
                 label_names=label_names,
                 data=f"{data}, {value}",
                 sample_weight=None if sample_weight is None else sample_weight[rows],
+                prevalence=prevalence,
             )
     return Report(data, tuple(reports), subgroups)
 
@@ -252,22 +269,6 @@ def _one_line(report: LabelReport) -> str:
     return f"{text}, bound {report.bound} {'met' if report.met else 'missed'}"
 
 
-def _intervals(counts: Counts, objective: Objective) -> dict[str, tuple[float, float]]:
-    """Return the exact binomial (Clopper-Pearson 1934) intervals of those metrics that are proportions of samples."""
-    from scipy.stats import binomtest
-
-    proportions: list[Ratio] = [metrics.PRECISION, metrics.RECALL]
-    if objective.bounded is not None and objective.bounded not in proportions:
-        proportions.append(objective.bounded)
-    intervals = {}
-    for ratio in proportions:
-        of = int(ratio.denominator(counts))
-        if of:
-            ends = binomtest(int(ratio.numerator(counts)), of).proportion_ci(CONFIDENCE, method="exact")
-            intervals[ratio.name] = (float(ends.low), float(ends.high))
-    return intervals
-
-
 def without_nan(values: dict[str, Any]) -> dict[str, Any]:
     """Return the same with None for NaN and infinity, which JSON does not know."""
     return {
@@ -283,7 +284,7 @@ def with_nan(values: dict[str, Any]) -> dict[str, Any]:
     >>> with_nan({"value": None, "bounded_metric": "precision", "bounded_value": None, "multiplier": None})
     {'value': nan, 'bounded_metric': 'precision', 'bounded_value': nan, 'multiplier': None}
     """
-    may_be_none = {"multiplier", "agreement", "bounded_metric", "bound", "met"}
+    may_be_none = {"multiplier", "agreement", "bounded_metric", "bound", "met", "prevalence"}
     if values["bounded_metric"] is None:
         may_be_none.add("bounded_value")
     return {key: np.nan if value is None and key not in may_be_none else value for key, value in values.items()}

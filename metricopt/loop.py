@@ -354,6 +354,7 @@ class Loop:
             scored,
             slack=self._agreement(best, scored["train"]),
             diverged=state.diverged,
+            prevalence=self._parts.prevalence,
             label_names=self._label_names,
             baseline_name="cross-entropy" if baseline.epoch else "the model as passed",
             history=History(state.history),

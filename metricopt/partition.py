@@ -74,6 +74,8 @@ class Partition:
         What the order of ``train_loader`` is drawn from.
     is_stream : bool
         Whether the samples come from an iterable data set, so that an index is a position in the latest pass.
+    prevalence : float, tuple of float, or None
+        The share of positives that the samples are weighted to, if they are.
     """
 
     train: Part
@@ -81,6 +83,7 @@ class Partition:
     train_loader: Any
     order: torch.Generator
     is_stream: bool
+    prevalence: float | tuple[float, ...] | None = None
 
     @property
     def selection(self) -> Part:

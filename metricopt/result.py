@@ -6,6 +6,7 @@ This file decides how a result is read, applied and stored. Metrics come from :m
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,7 @@ from metricopt.agreement import SlackAgreement
 from metricopt.batches import inputs_of, pairs_of
 from metricopt.evaluation import LabelReport, Report, evaluate
 from metricopt.objectives import Bound, Objective
+from metricopt.prevalence import Prevalence, read_prevalence, scored_at, weights_at
 from metricopt.scoring import check_scores, forward, score_loader, to_device
 from metricopt.status import Status
 from metricopt.thresholds import choose_threshold, has_both_classes, without_labels
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+
+    from metricopt.certificate import Certificate, LabelCertificate
 
 
 class History(list[dict[str, Any]]):
@@ -95,6 +99,11 @@ class FitResult:
     solver : str
     seconds : float
     versions : dict of str to str
+    prevalence : float, tuple of float, or None
+        What share of positives metrics and thresholds are for, one for all labels or one a label; None for that of the
+        data.
+    certificates : tuple of LabelCertificate, or None
+        One a label, where :meth:`certify` gave the thresholds.
     """
 
     model: nn.Module
@@ -114,6 +123,8 @@ class FitResult:
     versions: dict[str, str]
     scored: dict[str, Scored]
     slack: tuple[SlackAgreement, ...] | None = None
+    prevalence: Prevalence | None = None
+    certificates: tuple[LabelCertificate, ...] | None = None
 
     @classmethod
     def from_scores(
@@ -167,6 +178,7 @@ class FitResult:
                 label_names=names,
                 data=data,
                 sample_weight=part.sample_weight,
+                prevalence=rest.get("prevalence"),
             )
 
         return cls(
@@ -250,7 +262,7 @@ class FitResult:
         InvalidInputError
             If inputs or scores are not finite.
         """
-        device = _device_of(self.model)
+        device = device_of(self.model)
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         try:
@@ -283,7 +295,14 @@ class FitResult:
         """
         return (self.scores(data).astype(np.float64) >= self.threshold).astype(np.int64)
 
-    def evaluate(self, test_data: Any, *, by: Any = None, data: str = "test") -> Report:
+    def evaluate(
+        self,
+        test_data: Any,
+        *,
+        by: Any = None,
+        data: str = "test",
+        prevalence: float | Sequence[float] | Mapping[str, float] | str | None = None,
+    ) -> Report:
         """Return what the model reaches at its threshold on other data, with intervals.
 
         Parameters
@@ -293,16 +312,31 @@ class FitResult:
             A value a sample (site, sex): the report then holds the same by subgroup.
         data : str
             What to call the data in the report.
+        prevalence : float, sequence or {label name: float}, in (0, 1), or ``"observed"``
+            Report metrics as they would be with this share of positives. By default the result's own
+            :attr:`prevalence`; ``"observed"`` takes the data as they are.
 
         Raises
         ------
         InvalidInputError
             If labels are not 0, 1 or NaN, or shapes do not fit.
         """
+        asked: Any = self.prevalence if prevalence is None else None if prevalence == "observed" else prevalence
+        share = read_prevalence(asked, self.label_names)
         scores, labels = score_loader(
-            self.model, pairs_of(test_data, self.model), _device_of(self.model), num_labels=len(self.label_names)
+            self.model, pairs_of(test_data, self.model), device_of(self.model), num_labels=len(self.label_names)
         )
-        return evaluate(scores, labels, self.thresholds, self.objective, label_names=self.label_names, data=data, by=by)
+        return evaluate(
+            scores,
+            labels,
+            self.thresholds,
+            self.objective,
+            label_names=self.label_names,
+            data=data,
+            sample_weight=None if share is None else weights_at(share, labels),
+            prevalence=share,
+            by=by,
+        )
 
     def with_bound(self, alpha: Bound | dict[str, float]) -> FitResult:
         """Return the same model at the exact threshold for another bound, without training.
@@ -319,14 +353,66 @@ class FitResult:
             If the objective has no bound, or ``alpha`` is none for its labels.
         """
         bound: Any = per_label("alpha", alpha, self.label_names)
+        return self._chosen_anew(self.objective.with_bound(bound), self.scored, self.prevalence)
+
+    def at_prevalence(self, prevalence: float | Sequence[float] | Mapping[str, float]) -> FitResult:
+        """Return the same model for another share of positives: thresholds chosen anew, reports weighted to it.
+
+        Scores are compared as they are; that positives and negatives look the same there is taken for granted
+        (:mod:`metricopt.prevalence`). Training for that prevalence, ``fit(..., prevalence=...)``, can only do better on
+        the data that chooses.
+
+        Parameters
+        ----------
+        prevalence : float, or one per label as a sequence or by name, in (0, 1)
+
+        Raises
+        ------
+        InvalidInputError
+            If a number is not in (0, 1) or does not fit the labels, or the data were a stream whose order changed.
+        """
+        share = read_prevalence(prevalence, self.label_names)
+        assert share is not None
+        return self._chosen_anew(self.objective, scored_at(share, self.scored), share)
+
+    def _chosen_anew(self, objective: Objective, scored: dict[str, Scored], prevalence: Prevalence | None) -> FitResult:
+        """Return the same model with thresholds chosen for something else."""
         rest = {
             name: getattr(self, name)
             for name in ("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions")
         }
         diverged = Status.DIVERGED in self.statuses
-        return FitResult.from_scores(
-            self.model, self.objective.with_bound(bound), self.scored, diverged=diverged, **rest
-        )
+        return FitResult.from_scores(self.model, objective, scored, diverged=diverged, prevalence=prevalence, **rest)
+
+    def certify(self, calibration_data: Any, confidence: float = 0.9) -> Certificate:
+        """Return thresholds whose bound holds on new data with a stated confidence; see :mod:`metricopt.certification`.
+
+        For FPOR and FROP. Needs ``pip install 'metricopt[certify]'``.
+
+        Parameters
+        ----------
+        calibration_data : DataLoader, Dataset of (x, y), or tuple (x, y)
+            Samples that took no part in training or selection, drawn as new ones will be; with a :attr:`prevalence`,
+            each class as in new ones. Every labelled sample counts once.
+        confidence : float, in (0, 1)
+            How likely, at least, the certified bound holds: for each label by itself, over the draw of these data.
+
+        Returns
+        -------
+        Certificate
+            Certified threshold, guarantee in words and what is given up, by label; ``.result`` is this result at the
+            certified thresholds. Where none could be certified it says what would be needed.
+
+        Raises
+        ------
+        InvalidInputError
+            If the objective is another one, or the data are those that chose the model or the threshold.
+        ImportError
+            If MAPIE is not installed.
+        """
+        from metricopt.certification import certify
+
+        return certify(self, calibration_data, confidence)
 
     def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
         """Draw the precision-recall curves of this model and of candidate zero, the bound and the operating points.
@@ -436,6 +522,8 @@ class FitResult:
     def summary(self) -> str:
         """Return a text that says what was asked, what was reached, on which data, and against what."""
         lines = [f"Asked     {self.objective}"]
+        if self.prevalence is not None:
+            lines.append(f"For       a prevalence of {self.prevalence}, to which all metrics below are weighted")
         for which, (name, status) in enumerate(zip(self.label_names, self.statuses, strict=True)):
             head = f"{name}: " if len(self.label_names) > 1 else ""
             lines.append(f"Status    {head}{status}. {self.advice(name)}")
@@ -447,10 +535,11 @@ class FitResult:
                 if part is None or baseline is None:
                     continue
                 report = part[which]
-                size = f"{report.num_samples} samples, {report.counts.positives:g} positive"
-                lines.append(f"On {head}{part.data} data ({size})")
+                lines.append(f"On {head}{part.data} data ({report.size})")
                 lines.append(f"  {f'{self.objective.name} ({self.solver})':40s}{_one_line(report)}")
                 lines.append(f"  {self.baseline_name + ' + tuned threshold':40s}{_one_line(baseline[which])}")
+        for certificate in self.certificates or ():
+            lines.append(f"Certified {certificate}")
         for compared, threshold in zip(self.slack or (), self.thresholds, strict=False):
             if np.isnan(threshold):
                 continue
@@ -559,5 +648,6 @@ def _missing(report: LabelReport) -> str | None:
     return {(True, True): "labels", (True, False): "positives", (False, True): "negatives"}.get(lacks)
 
 
-def _device_of(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model's weights lie."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

@@ -14,6 +14,8 @@ class Status(str, Enum):
     SLACK_GAP = "slack_gap"
     NO_POSITIVES = "no_positives"
     DIVERGED = "diverged"
+    CERTIFIED = "certified"
+    NOT_CERTIFIED = "not_certified"
 
     @property
     def advice(self) -> str:
@@ -36,4 +38,8 @@ _ADVICE = {
     Status.NO_POSITIVES: "The label has no positives or no negatives to learn from or to choose by: it was left out.",
     Status.DIVERGED: "The loss became NaN or infinite; the best model found until then is returned. Lower "
     "learning_rate or set gradient_clip.",
+    Status.CERTIFIED: "The bound holds on new data like the calibration data, with the confidence that the certificate "
+    "states.",
+    Status.NOT_CERTIFIED: "No threshold could be certified on the calibration data; the certificate says what would be "
+    "needed. It raises no alarm.",
 }

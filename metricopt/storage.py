@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, check_choice, reject
 from metricopt.agreement import SlackAgreement
+from metricopt.certificate import LabelCertificate
 from metricopt.evaluation import Report, with_nan, without_nan
 from metricopt.objectives import REGISTRY
 from metricopt.processes import is_main_process
@@ -104,6 +105,8 @@ def _to_dict(result: FitResult) -> dict[str, Any]:
         "statuses": [status.value for status in result.statuses],
         **{name: report.to_dict() if (report := getattr(result, name)) else None for name in _REPORTS},
         "slack": None if result.slack is None else [compared.to_dict() for compared in result.slack],
+        "prevalence": result.prevalence,
+        "certificates": None if result.certificates is None else [each.to_dict() for each in result.certificates],
         "baseline_name": result.baseline_name,
         "history": [without_nan(record) for record in result.history],
         "selected_stage": result.selected_stage,
@@ -118,6 +121,7 @@ def _from_dict(saved: dict[str, Any], model: nn.Module, scored: dict[str, Scored
     check_choice("objective", name, REGISTRY)
     arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
     reports = {key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS}
+    prevalence, certificates = saved.get("prevalence"), saved.get("certificates")  # from version 0.1 without either
     return FitResult(
         model=model,
         objective=REGISTRY[name](**arguments),
@@ -132,6 +136,8 @@ def _from_dict(saved: dict[str, Any], model: nn.Module, scored: dict[str, Scored
         versions=saved["versions"],
         scored=scored,
         slack=None if saved["slack"] is None else tuple(SlackAgreement.from_dict(entry) for entry in saved["slack"]),
+        prevalence=tuple(prevalence) if isinstance(prevalence, list) else prevalence,
+        certificates=None if certificates is None else tuple(map(LabelCertificate.from_dict, certificates)),
         **cast(Any, reports),
     )
 

@@ -27,6 +27,7 @@ from metricopt.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.networks import make_table_model
 from metricopt.objectives import Objective, get_objective
 from metricopt.plots import plot_precision_recall
+from metricopt.prevalence import read_prevalence, weights_at
 from metricopt.processes import is_main_process
 from metricopt.report import write_report
 from metricopt.result import FitResult
@@ -45,6 +46,7 @@ class Options:
     objective: str = "FPOR"
     alpha: float | None = None
     beta: float | None = None
+    prevalence: float | None = None
     model: str = "mlp"
     epochs: int | None = None
     learning_rate: float | None = None
@@ -142,6 +144,7 @@ def load_run(folder: str | Path) -> tuple[TablePreprocessor, FitResult]:
 def check_options(options: Options) -> Objective:
     """Reject options that cannot work, before any data are read; return the objective."""
     objective = get_objective(options.objective, alpha=options.alpha, beta=options.beta)
+    read_prevalence(options.prevalence)
     make_table_model(options.model, 1)
     if not 0 < options.test_fraction < 1:
         reject("test_fraction", "in (0, 1)", options.test_fraction, "give e.g. 0.2")
@@ -196,6 +199,7 @@ def train_on_table(
                 label_names=[f"{table.label} = {table.positive}"],
                 groups=None if groups is None else groups[rest].tolist(),
                 val_fraction=val_fraction,
+                prevalence=options.prevalence,
                 solver=solver,
                 epochs=epochs,
                 learning_rate=options.learning_rate,
@@ -286,8 +290,7 @@ def _draw(run: Run) -> Any:
             (run.test_report, run.baseline_test_report),
             strict=True,
         ):
-            scores, labels = _scores(result, data, run)
-            curves[name] = _curve(scores, labels)
+            curves[name] = _curve(*_scores(result, data, run), run.options.prevalence)
             points[name] = (test if data == "test" else result.selection)[0]
             if result is run.result and labels.any():
                 bands[name] = precision_band(scores, labels)
@@ -304,8 +307,9 @@ def _scores(result: FitResult, data: str, run: Run) -> tuple[np.ndarray, np.ndar
     return part.scores[:, 0], part.labels[:, 0]
 
 
-def _curve(scores: np.ndarray, labels: np.ndarray) -> PrecisionRecallCurve:
-    curve = precision_recall_curve(scores, labels)
+def _curve(scores: np.ndarray, labels: np.ndarray, prevalence: float | None) -> PrecisionRecallCurve:
+    weight = None if prevalence is None else weights_at(prevalence, labels[:, np.newaxis])[:, 0]
+    curve = precision_recall_curve(scores, labels, weight)
     assert isinstance(curve, PrecisionRecallCurve)
     return curve
 
@@ -326,7 +330,7 @@ def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
 def notes(run: Run) -> list[str]:
     """Return the sentences that say how to read the comparison."""
     chooser, test = run.result.selection, run.test_report[0]
-    sizes = ", ".join(f"{own.data} {own.num_samples} ({own.counts.positives:g} positive)" for own, _ in run.reports)
+    sizes = "; ".join(f"{own.data} {own[0].size}" for own, _ in run.reports)
     notes = [
         f"Rows: {sizes}. In brackets: 95 % intervals.",
         f"The {chooser.data} rows chose model and threshold. Both trainings took {run.epochs} epochs at most and have "

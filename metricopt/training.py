@@ -30,6 +30,7 @@ from metricopt.loss import DirectMetricLoss, default_warmup_epochs
 from metricopt.objectives import Objective, get_objective
 from metricopt.optimizers import OptimizerLike, is_linear, optimizer_maker
 from metricopt.partition import make_partition
+from metricopt.prevalence import partition_at, read_prevalence
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates, generators_of
@@ -61,6 +62,7 @@ def fit(
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
     gradient_clip: float | None = None,
     sample_weight: Any = None,
+    prevalence: float | Sequence[float] | Mapping[str, float] | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
     progress: bool | None = None,
@@ -128,6 +130,9 @@ def fit(
     sample_weight : array, shape (n,) or (n, L)
         Weights >= 0 of the rows of ``loader.dataset``, held-out ones too, in training, thresholds and reports. Rows of
         ``val_loader`` are not weighted.
+    prevalence : float, sequence or {label name: float}, in (0, 1)
+        The share of positives where the model will be used, if the data are enriched: metrics in training, thresholds
+        and reports are those at this prevalence (:mod:`metricopt.prevalence`). By default that of the data.
     seed : int
         The same seed gives the same result, bit for bit on one CPU.
     device : str or device
@@ -176,6 +181,7 @@ def fit(
     label_names = _names(label_names, loader)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
     chosen = get_solver(solver, target)
+    shares = read_prevalence(prevalence, label_names)
     faults = Faults()
     counts = (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0), ("checkpoint_every", checkpoint_every, 1))
     for name, number, least in counts:
@@ -207,7 +213,7 @@ def fit(
         *("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted"),
     )
     faults.check(isinstance(model, nn.Module), "model", "a torch Module", type(model).__name__, "wrap it in one")
-    _check_loaders(faults, loader, val_loader, eval_dataset, val_fraction, groups, sample_weight, chosen)
+    _check_loaders(faults, loader, val_loader, eval_dataset, val_fraction, groups, sample_weight, shares, chosen)
     faults.raise_if_any()
     if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
         reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
@@ -236,6 +242,7 @@ def fit(
             keep_workers=checkpoint_dir is None,
             processes=processes,
         )
+        parts = partition_at(shares, parts)
         num_labels = parts.train.labels.shape[1]
         default_names = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
         names = tuple(default_names if label_names is None else label_names)
@@ -342,6 +349,7 @@ def _check_loaders(
     val_fraction: float,
     groups: Any,
     sample_weight: Any,
+    prevalence: Any,
     solver: Solver,
 ) -> None:
     """Note what does not fit together among the arguments that bring data."""
@@ -358,6 +366,9 @@ def _check_loaders(
         makes_batches = value is None or is_iterable(value) or value.batch_sampler is not None
         faults.check(makes_batches, name, "one that makes batches", "batch_size=None", "give batch_size, e.g. 256")
     holds_out = val_loader is None and val_fraction != 0
+    known = prevalence is None or not any(each is not None and is_iterable(each) for each in (loader, val_loader))
+    remedy = "its order may change; use map-style ones"
+    faults.check(known, "prevalence", "left out for an iterable data set", "given", remedy)
     if is_iterable(loader):
         remedy = "pass val_loader, or val_fraction=0"
         faults.check(not holds_out, "loader", "over a map-style data set to hold rows out", "an iterable one", remedy)

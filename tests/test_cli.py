@@ -84,6 +84,21 @@ def test_fit_writes_everything(fitted):
     assert "](curve.png)" in summary
 
 
+def test_prevalence_reaches_training_reports_and_text(table, folder):
+    out = folder / "rare"
+    asked = ["--label", "outcome", "--positive", "sick", "--objective", "FROP", "--alpha", 0.7, "--prevalence", 0.02]
+    result = run("fit", table, *asked, *FAST, "--drop", "id", "--group", "family", "--out", out)
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "report.json").read_text())
+    assert report["options"]["prevalence"] == 0.02 == load_run(out)[1].prevalence
+    for part in (*report["reached"].values(), *report["cross_entropy"].values()):
+        positives = part["true_positives"] + part["false_negatives"]
+        assert positives / (positives + part["false_positives"] + part["true_negatives"]) == pytest.approx(0.02)
+    assert "weighted to a prevalence of 0.02" in (out / "summary.md").read_text()
+    wrong = run("fit", table, *asked[:-1], 2, *FAST, "--out", folder / "wrong")
+    assert wrong.exit_code == 2 and "prevalence must be in (0, 1), got 2" in wrong.stderr
+
+
 def test_report_equals_an_evaluation_of_the_written_model(fitted, table):
     out, _ = fitted
     report = json.loads((out / "report.json").read_text())

@@ -56,8 +56,13 @@ def test_intervals_of_all_and_nothing_reach_the_end():
 
 
 def test_weighted_samples_have_no_intervals():
-    report = report_of(sample_weight=np.full(LABELS.shape, 0.5))
+    report = report_of(sample_weight=np.random.default_rng(0).uniform(0.5, 1, LABELS.shape))
     assert [label.intervals for label in report] == [{}, {}]
+
+
+def test_samples_of_one_weight_have_the_intervals_of_samples_without():
+    report = report_of(sample_weight=np.full(LABELS.shape, 0.5))
+    assert [label.intervals for label in report] == [label.intervals for label in report_of()]
     assert report[0].true_positives == report_of()[0].true_positives / 2
     assert report[0].precision == report_of()[0].precision
 

@@ -30,10 +30,32 @@ LAYERS = [
     {"_arrays", "processes", "status"},
     {"metrics"},
     {"objectives", "reformulation", "thresholds"},
-    {"agreement", "bootstrap", "evaluation", "pair_ramps", "progress"},
+    {"agreement", "bootstrap", "evaluation", "intervals", "pair_ramps", "progress"},
     LEAVES,
-    {"optimizers", "partition", "random_states", "records", "score_memory", "scoring", "solvers", "state"},
-    {"averaging", "batches", "checkpoint", "export", "fingerprint", "loss", "report", "result", "storage"},
+    {
+        "optimizers",
+        "partition",
+        "prevalence",
+        "random_states",
+        "records",
+        "score_memory",
+        "scoring",
+        "solvers",
+        "state",
+    },
+    {
+        "averaging",
+        "batches",
+        "certificate",
+        "certification",
+        "checkpoint",
+        "export",
+        "fingerprint",
+        "loss",
+        "report",
+        "result",
+        "storage",
+    },
     {"loop"},
     {"training"},
     {"estimator", "table_run", "tradeoff"},
@@ -41,7 +63,11 @@ LAYERS = [
     {"__main__", "cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-ONLY_IN = {"cooper": "metricopt/solvers/lagrangian.py", "torchvision": "metricopt/_torchvision.py"}
+ONLY_IN = {
+    "cooper": "metricopt/solvers/lagrangian.py",
+    "mapie": "metricopt/certification.py",
+    "torchvision": "metricopt/_torchvision.py",
+}
 
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "metricopt").rglob("*.py"))
 

@@ -1,0 +1,180 @@
+r"""Metrics as they would be at another prevalence: weights on the two classes.
+
+Training sets are enriched with positives, clinics are not. Where the two classes look the same in both, only their
+shares differ, and a metric at the prevalence :math:`\pi` of the clinic is that of samples with the weights
+
+.. math:: w_+ = \frac{\pi}{\hat\pi}, \qquad w_- = \frac{1 - \pi}{1 - \hat\pi}
+
+with :math:`\hat\pi` the prevalence of the data at hand. Recall and the false-positive rate stay what they are;
+precision becomes :math:`\pi\,\text{TPR} / (\pi\,\text{TPR} + (1 - \pi)\,\text{FPR})`, and F-beta and average precision
+follow. This file decides these weights; training, thresholds and reports take them as they take any sample weights.
+
+References
+----------
+M. Saerens, P. Latinne, C. Decaestecker (2002). Adjusting the outputs of a classifier to new a priori probabilities.
+Neural Computation 14. Equation 2.4: the same ratios of priors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from metricopt._validation import per_label, reject
+from metricopt.metrics import Counts
+from metricopt.partition import Partition
+
+if TYPE_CHECKING:
+    from metricopt.result import Scored
+
+Prevalence: TypeAlias = "float | tuple[float, ...]"
+"""One share of positives for all labels, or one per label."""
+
+
+def read_prevalence(
+    prevalence: float | Sequence[float] | Mapping[str, float] | None, label_names: Sequence[str] | None = None
+) -> Prevalence | None:
+    """Return a prevalence as it is stored: a float, or a tuple with one a label.
+
+    Parameters
+    ----------
+    prevalence : float, sequence or {label name: float}, in (0, 1), or None
+    label_names : sequence of str, optional
+        Names the order of the labels when ``prevalence`` is a mapping.
+
+    Raises
+    ------
+    InvalidInputError
+        If a number is not in (0, 1), or a label is missing or unknown.
+
+    Examples
+    --------
+    >>> read_prevalence({"Edema": 0.01, "Fracture": 0.002}, ["Fracture", "Edema"])
+    (0.002, 0.01)
+    """
+    if prevalence is None:
+        return None
+    values: Any = per_label("prevalence", prevalence, label_names)
+    is_many = isinstance(values, (Sequence, np.ndarray)) and not isinstance(values, str) and np.ndim(values) > 0
+    for value in values if is_many else [values]:
+        is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (is_number and 0 < value < 1):
+            remedy = "give the share of positives where the model will be used, e.g. 0.01"
+            reject("prevalence", "in (0, 1)", repr(value), remedy)
+    return tuple(map(float, values)) if is_many else float(values)
+
+
+def prevalence_of_labels(prevalence: Prevalence | None, num_labels: int) -> tuple[float | None, ...]:
+    """Return one prevalence a label; None for each where there is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is one per label, but not for this number of labels.
+    """
+    if not isinstance(prevalence, tuple):
+        return (prevalence,) * num_labels
+    if len(prevalence) != num_labels:
+        rule, got = f"one number or one per label ({num_labels})", f"{len(prevalence)} numbers"
+        reject("prevalence", rule, got, "give as many as there are labels")
+    return prevalence
+
+
+def weights_at(prevalence: Prevalence, labels: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:
+    """Return the weights that give each label this prevalence, and the total weight that it had.
+
+    Weights that did so for another prevalence can be passed on: the classes' shares are replaced, and what differs
+    between samples of a class is kept.
+
+    Parameters
+    ----------
+    prevalence : float or tuple of float, in (0, 1)
+        One for all labels, or one per label.
+    labels : ndarray, shape (n, L)
+        0, 1 or NaN (missing).
+    sample_weight : ndarray, shape (n, L), optional
+        What the samples weigh otherwise.
+
+    Returns
+    -------
+    ndarray, shape (n, L), float64
+        A label that lacks positives or negatives keeps its weights: no share can be made of nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is one prevalence per label, but not for this number of labels.
+
+    Examples
+    --------
+    >>> weights_at(0.1, np.array([[1.0], [0.0], [1.0], [0.0]])).ravel().tolist()
+    [0.2, 1.8, 0.2, 1.8]
+    """
+    weight = np.ones(labels.shape) if sample_weight is None else np.array(sample_weight, np.float64)
+    for label, wanted in enumerate(prevalence_of_labels(prevalence, labels.shape[1])):
+        own = weight[:, label]
+        positive, negative = labels[:, label] == 1, labels[:, label] == 0
+        of_positives, of_negatives = own[positive].sum(), own[negative].sum()
+        if wanted is None or not (of_positives and of_negatives):
+            continue
+        observed = of_positives / (of_positives + of_negatives)
+        own[positive] *= wanted / observed
+        own[negative] *= (1 - wanted) / (1 - observed)
+    return weight
+
+
+def counts_at(prevalence: float, counts: Counts) -> Counts:
+    """Return the counts of as many samples at another prevalence, recall and false-positive rate being the same.
+
+    Parameters
+    ----------
+    prevalence : float, in (0, 1)
+    counts : Counts
+        Unweighted, with positives and negatives.
+
+    Examples
+    --------
+    >>> counts_at(0.1, Counts(40.0, 5.0, 10.0, 45.0))
+    Counts(true_positives=8.0, false_positives=9.0, false_negatives=2.0, true_negatives=81.0)
+    """
+    total = counts.positives + counts.negatives
+    of_positives, of_negatives = prevalence * total / counts.positives, (1 - prevalence) * total / counts.negatives
+    return Counts(
+        of_positives * counts.true_positives,
+        of_negatives * counts.false_positives,
+        of_positives * counts.false_negatives,
+        of_negatives * counts.true_negatives,
+    )
+
+
+def partition_at(prevalence: Prevalence | None, parts: Partition) -> Partition:
+    """Return the same parts with their samples weighted to a prevalence, each from its own; None leaves them."""
+    if prevalence is None:
+        return parts
+    train, validation = (
+        None if part is None else replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
+        for part in (parts.train, parts.validation)
+    )
+    assert train is not None
+    return replace(parts, train=train, validation=validation, prevalence=prevalence)
+
+
+def scored_at(prevalence: Prevalence, scored: dict[str, Scored]) -> dict[str, Scored]:
+    """Return the scores of a result with their samples weighted to a prevalence.
+
+    Raises
+    ------
+    InvalidInputError
+        If labels came in another order each time, as those of a stream may.
+    """
+    for data, part in scored.items():
+        if not np.array_equal(part.labels, part.baseline_labels, equal_nan=True):
+            got, remedy = f"{data} data in another each time", "train on a map-style data set"
+            reject("prevalence", "for data of one order", got, remedy)
+    return {
+        data: replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
+        for data, part in scored.items()
+    }
