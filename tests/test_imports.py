@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"PIL", "accelerate", "cooper", "mapie", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
+HEAVY = {"PIL", "accelerate", "cooper", "mapie", "matplotlib", "ot", "pandas", "scipy", "sklearn", "torchvision"}
 
 # A module may import from its own row and from the rows above it; leaves not from other leaves. A package stands for
 # all of its modules, "__init__" for what `from metricopt import ...` offers.
@@ -113,7 +113,7 @@ def test_the_check_itself(path, source, faults):
     assert faults_of(path, source) == faults
 
 
-@pytest.mark.parametrize("module", ["metricopt", "metricopt.backbones", "metricopt.data"])
+@pytest.mark.parametrize("module", ["metricopt", "metricopt.backbones", "metricopt.data", "metricopt.transfer"])
 def test_import_is_light(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & sys.modules.keys()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
