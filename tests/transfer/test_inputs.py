@@ -15,7 +15,7 @@ FEATURES, LABELS = blobs(1, 120)
 
 
 def otce_of_target(features, labels, **options):
-    source, classes = blobs(2, 50, width=np.shape(features)[-1])
+    source, classes = blobs(2, 50, width=np.shape(features)[1] if np.ndim(features) == 2 else 4)
     return otce(source, classes, features, labels, **options)
 
 
