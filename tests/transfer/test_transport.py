@@ -47,7 +47,7 @@ def test_a_small_regularisation_is_nearly_exact():
     near, exact = transport(cost, mass, mass, 0.3), transport(cost, mass, mass)
     assert near.caveats == []
     cheapest = (exact.mass * cost).sum()
-    assert cheapest < (near.mass * cost).sum() < 1.05 * cheapest
+    assert cheapest < (near.mass * cost).sum() < cheapest + 0.3 * np.log(12)  # the entropy at stake
 
 
 def test_a_plan_short_of_its_marginals_says_so(monkeypatch):
