@@ -96,10 +96,9 @@ def otce(
 
     References
     ----------
-    Y. Tan, Y. Li, S.-L. Huang (2021). OTCE: a transferability metric for cross-domain cross-task representations. CVPR,
-    eqs. 3 to 9.
-    Y. Tan, Y. Li, S.-L. Huang, X.-P. Zhang (2024). Transferability-guided cross-domain cross-task transfer learning.
-    IEEE TNNLS (JC-OTCE).
+    Y. Tan, Y. Li, S.-L. Huang (2021). OTCE: a transferability metric for cross-domain cross-task representations. CVPR.
+    Y. Tan, E. Zhang, Y. Li, S.-L. Huang, X.-P. Zhang (2022). Transferability-guided cross-domain cross-task transfer
+    learning. arXiv:2207.05510 (JC-OTCE).
 
     Examples
     --------

@@ -64,8 +64,8 @@ def tune_by_otce(
 
     References
     ----------
-    Y. Tan, Y. Li, S.-L. Huang, X.-P. Zhang (2024). Transferability-guided cross-domain cross-task transfer learning.
-    IEEE TNNLS, section V.
+    Y. Tan, E. Zhang, Y. Li, S.-L. Huang, X.-P. Zhang (2022). Transferability-guided cross-domain cross-task transfer
+    learning. arXiv:2207.05510.
 
     Examples
     --------

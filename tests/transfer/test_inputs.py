@@ -118,6 +118,8 @@ def test_labels_that_fit_no_source(score, labels, message):
 def test_source_labels_that_are_none():
     with pytest.raises(InvalidInputError, match="source_labels must be one a sample"):
         nce(np.full((40, 2), 0.5), np.arange(40) % 2)
+    with pytest.raises(InvalidInputError, match=r"source_labels must be one a sample of the target, shape \(1,\)"):
+        nce(3, [0, 1])
     with pytest.raises(InvalidInputError, match="source_labels must be finite"):
         nce(np.full(40, np.nan), np.arange(40) % 2)
 
