@@ -58,9 +58,8 @@ def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
     if len(source.names) >= classes.sizes.min():
         few = f"{len(source.names)} source classes for {classes.sizes.min()} samples of the rarest class"
         caveats = [f"{few}: the score is too high by chance; collect more"]
-    shape = len(source.names), len(classes.names)
-    cell = np.ravel_multi_index((source.index, classes.index), shape)
-    joint = np.bincount(cell, classes.shares(balanced), minlength=shape[0] * shape[1]).reshape(shape)
+    joint = np.zeros((len(source.names), len(classes.names)))
+    np.add.at(joint, (source.index, classes.index), classes.shares(balanced))
     return report(-conditional_entropy(joint), classes.counts, caveats)
 
 
