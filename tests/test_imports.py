@@ -16,6 +16,7 @@ HEAVY = {
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "ot",
     "pandas",
     "scipy",
     "sklearn",
@@ -151,7 +152,7 @@ def test_the_check_itself(path, source, faults):
     assert faults_of(path, source) == faults
 
 
-@pytest.mark.parametrize("module", ["metricopt", "metricopt.backbones", "metricopt.data"])
+@pytest.mark.parametrize("module", ["metricopt", "metricopt.backbones", "metricopt.data", "metricopt.transfer"])
 def test_import_is_light(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & sys.modules.keys()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
