@@ -1,6 +1,7 @@
 """Networks for images, cut and transferred: one concept a file. torchvision is imported when first used."""
 
 from metricopt.backbones.backbone import Backbone, Normalisation
+from metricopt.backbones.cbr import CBR_DESIGNS, CBRDesign, build_cbr
 from metricopt.backbones.counting import MacCount, count_macs, count_parameters
 from metricopt.backbones.cut_search import Cut, CutSearch, search_cut
 from metricopt.backbones.families import as_backbone
@@ -13,12 +14,15 @@ from metricopt.backbones.truncation import cut_points, truncate
 
 __all__ = [
     "BACKBONES",
+    "CBR_DESIGNS",
     "Backbone",
+    "CBRDesign",
     "Cut",
     "CutSearch",
     "MacCount",
     "Normalisation",
     "as_backbone",
+    "build_cbr",
     "count_macs",
     "count_parameters",
     "cpu_latencies",
