@@ -45,9 +45,9 @@ CBR_DESIGNS = {
 def build_cbr(design: CBRDesign, num_outputs: int = 1, *, seed: int = 0) -> Backbone:
     """Return a network of the CBR family with random weights.
 
-    Each block is a convolution (stride 1, no padding, with bias), a batch norm, a rectifier and a max-pool of 3 x 3 with
-    stride 2. Nothing is padded, so that small images come to nothing on the way: the designs of the paper need 217
-    (``cbr_large_t``), 121 (the other kernels of 7) or 91 pixels.
+    Each block is a convolution (stride 1, with bias), a batch norm, a rectifier and a max-pool of 3 x 3 with stride 2.
+    Nothing is padded, so that small images come to nothing on the way: the designs of the paper need 217 pixels
+    (``cbr_large_t``), 121 (the other kernels of 7) or 91.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from metricopt._validation import reject
 from metricopt.backbones.backbone import Backbone
 from metricopt.backbones.families import as_backbone
 
-# Standard deviation of the envelope in wavelengths: a bandwidth of one octave, about that of cells in the visual cortex.
+# Standard deviation of the envelope in wavelengths: a bandwidth of one octave, about that of cells that see edges.
 _SIGMA = 0.56
 _PHASES = (0.0, math.pi / 2)
 _SMALLEST_WAVELENGTH = 3.0

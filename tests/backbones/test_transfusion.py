@@ -112,7 +112,8 @@ def test_weight_transfusion_tensor_by_tensor(name):
     """Up to every block of a network: below, each tensor is the source's; above, no tensor of random numbers is."""
     model = load_backbone(name, seed=1)
     source = model.state_dict()
-    for up_to in [None, list(model.blocks)[0], list(model.blocks)[1], list(model.blocks)[-1]]:
+    blocks = list(model.blocks)
+    for up_to in [None, *blocks[:2], blocks[-1]]:
         mixed = transfuse(model, up_to, width=1, num_outputs=1000)
         below = [] if up_to is None else mixed.split(mixed.blocks[up_to][-1])[0]
         kept = {id(tensor) for module in below for tensor in [*module.parameters(), *module.buffers()]}
