@@ -49,7 +49,7 @@ def find_layer(model: nn.Module, name: str, argument: str = "layers") -> nn.Modu
 
 
 class LayerOutputs:
-    """A model that returns what some of its layers put out: a context in which it is in evaluation mode and listened to.
+    """A context in which a model, in evaluation mode, is called to see what some of its layers put out.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
-from metricopt._validation import InvalidInputError, check_choice, reject
+from metricopt._validation import check_choice, reject
 from metricopt.progress import Display
 from metricopt.transfer.activations import LayerOutputs, positions, spatial_mean
 from metricopt.transfer.heat_map import plot_heat_map
@@ -183,6 +183,7 @@ def compare(
 
     Examples
     --------
+    >>> import torch
     >>> from metricopt.backbones import CBRDesign, build_cbr
     >>> first, second = (build_cbr(CBRDesign(3, (4, 6)), seed=seed) for seed in (0, 1))
     >>> loader = torch.utils.data.DataLoader(torch.randn(8, 3, 32, 32), batch_size=4)
@@ -253,9 +254,8 @@ def _check_samples(own: Sequence[dict[str, CrossScatter]]) -> None:
     for which, scatters in zip(("model_a", "model_b"), own, strict=True):
         for name, scatter in scatters.items():
             if scatter.num_samples < 2:
-                raise InvalidInputError(
-                    f"loader must be one of at least 2 samples, got {scatter.num_samples}; give many more than channels"
-                )
+                remedy = "give many more than channels"
+                reject("loader", "one of at least 2 samples", scatter.num_samples, remedy)
             if not scatter.sums.isfinite().all():
                 remedy = "check its weights and the inputs"
                 reject(which, "one whose layers put out finite values", f"NaN or infinity in {name!r}", remedy)
@@ -267,8 +267,8 @@ def _warn_of_few(pairs: Sequence[LayerSimilarity]) -> None:
         warnings.warn(
             f"too few samples for {len(pairs)} pairs of layers: of {worst.layer_a} and {worst.layer_b} "
             f"{worst.forced} of {min(worst.rank_a, worst.rank_b)} correlations are 1 whatever the layers do, for "
-            f"{worst.samples} samples are not more than the ranks {worst.rank_a} + {worst.rank_b}; CCA and PWCCA cannot "
-            "be trusted there: pass more data, or name narrower layers",
+            f"{worst.samples} samples are not more than the ranks {worst.rank_a} + {worst.rank_b}; CCA and PWCCA "
+            "cannot be trusted there: pass more data, or name narrower layers",
             UserWarning,
             stacklevel=3,
         )

@@ -81,8 +81,9 @@ def cca(x: Any, y: Any) -> np.ndarray:
 
     The largest correlation of a linear combination of one side's features with one of the other's, then the largest
     among combinations uncorrelated with the former, and so on: with centred features and orthonormal bases
-    :math:`Q_x, Q_y` of their columns, the singular values of :math:`Q_x^\top Q_y`. Invertible linear maps of either side
-    change nothing. Directions whose spread is below about 1e-7 of the largest are taken for rounding, and left out.
+    :math:`Q_x, Q_y` of their columns, the singular values of :math:`Q_x^\top Q_y`. Invertible linear maps of
+    either side change nothing. Directions whose spread is below about 1e-7 of the largest are taken for rounding, and
+    left out.
 
     Parameters
     ----------
@@ -156,8 +157,8 @@ def svcca(x: Any, y: Any, *, share: float = 0.99, of: str = "variance") -> float
 def pwcca(x: Any, y: Any) -> float:
     r"""Return the mean canonical correlation, weighted by how much of a representation each direction accounts for.
 
-    With :math:`h_i` the unit canonical variates of the side of lower rank (of equal ones, the first) and :math:`z_j` its
-    centred features,
+    With :math:`h_i` the unit canonical variates of the side of lower rank (of equal ones, the first) and :math:`z_j`
+    its centred features,
 
     .. math:: \frac{\sum_i \alpha_i \rho_i}{\sum_i \alpha_i}, \qquad \alpha_i = \sum_j |\langle h_i, z_j \rangle|.
 
@@ -210,11 +211,13 @@ def _read(x: Any, y: Any) -> tuple[Spectrum, Spectrum, np.ndarray]:
         got = f"{len(sides['y'])} for {len(sides['x'])} of x"
         reject("y", "of as many samples as x", got, "pass the features of the same samples, in the same order")
     tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in sides.items()}
-    scatters = {pair: CrossScatter() for pair in ("xx", "yy", "xy")}
-    for (first, second), scatter in zip(("xx", "yy", "xy"), scatters.values(), strict=True):
-        scatter.update(tensors[first], tensors[second])
-    spectra = {name: Spectrum.of(scatters[2 * name]) for name in sides}
-    for name, spectrum in spectra.items():
-        if spectrum.rank == 0:
+    spectra = {}
+    for name, tensor in tensors.items():
+        own = CrossScatter()
+        own.update(tensor, tensor)
+        spectra[name] = Spectrum.of(own)
+        if spectra[name].rank == 0:
             reject(name, "features that vary", "the same row for all samples", "leave out layers that are silent")
-    return spectra["x"], spectra["y"], scatters["xy"].sums.numpy()
+    cross = CrossScatter()
+    cross.update(tensors["x"], tensors["y"])
+    return spectra["x"], spectra["y"], cross.sums.numpy()

@@ -120,9 +120,7 @@ def test_too_few_samples_are_said_and_counted():
     torch.manual_seed(0)
     a, b = (nn.Sequential(nn.Linear(8, 6)) for _ in range(2))
     x = torch.randn(10, 8)
-    with pytest.warns(
-        UserWarning, match="too few samples for 1 pairs of layers: of 0 and 0 3 of 6 correlations are 1 wh"
-    ):
+    with pytest.warns(UserWarning, match="too few samples for 1 pairs of layers: of 0 and 0 3 of 6 correlations"):
         pair = compare(a, b, [x], ["0"])["0", "0"]
     assert (pair.forced, pair.samples, pair.rank_a, pair.rank_b) == (3, 10, 6, 6)
     enough = torch.randn(13, 8)
@@ -211,8 +209,6 @@ def test_bad_arguments():
     for empty in ([], [torch.randn(1, 4)]):
         with pytest.raises(InvalidInputError, match="loader must be one of at least 2 samples"):
             compare(model, model, empty, ["0"])
-    with pytest.raises(
-        InvalidInputError, match="model_a must be one whose layers put out finite values, got NaN or inf"
-    ):
+    with pytest.raises(InvalidInputError, match="model_a must be one whose layers put out finite values, got NaN"):
         compare(model, model, [x[0] * math.nan], ["0"])
     assert compare(model, model, x, ["0"], spatial="mean", share=1, of="variance")["0", "0"].samples == 20
