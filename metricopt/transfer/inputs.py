@@ -1,0 +1,129 @@
+"""What the scores accept: arrays of features, classes and source probabilities, read once into float64.
+
+This file decides which shapes and values are accepted and what a class-balanced score weighs by. Everything that cannot
+be ranked by (one class, constant features) is rejected here, before work starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._arrays import to_numpy
+from metricopt._validation import check_finite, reject
+
+Floats = NDArray[np.float64]
+
+# What softmax outputs in half precision may be off by.
+_SUM_TOLERANCE = 5e-3
+
+
+class Classes(NamedTuple):
+    """Labels as indices of the classes that occur.
+
+    Attributes
+    ----------
+    names : ndarray, shape (C,)
+        The classes in increasing order.
+    index : ndarray, shape (n,), int
+        Of each sample in ``names``.
+    """
+
+    names: NDArray[Any]
+    index: NDArray[np.intp]
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """How many samples each class has, shape (C,)."""
+        return np.bincount(self.index, minlength=len(self.names))
+
+    @property
+    def counts(self) -> dict[Hashable, int]:
+        """The same by name."""
+        return dict(zip(self.names.tolist(), self.sizes.tolist(), strict=True))
+
+    def one_hot(self) -> Floats:
+        """Return the indicators of the classes, shape (n, C)."""
+        return np.eye(len(self.names))[self.index]
+
+    def shares(self, balanced: bool) -> Floats:
+        """Return what share of the whole each sample is, shape (n,): equal, or such that the classes are equal."""
+        if not balanced:
+            return np.full(len(self.index), 1 / len(self.index))
+        return 1 / (len(self.names) * self.sizes[self.index])
+
+    def take(self, rows: NDArray[np.intp]) -> Classes:
+        """Return the labels of some samples; classes that no longer occur go."""
+        kept, index = np.unique(self.index[rows], return_inverse=True)
+        return Classes(self.names[kept], index)
+
+
+def read_features(argument: str, features: Any, ndim: int = 2) -> Floats:
+    """Return a copy of the features in float64, one row a sample.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not finite numbers of that many axes, or the same for all samples.
+    """
+    array = to_numpy(argument, features)
+    if array.ndim != ndim:
+        reject(argument, f"an array of {ndim} axes, samples first", f"shape {array.shape}", "flatten or pool the others")
+    check_finite(argument, array)
+    if array.size == 0 or (array == array[:1]).all():
+        reject(argument, "different for some samples", f"shape {array.shape}, all alike", "see if the network is dead")
+    return array.astype(np.float64)
+
+
+def read_classes(argument: str, labels: Any, num_samples: int, of: str, *, min_classes: int = 2) -> Classes:
+    """Return whole numbers, shape (n,), as classes.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is not one a sample, one is missing, or there are fewer classes than ``min_classes``.
+    """
+    array = to_numpy(argument, labels)
+    if array.shape != (num_samples,):
+        reject(argument, f"one a sample of {of}, shape ({num_samples},)", f"shape {array.shape}", "give both in one order")
+    check_finite(argument, array)
+    if (array != np.floor(array)).any():
+        reject(argument, "whole numbers, one a class", array[array != np.floor(array)][:3].tolist(), "number the classes")
+    names, index = np.unique(array.astype(np.int64), return_inverse=True)
+    if len(names) < min_classes:
+        reject(argument, f"of at least {min_classes} classes", f"class {names.tolist()} alone", "add samples of others")
+    return Classes(names, index)
+
+
+def read_probabilities(argument: str, probabilities: Any) -> Floats:
+    """Return source probabilities, shape (n, Z), in float64, scaled to sum to 1 exactly.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are no probabilities, or sum to something else than 1.
+    """
+    array = to_numpy(argument, probabilities).astype(np.float64)
+    if array.ndim != 2 or array.size == 0:
+        reject(argument, "of shape (n, source classes)", f"shape {array.shape}", "give one row a sample")
+    check_finite(argument, array)
+    if (array < 0).any():
+        reject(argument, ">= 0", f"{array.min():g}", "pass logits through a softmax first")
+    sums = array.sum(axis=1)
+    worst = sums[np.abs(sums - 1).argmax()]
+    if abs(worst - 1) > _SUM_TOLERANCE:
+        reject(argument, "rows that sum to 1", f"a sum of {worst:g}", "pass logits through a softmax first")
+    return array / sums[:, np.newaxis]
+
+
+def narrowed(features: Floats) -> Floats:
+    """Return features with at most n columns that have the same inner products: wide ones are rotated."""
+    num_samples, width = features.shape
+    if width <= num_samples:
+        return features
+    from scipy.linalg import qr
+
+    return qr(features.T, mode="r")[0][:num_samples].T

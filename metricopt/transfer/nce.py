@@ -1,0 +1,67 @@
+"""NCE, the negative conditional entropy: how well the source model's classes tell the target's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metricopt._arrays import to_numpy
+from metricopt.transfer.inputs import Floats, read_classes
+from metricopt.transfer.score import Score, report
+
+
+def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
+    r"""Return the negative entropy of the target's classes given the source model's.
+
+    .. math:: \mathrm{NCE} = -H(Y \mid Z) = \sum_{y, z} \hat P(y, z) \ln \hat P(y \mid z)
+
+    Parameters
+    ----------
+    source_labels : array, shape (n,)
+        z, the class that the source model gives to each sample of the target (its arg max), as whole numbers.
+    labels : array, shape (n,)
+        y, the target's classes, as whole numbers.
+    balanced : bool
+        Whether every target class weighs the same. With a rare class the plain score is near 0 for every source; the
+        balanced one is not. Not in the paper.
+
+    Returns
+    -------
+    Score
+        In nats, in [-H(Y), 0]: 0 where z tells y. Names of classes do not matter.
+
+    Warns
+    -----
+    TransferWarning
+        Where there are as many source classes as samples of the rarest class (chance then pairs them, and the score is
+        too high), and where a class has fewer than 10 samples.
+
+    Raises
+    ------
+    InvalidInputError
+        On missing labels, lengths that differ, or one target class.
+
+    References
+    ----------
+    A. T. Tran, C. V. Nguyen, T. Hassner (2019). Transferability and hardness of supervised classification tasks. ICCV,
+    eq. 6.
+
+    Examples
+    --------
+    >>> round(nce([0, 1, 0, 0] * 10, [0, 1, 1, 0] * 10), 6)
+    -0.477386
+    """
+    source = read_classes("source_labels", source_labels, len(to_numpy("source_labels", source_labels)), "the target", min_classes=1)
+    classes = read_classes("labels", labels, len(source.index), "source_labels")
+    caveats = []
+    if len(source.names) >= classes.sizes.min():
+        few = f"{len(source.names)} source classes for {classes.sizes.min()} samples of the rarest class"
+        caveats = [f"{few}: the score is too high by chance; collect more"]
+    joint = source.one_hot().T @ (classes.one_hot() * classes.shares(balanced)[:, None])  # (Z, C)
+    return report(-conditional_entropy(joint), classes.counts, caveats)
+
+
+def conditional_entropy(joint: Floats) -> float:
+    """Return H(Y | Z) in nats from the joint probabilities of Z (rows) and Y (columns), exactly 0 where Z tells Y."""
+    from scipy.special import rel_entr
+
+    return abs(float(rel_entr(joint, joint.sum(axis=1, keepdims=True)).sum()))
