@@ -111,7 +111,7 @@ class TransferRanking:
 
     def agreement(self) -> pd.DataFrame:
         """Return Spearman's rank correlation over the candidates between every two scores."""
-        return self._ranks().corr()
+        return self._values().corr(method="spearman")
 
     def seconds(self) -> dict[str, float]:
         """Return the time of each score over all candidates; the pass of the data, which they share, comes on top."""
@@ -143,9 +143,10 @@ class TransferRanking:
             heights = [(value - low) / spread for value in values]
             color, marker = _COLORS[number % len(_COLORS)], _MARKERS[number % len(_MARKERS)]
             # Cuts follow each other; between networks a line would mean nothing.
-            line = _LINES[number % len(_LINES)] if self.what == "cut" else ""
+            line = _LINES[number % len(_LINES)] if self.what == "cut" else "None"
             label = f"{score} ({low:.3g} to {max(known):.3g})"
-            ax.plot(names, heights, line, marker=marker, markersize=4, color=color, label=label, zorder=2)
+            look: dict[str, Any] = {"linestyle": line, "marker": marker, "markersize": 4, "color": color}
+            ax.plot(names, heights, **look, label=label, zorder=2)
             best = names.index(self.best(score).name)
             ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": color, "zorder": 3}
             ax.plot(best, heights[best], "o", markersize=10 + 3 * number, **ring)
@@ -157,7 +158,9 @@ class TransferRanking:
 
     def _ranks(self) -> pd.DataFrame:
         """Return a row a candidate, a column a score: 1 is best, equal ones share their mean rank."""
+        return self._values().rank(ascending=False)
+
+    def _values(self) -> pd.DataFrame:
         import pandas as pd
 
-        frame = pd.DataFrame([each.scores for each in self.candidates], index=[each.name for each in self.candidates])
-        return frame.rank(ascending=False)
+        return pd.DataFrame([each.scores for each in self.candidates], index=[each.name for each in self.candidates])

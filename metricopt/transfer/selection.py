@@ -66,8 +66,8 @@ def rank_cuts(
     """Rank the places where a pretrained network can be cut, without training anything.
 
     One pass of the data through the whole network gives the features of every cut: what the head of
-    ``truncate(model, point)`` would see, the feature maps of the point under a global average pool. Scores tell how well
-    a linear head would do on them.
+    ``truncate(model, point)`` would see, the feature maps of the point under a global average pool. Scores tell how
+    well a linear head would do on them.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ def rank_sources(
     loader : iterable of (x, y)
         As for :func:`rank_cuts`.
     scores : sequence of str, or dict of str to callable
-        As for :func:`rank_cuts`; also ``"leep"`` and ``"nce"``, of the probabilities that a network with the head of its
-        own source task gives to its own classes (softmax of its outputs, sigmoid of a single one).
+        As for :func:`rank_cuts`; also ``"leep"`` and ``"nce"``, of the probabilities that a network with the head of
+        its own source task gives to its own classes (softmax of its outputs, sigmoid of a single one).
     normalisation : Normalisation, optional
         What the loader's images were scaled by; each network then gets them scaled as it wants them. By default all get
         what the loader yields.
@@ -255,8 +255,8 @@ def _rank(
     display: Display,
 ) -> TransferRanking:
     classes = read_classes("labels", labels, len(labels), "the loader")
-    for name, values in features.items():
-        if not np.isfinite(values).all():
+    for name, columns in features.items():
+        if not np.isfinite(columns).all():
             reject("model", "one whose features are finite", f"NaN or infinity at {name!r}", "check weights and inputs")
     candidates = []
     for name in display.watch(list(features), "scores"):
