@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"PIL", "accelerate", "cooper", "mapie", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
+HEAVY = {"PIL", "accelerate", "cooper", "mapie", "matplotlib", "ot", "pandas", "scipy", "sklearn", "torchvision"}
 
 # A module may import from its own row and from the rows above it; leaves not from other leaves. A package stands for
 # all of its modules, "__init__" for what `from metricopt import ...` offers.

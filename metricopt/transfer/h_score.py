@@ -18,11 +18,15 @@ _REFINEMENTS = 3
 def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bool = False) -> Score:
     r"""Return the variance between classes in units of the features' variance.
 
-    .. math:: H = \mathrm{tr}\big(\mathrm{cov}(f)^+ \, \mathrm{cov}(\mathrm{E}[f \mid y])\big) = \lVert Q_f^T Q_y \rVert_F^2
+    .. math:: H = \mathrm{tr}\big(\mathrm{cov}(f)^+ \, \mathrm{cov}(\mathrm{E}[f \mid y])\big)
+              = \lVert Q_f^T Q_y \rVert_F^2
 
     with orthonormal bases Q of the centred features and of the scaled class indicators: Pillai's trace. With shrinkage
-    the covariance is replaced by :math:`\Sigma_a = (1-a) \Sigma + a \, \mathrm{tr}(\Sigma)/d \, I`, the intensity a being
-    that of Ledoit and Wolf, and :math:`H_a = (1-a) \, \mathrm{tr}(\Sigma_a^{-1} \Sigma_{E[f|y]})`.
+
+    .. math:: H_a = (1-a) \, \mathrm{tr}(\Sigma_a^{-1} \Sigma_{E[f|y]}), \qquad
+              \Sigma_a = (1-a) \Sigma + a \, \frac{\mathrm{tr} \, \Sigma}{d} I
+
+    where a is the intensity of Ledoit and Wolf.
 
     Parameters
     ----------
@@ -39,7 +43,8 @@ def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bo
     Returns
     -------
     Score
-        In [0, C - 1] for C classes. Without shrinkage it does not change under invertible linear maps of the features.
+        In [0, C - 1] for C classes, with shrinkage in [0, (C - 1) n / (n - 1)]. Without, it does not change under
+        invertible linear maps of the features; with it, under rotations and changes of the unit.
 
     Warns
     -----
@@ -55,7 +60,8 @@ def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bo
     Notes
     -----
     Differs from the public code: columns that depend on others to 1e-6 count as one, where a pseudo-inverse divides by
-    rounding. Ledoit and Wolf's intensity is scikit-learn's, from the covariance that is there already: a third of the time.
+    rounding. The intensity equals scikit-learn's, but is taken from the covariance that is there already, which takes a
+    third of the time.
 
     References
     ----------

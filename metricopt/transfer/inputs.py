@@ -7,7 +7,8 @@ be ranked by (one class, constant features) is rejected here, before work starts
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ Floats = NDArray[np.float64]
 _SUM_TOLERANCE = 5e-3
 
 
-class Classes(NamedTuple):
+@dataclass(frozen=True)
+class Classes:
     """Labels as indices of the classes that occur.
 
     Attributes
@@ -71,7 +73,9 @@ def read_features(argument: str, features: Any, ndim: int = 2) -> Floats:
     """
     array = to_numpy(argument, features)
     if array.ndim != ndim:
-        reject(argument, f"an array of {ndim} axes, samples first", f"shape {array.shape}", "flatten or pool the others")
+        reject(
+            argument, f"an array of {ndim} axes, samples first", f"shape {array.shape}", "flatten or pool the others"
+        )
     check_finite(argument, array)
     if array.size == 0 or (array == array[:1]).all():
         reject(argument, "different for some samples", f"shape {array.shape}, all alike", "see if the network is dead")
@@ -88,10 +92,14 @@ def read_classes(argument: str, labels: Any, num_samples: int, of: str, *, min_c
     """
     array = to_numpy(argument, labels)
     if array.shape != (num_samples,):
-        reject(argument, f"one a sample of {of}, shape ({num_samples},)", f"shape {array.shape}", "give both in one order")
+        reject(
+            argument, f"one a sample of {of}, shape ({num_samples},)", f"shape {array.shape}", "give both in one order"
+        )
     check_finite(argument, array)
     if (array != np.floor(array)).any():
-        reject(argument, "whole numbers, one a class", array[array != np.floor(array)][:3].tolist(), "number the classes")
+        reject(
+            argument, "whole numbers, one a class", array[array != np.floor(array)][:3].tolist(), "number the classes"
+        )
     names, index = np.unique(array.astype(np.int64), return_inverse=True)
     if len(names) < min_classes:
         reject(argument, f"of at least {min_classes} classes", f"class {names.tolist()} alone", "add samples of others")

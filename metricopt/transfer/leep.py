@@ -19,8 +19,8 @@ def leep(source_probabilities: Any, labels: Any, *, balanced: bool = False) -> S
     Parameters
     ----------
     source_probabilities : array, shape (n, Z)
-        :math:`\theta(x_i)`, the source model's softmax on the target's samples. Rows sum to 1 within .005, which is what
-        half precision leaves of it, and are scaled to do so exactly.
+        :math:`\theta(x_i)`, the source model's softmax on the target's samples. Rows sum to 1 within .005, as half
+        precision leaves them, and are scaled to do so exactly.
     labels : array, shape (n,)
         y, the target's classes, as whole numbers.
     balanced : bool
@@ -53,12 +53,14 @@ def leep(source_probabilities: Any, labels: Any, *, balanced: bool = False) -> S
     --------
     >>> probabilities = [[0.9, 0.1], [0.2, 0.8], [0.8, 0.2], [0.5, 0.5]] * 10
     >>> round(leep(probabilities, [0, 1, 0, 1] * 10), 6)
-    -0.486453
+    -0.466004
     """
     theta = read_probabilities("source_probabilities", source_probabilities)
     classes = read_classes("labels", labels, len(theta), "source_probabilities")
     without = int((theta.sum(axis=0) == 0).sum())
-    caveats = [f"{without} of {theta.shape[1]} source classes have no probability anywhere and are left out"] * (without > 0)
+    caveats = [f"{without} of {theta.shape[1]} source classes have no probability anywhere and are left out"] * (
+        without > 0
+    )
     return report(log_expected_prediction(theta, classes, balanced), classes.counts, caveats)
 
 

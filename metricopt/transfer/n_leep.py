@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from metricopt._validation import check_fraction, reject
 from metricopt.transfer.inputs import read_classes, read_features
 from metricopt.transfer.leep import log_expected_prediction

@@ -50,7 +50,9 @@ def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
     >>> round(nce([0, 1, 0, 0] * 10, [0, 1, 1, 0] * 10), 6)
     -0.477386
     """
-    source = read_classes("source_labels", source_labels, len(to_numpy("source_labels", source_labels)), "the target", min_classes=1)
+    source = read_classes(
+        "source_labels", source_labels, len(to_numpy("source_labels", source_labels)), "the target", min_classes=1
+    )
     classes = read_classes("labels", labels, len(source.index), "source_labels")
     caveats = []
     if len(source.names) >= classes.sizes.min():

@@ -82,9 +82,7 @@ class Score(float):
         return float.__repr__(self)
 
 
-def report(
-    value: float, class_counts: Mapping[Hashable, int], caveats: Sequence[str] = (), **details: float
-) -> Score:
+def report(value: float, class_counts: Mapping[Hashable, int], caveats: Sequence[str] = (), **details: float) -> Score:
     """Return a score, and warn the caller of the function that calls this one of every reason not to trust it."""
     few = [name for name, count in class_counts.items() if count < _FEW]
     if few:
@@ -92,7 +90,7 @@ def report(
         caveats = [*caveats, f"{_naming(few)} fewer than {_FEW} samples (at least {smallest}): collect more"]
     for caveat in caveats:
         warnings.warn(caveat, TransferWarning, stacklevel=3)
-    return Score(value, class_counts, caveats, details)
+    return Score(value + 0.0, class_counts, caveats, details)
 
 
 def _naming(classes: Sequence[Hashable]) -> str:
