@@ -54,6 +54,7 @@ def start(kept: str, seed: int) -> Backbone:
 def run_one(kept: str, seed: int, num_steps: int = NUM_STEPS) -> dict[str, Any]:
     """Train once; the seed draws split, weights and batches. Return average precision on held-out digits by step."""
     torch.set_num_threads(1)
+    torch.manual_seed(seed)  # blocks are left out at random in training
     images, labels = load_digits()
     train, held_out = stratified_split(labels, (0.6, 0.4), seed)
     random = np.random.RandomState(seed)
@@ -105,7 +106,7 @@ def tables(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
     """Return the means by what was kept, and the paired gain of each further block."""
     frame = pd.DataFrame(rows)
     grouped = frame.groupby("kept", sort=False)
-    steps = sorted((int(name.removeprefix("step_")) for name in frame if name.startswith("step_")))
+    steps = sorted(int(name.removeprefix("step_")) for name in frame if name.startswith("step_"))
     shown = steps[:: max(1, len(steps) // 6)]
     means = grouped.agg(
         median_steps=("steps_to_level", "median"),
@@ -146,8 +147,8 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
         f"{round(0.4 * 92)} eights and {NUM_TEST_NEGATIVES} others, which also makes average precision higher than at "
         "2 %.",
         f"Adam {LEARNING_RATE:g}, {frame.filter(like='step_').columns[-1].removeprefix('step_')} steps of {BATCH_SIZE} "
-        f"images of {SIZE} pixels, half of them eights, cross-entropy, all layers trained; a run that does not reach the "
-        f"level counts with the step after the last.",
+        f"images of {SIZE} pixels, half of them eights, cross-entropy, all layers trained; a run that does not reach "
+        "the level counts with the step after the last.",
         f"Fastest on average over the training: kept up to {best}. The block that adds most is {largest} "
         f"({gains[largest]:+.3f}).",
         "Mean over training, minus random weights: "
