@@ -51,6 +51,7 @@ def test_starts(kept, same):
 def test_a_training_is_seeded_and_scored(monkeypatch):
     monkeypatch.setattr(transfusion, "NUM_TEST_NEGATIVES", 20)
     monkeypatch.setattr(transfusion, "EVERY", 1)
+    monkeypatch.setattr(transfusion, "BATCH_SIZE", 4)
     first, again, other = (transfusion.run_one("features.1", seed, num_steps=2) for seed in (0, 0, 1))
     for row in (first, again, other):
         row.pop("seconds")
