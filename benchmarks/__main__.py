@@ -28,6 +28,7 @@ from benchmarks import (
     speed,
     toy,
     transfer_speed,
+    transfusion,
 )
 from benchmarks.cells import cells_of, skipped
 from benchmarks.chexpert.command import compare
@@ -249,6 +250,20 @@ def run_certify(quick: Quick = False, processes: Processes = 2) -> None:
     _finish("certify", title, rows, certify.tables(rows), quick, certify.conclusions(rows))
     if not certify.is_sound(rows):
         raise typer.Exit(1)
+
+
+@app.command("transfusion")
+def run_transfusion(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train a network that keeps its lowest k pretrained blocks, and see which blocks make training faster."""
+    steps = 20 if quick else transfusion.NUM_STEPS
+    jobs = [
+        partial(transfusion.run_one, kept, seed, steps)
+        for seed in range(2 if quick else transfusion.NUM_SEEDS)
+        for kept in transfusion.STARTS
+    ]
+    rows = _run_all(jobs, processes)
+    title = "Weight transfusion: which pretrained blocks make training faster (a rare digit, not medical)"
+    _finish("transfusion", title, rows, transfusion.tables(rows), quick, transfusion.conclusions(rows))
 
 
 @app.command("resume")

@@ -9,10 +9,11 @@ written); 4 another process of the launch was lost. In a launch of several proce
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import numpy as np
 import typer
@@ -23,6 +24,7 @@ from rich.table import Table as Grid
 import metricopt
 from metricopt._validation import InvalidInputError, check_choice, reject
 from metricopt.data import Table, load_hypothyroid, make_table, read_table
+from metricopt.data.image_table import ImageTable
 from metricopt.processes import ProcessLostError, is_main_process, join_launch
 from metricopt.table_run import (
     BASELINE,
@@ -177,6 +179,61 @@ def demo(
         run = train_on_table(load_hypothyroid(), None, Options("FPOR", alpha=0.9, model="linear"), _tell)
         write_run(run, out, {"table": "the bundled hypothyroid data", "drop": [], "group": None})
     _finish(run, out)
+
+
+@app.command("rank-cuts")
+def rank_cuts_command(
+    table: Annotated[Path, typer.Argument(help="A .csv, .tsv or .parquet file that lists image files.")],
+    label: Annotated[str, typer.Option(help="The column with the class to learn; rows without one are left out.")],
+    out: Annotated[Path, typer.Option(help="Folder for ranking.csv, agreement.csv and ranking.png.")],
+    image: Annotated[str, typer.Option(help="The column with the files.")] = "path",
+    root: Annotated[
+        Path | None, typer.Option(help="The folder that the files are relative to; by default the table's.")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="The network that is cut, e.g. resnet50.")] = "efficientnet_lite0",
+    weights: Annotated[str, typer.Option(help="imagenet, or a file of weights; nothing is downloaded.")] = "imagenet",
+    image_size: Annotated[int, typer.Option(min=32, help="Side of the squares that images are squeezed into.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")] = False,
+) -> None:
+    """Rank the places where a pretrained network can be cut for a task, without training; best by mean rank.
+
+    For example: metricopt rank-cuts images.csv --label finding --backbone efficientnet_lite0 --out runs/cuts
+    """
+    from torch.utils.data import DataLoader
+
+    from metricopt.backbones import load_backbone
+    from metricopt.transfer import TransferWarning, rank_cuts
+
+    with _bad_input(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TransferWarning)
+        model = load_backbone(backbone, weights)
+        rows = read_table(table)
+        images = ImageTable(
+            rows, image, label, table.parent if root is None else root, image_size, *model.normalisation
+        )
+        _claim(out, overwrite)
+        ranking = rank_cuts(model, DataLoader(images, batch_size=batch_size))
+        ranking.to_frame().to_csv(out / "ranking.csv", index=False)
+        ranking.agreement().to_csv(out / "agreement.csv")
+        picture: Any = ranking.plot(title=f"{backbone}: where to cut it for {label}").figure
+        picture.savefig(out / "ranking.png", dpi=150)
+    console = Console(highlight=False)
+    counts = zip(ranking.class_counts.values(), images.classes, strict=True)
+    shown = ", ".join(f"{number} {escape(name)}" for number, name in counts)
+    console.print(f"[bold]{escape(backbone)}[/] on {len(images)} images: {shown}")
+    grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("cut", "parameters", *ranking.score_names):
+        grid.add_column(name, justify="left" if name == "cut" else "right")
+    for each in ranking.candidates:
+        cells = [f"{value:.4f}" for value in each.scores.values()]
+        grid.add_row(each.name, f"{each.parameters:,}", *cells, style="bold" if each == ranking.best() else "")
+    console.print(grid)
+    firsts = ", ".join(f"{name} {ranking.best(name).name}" for name in ranking.score_names)
+    console.print(f"Best by mean rank: [bold]{ranking.best().name}[/] ({firsts})")
+    for warning in caught:
+        console.print(f"[yellow]Note:[/] {escape(str(warning.message))}", soft_wrap=True)
+    console.print(f"Written: {escape(str(out))}: ranking.csv, agreement.csv, ranking.png", soft_wrap=True)
 
 
 def _print_version(wanted: bool) -> None:

@@ -330,7 +330,9 @@ class Loop:
         if slack is None:
             return None
         train = self._parts.train
-        return self._solver.compare(slack, self._state.latest, train.labels, train.sample_weight, self._label_names)
+        return self._solver.compare(
+            slack, self._loss.latest_scores, train.labels, train.sample_weight, self._label_names
+        )
 
     def _result(self, best: Candidate, baseline: Candidate, start: Candidate) -> FitResult:
         """Score both parts with the best weights and with candidate zero's."""

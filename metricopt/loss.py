@@ -266,6 +266,11 @@ class DirectMetricLoss(nn.Module):
         self._start(path)
 
     @property
+    def latest_scores(self) -> np.ndarray:
+        """The latest score of every training sample, shape (n, L); in the order of the labels if ``index`` is given."""
+        return self._memory.scores
+
+    @property
     def threshold(self) -> Any:
         """The exact threshold for the latest scores of the training samples: a float, or with several labels (L,).
 

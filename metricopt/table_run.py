@@ -290,9 +290,10 @@ def _draw(run: Run) -> Any:
             (run.test_report, run.baseline_test_report),
             strict=True,
         ):
-            curves[name] = _curve(*_scores(result, data, run), run.options.prevalence)
+            scores, labels = _scores(result, data, run)
+            curves[name] = _curve(scores, labels, run.options.prevalence)
             points[name] = (test if data == "test" else result.selection)[0]
-            if result is run.result and labels.any():
+            if result is run.result and labels.any() and run.options.prevalence is None:
                 bands[name] = precision_band(scores, labels)
         role = "new to the model" if data == "test" else "chose model and threshold"
         plot_precision_recall(curves, points, bands=bands, ax=ax, title=f"{data} data ({role})")

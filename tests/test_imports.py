@@ -25,7 +25,7 @@ HEAVY = {
 
 # A module may import from its own row and from the rows above it; leaves not from other leaves. A package stands for
 # all of its modules, "__init__" for what `from metricopt import ...` offers.
-LEAVES = {"backbones", "data", "losses", "networks", "plots", "transfer"}
+LEAVES = {"backbones", "data", "losses", "networks", "plots"}
 LAYERS = [
     {"_torchvision", "_validation"},
     {"_arrays", "processes", "status"},
@@ -56,6 +56,7 @@ LAYERS = [
         "report",
         "result",
         "storage",
+        "transfer",
     },
     {"loop"},
     {"training"},

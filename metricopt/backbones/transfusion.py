@@ -1,4 +1,4 @@
-"""TransFusion (TF): a pretrained bottom under a random top, as wide as it was or slimmer."""
+"""Weight transfusion: a pretrained bottom under a random top, as wide as it was, or slimmer (slim hybrids)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from metricopt.backbones.backbone import IMAGE_SIZE, Backbone, new_head, num_cha
 from metricopt.backbones.families import as_backbone
 
 
-def transfuse(model: nn.Module, up_to: str, *, width: float = 0.5, num_outputs: int = 1, seed: int = 0) -> Backbone:
+def transfuse(
+    model: nn.Module, up_to: str | None, *, width: float = 0.5, num_outputs: int = 1, seed: int = 0
+) -> Backbone:
     """Keep the weights of a network up to a block, and draw those above it anew, in slimmer layers.
 
     Every convolution above the block gets ``width`` times its output channels; its input channels follow from what
@@ -24,10 +26,10 @@ def transfuse(model: nn.Module, up_to: str, *, width: float = 0.5, num_outputs: 
     ----------
     model : Backbone, or a network of torchvision
         Left as it is.
-    up_to : str
-        The last block that is kept, a name of ``model.blocks``.
+    up_to : str or None
+        The last block that is kept, a name of ``model.blocks``. None keeps nothing: training from scratch.
     width : float, in (0, 1]
-        1 for a top of its own size.
+        1 for a top of its own size: weight transfusion. The paper's slim hybrid halves what is above the second block.
     num_outputs : int, >= 1
     seed : int
         Of the random weights; the global random state is left alone.
@@ -53,11 +55,12 @@ def transfuse(model: nn.Module, up_to: str, *, width: float = 0.5, num_outputs: 
     imaging. NeurIPS, section 5.
     """
     source = as_backbone(model)
-    check_choice("up_to", up_to, source.blocks)
+    if up_to is not None:
+        check_choice("up_to", up_to, source.blocks)
     check_fraction("width", width)
     mixed = Backbone(copy.deepcopy(source.body), source.head, source.blocks, source.normalisation)
     mixed.requires_grad_(True)
-    _, above = mixed.split(mixed.blocks[up_to][-1])
+    above = list(mixed.body) if up_to is None else mixed.split(mixed.blocks[up_to][-1])[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _redraw(mixed.body, above, width)

@@ -105,3 +105,40 @@ def test_widths_that_do_not_divide():
     with pytest.raises(InvalidInputError, match="width must be one whose 24 groups divide 32 channels, got 0.75"):
         transfuse(model, "stem", width=0.75)
     assert transfuse(model, "stem", width=0.5).head.in_features == 640
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "efficientnet_lite0", "cbr_small"])
+def test_weight_transfusion_tensor_by_tensor(name):
+    """Up to every block of a network: below, each tensor is the source's; above, no tensor of random numbers is."""
+    model = load_backbone(name, seed=1)
+    source = model.state_dict()
+    blocks = list(model.blocks)
+    for up_to in [None, *blocks[:2], blocks[-1]]:
+        mixed = transfuse(model, up_to, width=1, num_outputs=1000)
+        below = [] if up_to is None else mixed.split(mixed.blocks[up_to][-1])[0]
+        kept = {id(tensor) for module in below for tensor in [*module.parameters(), *module.buffers()]}
+        tensors = mixed.state_dict(keep_vars=True)
+        assert tensors.keys() == source.keys() and (up_to is None) == (not kept)
+        for key, value in tensors.items():
+            assert value.shape == source[key].shape, key
+            if id(value) in kept:
+                assert torch.equal(value, source[key]), (up_to, key)
+            elif value.ndim == 4:
+                assert not torch.equal(value, source[key]), (up_to, key)
+
+
+def test_nothing_is_kept_without_a_block(resnet18):
+    mixed = transfuse(resnet18, None, width=0.5)
+    assert mixed.body.conv1.weight.shape == (32, 3, 7, 7) and mixed.head.in_features == 256
+    assert not torch.equal(mixed.body.bn1.running_var, resnet18.body.bn1.running_var[:32])
+
+
+def test_the_slim_hybrid_of_the_paper():
+    """Up to the second block as it was, half as many channels above it."""
+    with torch.device("meta"):
+        model = load_backbone("resnet50")
+        slim = transfuse(model, "layer2", width=0.5, num_outputs=2)
+        assert slim.body.layer2[3].conv3.weight.shape == (512, 128, 1, 1)
+        assert slim.body.layer3[0].conv1.weight.shape == (128, 512, 1, 1)
+        assert slim.body.layer4[2].conv3.weight.shape == (1024, 256, 1, 1)
+        assert count_parameters(slim) < count_parameters(transfuse(model, "layer3", num_outputs=2))

@@ -1,0 +1,298 @@
+"""Which network to start from and where to cut it: transferability scores of all candidates from one pass of the data.
+
+This file decides what features a candidate is judged by, and puts scores and their time side by side. What a score
+measures is said beside it; how the result is shown, in :mod:`metricopt.transfer.ranking`.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from metricopt._arrays import to_numpy
+from metricopt._validation import InvalidInputError, check_choice, reject
+from metricopt.backbones.backbone import Backbone, Normalisation
+from metricopt.backbones.counting import count_parameters
+from metricopt.backbones.families import as_backbone
+from metricopt.backbones.truncation import truncate
+from metricopt.data.indexed import split_batch
+from metricopt.progress import Display
+from metricopt.transfer.activations import LayerOutputs, spatial_mean
+from metricopt.transfer.h_score import h_score
+from metricopt.transfer.inputs import read_classes
+from metricopt.transfer.leep import leep
+from metricopt.transfer.log_me import log_me
+from metricopt.transfer.n_leep import n_leep
+from metricopt.transfer.nce import nce
+from metricopt.transfer.ranking import Candidate, TransferRanking
+from metricopt.transfer.rescaling import Rescaling
+from metricopt.transfer.score import TransferWarning
+
+ScoreFunction: TypeAlias = "Callable[[NDArray[Any], NDArray[Any]], float]"
+
+FEATURE_SCORES: dict[str, ScoreFunction] = {
+    "h_score": h_score,
+    "h_score_shrunk": partial(h_score, shrinkage=True),
+    "log_me": log_me,
+    "n_leep": n_leep,
+}
+"""Of features (n, d) and labels (n,)."""
+
+SOURCE_SCORES: dict[str, ScoreFunction] = {
+    "leep": leep,
+    "nce": lambda probabilities, labels: nce(probabilities.argmax(axis=1), labels),
+}
+"""Of the source model's probabilities (n, Z) and labels (n,)."""
+
+
+def rank_cuts(
+    model: nn.Module,
+    loader: Iterable[Any],
+    *,
+    scores: Sequence[str] | Mapping[str, ScoreFunction] = tuple(FEATURE_SCORES),
+    points: Sequence[str] | None = None,
+    progress: bool | None = None,
+) -> TransferRanking:
+    """Rank the places where a pretrained network can be cut, without training anything.
+
+    One pass of the data through the whole network gives the features of every cut: what the head of
+    ``truncate(model, point)`` would see, the feature maps of the point under a global average pool. Scores tell how
+    well a linear head would do on them.
+
+    Parameters
+    ----------
+    model : Backbone, or a network of torchvision
+        With the weights to start from. Left as it is; used in evaluation mode.
+    loader : iterable of (x, y)
+        Training data, without augmentation; y is a class a sample, (B,) or (B, 1), with NaN where it is missing. All
+        features are kept: 4 bytes times the rows times the sum of all cuts' widths.
+    scores : sequence of str, or dict of str to callable
+        Names in ``FEATURE_SCORES``: ``"h_score"``, ``"h_score_shrunk"``, ``"log_me"``, ``"n_leep"``. Or functions
+        ``(features (n, d), labels (n,)) -> float`` by a name of one's own, higher being better.
+    points : sequence of str, optional
+        Some of :func:`metricopt.backbones.cut_points`, or names of blocks for their ends; by default all.
+    progress : bool, optional
+        Show how far it is; by default if standard error is a terminal.
+
+    Returns
+    -------
+    TransferRanking
+        A candidate a point, from the image upwards.
+
+    Warns
+    -----
+    TransferWarning
+        Once a score that says, of some candidates, why it cannot be trusted there.
+
+    Raises
+    ------
+    InvalidInputError
+        On points or scores that do not exist, labels that are not classes or all the same, features that are not
+        finite; and if a score fails for all candidates.
+
+    Examples
+    --------
+    >>> from metricopt.backbones import CBRDesign, build_cbr
+    >>> random = torch.Generator().manual_seed(0)
+    >>> x, y = torch.randn(60, 3, 32, 32, generator=random), torch.arange(60) % 2
+    >>> x[y == 1] *= 3
+    >>> ranking = rank_cuts(build_cbr(CBRDesign(3, (4, 8))), [(x[:30], y[:30]), (x[30:], y[30:])], scores=["log_me"])
+    >>> [(each.name, each.width, each.parameters) for each in ranking.candidates]
+    [('block1', 4, 125), ('block2', 8, 441)]
+    """
+    functions = _functions(scores, FEATURE_SCORES)
+    source = as_backbone(model)
+    chosen = source.points if points is None else [source.resolve("points", point) for point in points]
+    outline = _outline(source)
+    sizes = {point: count_parameters(truncate(outline, point)) for point in chosen}
+    with Display(progress) as display:
+        began = time.perf_counter()
+        with LayerOutputs(source, chosen, spatial_mean, "points") as listener:
+            pooled, _, labels = _gather({"": listener}, loader, display, None)
+        features = {point: pooled["", point] for point in chosen}
+        return _rank("cut", functions, features, {}, labels, sizes, time.perf_counter() - began, display)
+
+
+def rank_sources(
+    models: Mapping[str, nn.Module],
+    loader: Iterable[Any],
+    *,
+    scores: Sequence[str] | Mapping[str, ScoreFunction] = tuple(FEATURE_SCORES),
+    normalisation: Normalisation | None = None,
+    progress: bool | None = None,
+) -> TransferRanking:
+    """Rank pretrained networks by how well they suit a task, without training anything.
+
+    Each is judged by its pooled features, which its head sees. The data are passed once, through all networks.
+
+    Parameters
+    ----------
+    models : dict of str to Backbone, or network of torchvision
+        By a name of one's own. Left as they are; used in evaluation mode.
+    loader : iterable of (x, y)
+        As for :func:`rank_cuts`.
+    scores : sequence of str, or dict of str to callable
+        As for :func:`rank_cuts`; also ``"leep"`` and ``"nce"``, of the probabilities that a network with the head of
+        its own source task gives to its own classes (softmax of its outputs, sigmoid of a single one).
+    normalisation : Normalisation, optional
+        What the loader's images were scaled by; each network then gets them scaled as it wants them. By default all get
+        what the loader yields.
+    progress : bool, optional
+        Show how far it is; by default if standard error is a terminal.
+
+    Returns
+    -------
+    TransferRanking
+        A candidate a network, in the order given.
+
+    Warns
+    -----
+    TransferWarning
+        As for :func:`rank_cuts`.
+
+    Raises
+    ------
+    InvalidInputError
+        As for :func:`rank_cuts`.
+
+    Examples
+    --------
+    >>> from metricopt.backbones import CBRDesign, build_cbr
+    >>> sources = {f"seed {seed}": build_cbr(CBRDesign(3, (4, 8)), seed=seed) for seed in (0, 1)}
+    >>> random = torch.Generator().manual_seed(0)
+    >>> data = [(torch.randn(40, 3, 32, 32, generator=random), torch.arange(40) % 2)]
+    >>> rank_sources(sources, data, scores=["log_me", "h_score"]).to_frame().columns.tolist()[:3]
+    ['source', 'width', 'parameters']
+    """
+    if not isinstance(models, Mapping) or not models:
+        reject("models", "a dict of names to networks", type(models).__name__, "give for example {'resnet18': model}")
+    functions = _functions(scores, FEATURE_SCORES | SOURCE_SCORES)
+    sources = {name: as_backbone(model) for name, model in models.items()}
+    sizes = {name: count_parameters(truncate(_outline(source))) for name, source in sources.items()}
+    ends = {name: source.points[-1:] for name, source in sources.items()}
+    rescale = {name: Rescaling(normalisation, source.normalisation) for name, source in sources.items()}
+    with Display(progress) as display, ExitStack() as stack:
+        began = time.perf_counter()
+        listeners = {
+            name: stack.enter_context(LayerOutputs(source, ends[name], spatial_mean, "models"))
+            for name, source in sources.items()
+        }
+        pooled, outputs, labels = _gather(listeners, loader, display, rescale)
+        features = {name: values for (name, _), values in pooled.items()}
+        return _rank("source", functions, features, outputs, labels, sizes, time.perf_counter() - began, display)
+
+
+def _functions(scores: Any, known: Mapping[str, ScoreFunction]) -> dict[str, ScoreFunction]:
+    if isinstance(scores, Mapping) and scores and all(callable(function) for function in scores.values()):
+        return dict(scores)
+    if isinstance(scores, (str, Mapping)) or not scores or len(set(scores)) < len(scores):
+        remedy = f"choose from {', '.join(known)}"
+        reject("scores", "different names, or functions by name", repr(scores), remedy)
+    for name in scores:
+        check_choice("scores", name, known)
+    return {name: known[name] for name in scores}
+
+
+def _outline(source: Backbone) -> Backbone:
+    """Return a network without numbers, for counting."""
+    return copy.deepcopy(source).to("meta")
+
+
+def _gather(
+    listeners: Mapping[str, LayerOutputs],
+    loader: Iterable[Any],
+    display: Display,
+    rescale: Mapping[str, Callable[[Tensor], Tensor]] | None,
+) -> tuple[dict[tuple[str, str], NDArray[np.float32]], dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+    """Return features by network and point, probabilities by network, and labels of all rows that have one."""
+    pooled: dict[tuple[str, str], list[Tensor]] = {}
+    outputs: dict[str, list[Tensor]] = {name: [] for name in listeners}
+    labels: list[NDArray[Any]] = []
+    for batch in display.watch(loader, "features"):
+        x, y = split_batch(batch)
+        classes = to_numpy("labels", y).astype(np.float64)
+        if classes.ndim not in (1, 2) or classes.size != len(classes):
+            reject("labels", "one class a sample", f"shape {classes.shape}", "yield one label, e.g. y[:, 2]")
+        classes = classes.reshape(-1)
+        known = torch.from_numpy(~np.isnan(classes))
+        labels.append(classes[known.numpy()])
+        for name, listener in listeners.items():
+            found, final = listener(x if rescale is None else rescale[name](x))
+            for point, values in found.items():
+                pooled.setdefault((name, point), []).append(values.cpu().float()[known])
+            outputs[name].append(final.cpu()[known])
+    if not sum(map(len, labels)):
+        reject("loader", "one with labelled samples", "none", "check its data set and labels")
+    features = {key: torch.cat(parts).numpy() for key, parts in pooled.items()}
+    return features, {name: _probabilities(torch.cat(parts)) for name, parts in outputs.items()}, np.concatenate(labels)
+
+
+def _probabilities(logits: Tensor) -> NDArray[np.float64]:
+    logits = logits.double()
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)  # whose softmax is the sigmoid
+    return logits.softmax(dim=1).numpy()
+
+
+def _rank(
+    what: str,
+    functions: Mapping[str, ScoreFunction],
+    features: Mapping[str, NDArray[np.float32]],
+    probabilities: Mapping[str, NDArray[np.float64]],
+    labels: NDArray[np.float64],
+    sizes: Mapping[str, int],
+    seconds: float,
+    display: Display,
+) -> TransferRanking:
+    classes = read_classes("labels", labels, len(labels), "the loader")
+    for name, columns in features.items():
+        if not np.isfinite(columns).all():
+            reject("model", "one whose features are finite", f"NaN or infinity at {name!r}", "check weights and inputs")
+    candidates = []
+    for name in display.watch(list(features), "scores"):
+        values: dict[str, float] = {}
+        times: dict[str, float] = {}
+        caveats: dict[str, tuple[str, ...]] = {}
+        for score, function in functions.items():
+            began = time.perf_counter()
+            is_of_source = function is SOURCE_SCORES.get(score)
+            basis: NDArray[Any] = probabilities[name] if is_of_source else features[name]
+            values[score], caveats[score] = _value(function, basis, labels)
+            times[score] = time.perf_counter() - began
+        width, parameters = features[name].shape[1], sizes[name]
+        candidates.append(Candidate(name, width, parameters, values, times, caveats))
+    _report(functions, candidates)
+    return TransferRanking(what, tuple(candidates), classes.counts, seconds)
+
+
+def _value(function: ScoreFunction, basis: NDArray[Any], labels: NDArray[Any]) -> tuple[float, tuple[str, ...]]:
+    """Return a score and its caveats; NaN where it cannot be computed, and why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TransferWarning)  # told once a score, not once a candidate
+            value = function(basis, labels)
+    except InvalidInputError as error:
+        return float("nan"), (str(error),)
+    return float(value), tuple(getattr(value, "caveats", ()))
+
+
+def _report(functions: Iterable[str], candidates: Sequence[Candidate]) -> None:
+    """Warn once a score that has caveats; reject one that failed everywhere."""
+    for score in functions:
+        doubted = [each for each in candidates if each.caveats[score]]
+        if all(np.isnan(each.scores[score]) for each in candidates):
+            first = f": {doubted[0].caveats[score][0]}" if doubted else ""
+            reject("scores", "ones that can be computed", f"NaN from {score} for all candidates{first}", "leave it out")
+        if doubted:
+            text = f"{score}, for {len(doubted)} of {len(candidates)} candidates, such as {doubted[0].name}"
+            warnings.warn(f"{text}: {'; '.join(doubted[0].caveats[score])}", TransferWarning, stacklevel=4)
