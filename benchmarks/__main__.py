@@ -26,6 +26,7 @@ from benchmarks import (
     runner,
     speed,
     toy,
+    transfer_speed,
     transfusion,
 )
 from benchmarks.cells import cells_of, skipped
@@ -209,6 +210,16 @@ def run_speed(quick: Quick = False) -> None:
     rows = speed.run(quick)
     table = pd.DataFrame(rows).set_index("what")
     _finish("speed", "Speed: ratios within one run, one thread", rows, {"Ratios": table}, quick)
+    if not all(row["within_budget"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command("transfer_speed")
+def run_transfer_speed(quick: Quick = False) -> None:
+    """Time the transferability scores on one core, beside the published algorithms."""
+    rows = transfer_speed.run(quick)
+    title = "Transferability scores: seconds of one core, beside the published algorithms"
+    _finish("transfer_speed", title, rows, {"Scores": pd.DataFrame(rows).set_index("what")}, quick)
     if not all(row["within_budget"] for row in rows):
         raise typer.Exit(1)
 

@@ -65,9 +65,9 @@ def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bo
 
     References
     ----------
-    Y. Bao et al. (2019). An information-theoretic approach to transferability in task transfer learning. ICIP, eq. 4.
+    Y. Bao et al. (2019). An information-theoretic approach to transferability in task transfer learning. ICIP.
     S. Ibrahim, N. Ponomareva, R. Mazumder (2021). Newer is not always better: rethinking transferability metrics, their
-    peculiarities, stability and performance. arXiv:2110.06893, section 4.
+    peculiarities, stability and performance. arXiv:2110.06893.
 
     Examples
     --------

@@ -67,7 +67,7 @@ def log_me(features: Any, labels: Any, *, balanced: bool = False) -> Score:
     References
     ----------
     K. You, Y. Liu, J. Wang, M. Long (2021). LogME: practical assessment of pre-trained models for transfer learning.
-    ICML, section 4.
+    ICML.
 
     Examples
     --------

@@ -58,7 +58,7 @@ def n_leep(
 
     References
     ----------
-    Y. Li et al. (2021). Ranking neural checkpoints. CVPR, section 3.3.
+    Y. Li et al. (2021). Ranking neural checkpoints. CVPR.
 
     Examples
     --------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from metricopt._arrays import to_numpy
 from metricopt.transfer.inputs import Floats, read_classes
 from metricopt.transfer.score import Score, report
@@ -42,23 +44,22 @@ def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
 
     References
     ----------
-    A. T. Tran, C. V. Nguyen, T. Hassner (2019). Transferability and hardness of supervised classification tasks. ICCV,
-    eq. 6.
+    A. T. Tran, C. V. Nguyen, T. Hassner (2019). Transferability and hardness of supervised classification tasks. ICCV.
 
     Examples
     --------
     >>> round(nce([0, 1, 0, 0] * 10, [0, 1, 1, 0] * 10), 6)
     -0.477386
     """
-    source = read_classes(
-        "source_labels", source_labels, len(to_numpy("source_labels", source_labels)), "the target", min_classes=1
-    )
+    num_samples = len(np.atleast_1d(to_numpy("source_labels", source_labels)))
+    source = read_classes("source_labels", source_labels, num_samples, "the target", min_classes=1)
     classes = read_classes("labels", labels, len(source.index), "source_labels")
     caveats = []
     if len(source.names) >= classes.sizes.min():
         few = f"{len(source.names)} source classes for {classes.sizes.min()} samples of the rarest class"
         caveats = [f"{few}: the score is too high by chance; collect more"]
-    joint = source.one_hot().T @ (classes.one_hot() * classes.shares(balanced)[:, None])  # (Z, C)
+    joint = np.zeros((len(source.names), len(classes.names)))
+    np.add.at(joint, (source.index, classes.index), classes.shares(balanced))
     return report(-conditional_entropy(joint), classes.counts, caveats)
 
 

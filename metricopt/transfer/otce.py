@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metricopt._validation import check_finite, check_fraction, reject
 from metricopt.transfer.inputs import Classes, Floats, read_classes, read_features
@@ -68,8 +69,8 @@ def otce(
     max_samples : int
         A side; of larger data sets so many samples are drawn. Time and memory grow with its square and more.
     balanced : bool
-        Whether every target class weighs the same, and samples are drawn of each alike as long as there are any. Not in
-        the paper.
+        Whether every class weighs the same, on either side, and samples are drawn of each alike as long as there are
+        any. Not in the paper.
     seed : int
         Of the draw.
 
@@ -95,10 +96,9 @@ def otce(
 
     References
     ----------
-    Y. Tan, Y. Li, S.-L. Huang (2021). OTCE: a transferability metric for cross-domain cross-task representations. CVPR,
-    eqs. 3 to 9.
-    Y. Tan, Y. Li, S.-L. Huang, X.-P. Zhang (2024). Transferability-guided cross-domain cross-task transfer learning.
-    IEEE TNNLS (JC-OTCE).
+    Y. Tan, Y. Li, S.-L. Huang (2021). OTCE: a transferability metric for cross-domain cross-task representations. CVPR.
+    Y. Tan, E. Zhang, Y. Li, S.-L. Huang, X.-P. Zhang (2022). Transferability-guided cross-domain cross-task transfer
+    learning. arXiv:2207.05510 (JC-OTCE).
 
     Examples
     --------
@@ -117,9 +117,7 @@ def otce(
     of_source = read_classes("source_labels", source_labels, len(source), "source_features", min_classes=1)
     of_target = read_classes("target_labels", target_labels, len(target), "target_features")
     random = np.random.default_rng(seed)
-    some = draw(np.zeros(len(source), dtype=np.intp), [1.0], max_samples, random)
-    groups = of_target.index if balanced else np.zeros(len(target), dtype=np.intp)
-    others = draw(groups, [1.0] * len(of_target.names), max_samples, random)
+    some, others = (_draw(classes, max_samples, balanced, random) for classes in (of_source, of_target))
     drawn = of_target.take(others)
     matching = match(source[some], of_source.take(some), target[others], drawn, label_weight, regularisation, balanced)
     caveats = matching.caveats + lost_classes(of_target, drawn, "max_samples")
@@ -128,6 +126,11 @@ def otce(
         domain, task, bias = coefficients
         value = domain * matching.domain_difference + task * matching.task_difference + bias
     return report(value, drawn.counts, caveats, **matching.differences)
+
+
+def _draw(classes: Classes, size: int, balanced: bool, random: np.random.Generator) -> NDArray[np.intp]:
+    groups = classes.index if balanced else np.zeros_like(classes.index)
+    return draw(groups, [1.0] * len(classes.names), size, random)
 
 
 class Matching(NamedTuple):
@@ -157,7 +160,7 @@ def match(
     if label_weight > 0:
         between = distances_between_classes(cost, source_classes, target_classes)
         cost = (1 - label_weight) * cost + label_weight * between[source_classes.index][:, target_classes.index]
-    plan = transport(cost, source_classes.shares(False), target_classes.shares(balanced), regularisation)
+    plan = transport(cost, source_classes.shares(balanced), target_classes.shares(balanced), regularisation)
     joint = joint_of_classes(plan.mass, source_classes, target_classes)
     caveats = list(plan.caveats)
     if len(source_classes.names) == 1:

@@ -47,7 +47,7 @@ def tune_by_otce(
     regularisation : float, > 0
         :math:`\lambda`, in units of a batch's mean cost. Smaller means sharper plans and more steps to find them.
     balanced : bool
-        Whether every target class of a batch weighs the same; otherwise a rare one is hardly heard.
+        Whether every class of a batch weighs the same, on either side; otherwise a rare one is hardly heard.
 
     Returns
     -------
@@ -64,8 +64,8 @@ def tune_by_otce(
 
     References
     ----------
-    Y. Tan, Y. Li, S.-L. Huang, X.-P. Zhang (2024). Transferability-guided cross-domain cross-task transfer learning.
-    IEEE TNNLS, section V.
+    Y. Tan, E. Zhang, Y. Li, S.-L. Huang, X.-P. Zhang (2022). Transferability-guided cross-domain cross-task transfer
+    learning. arXiv:2207.05510.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def tune_by_otce(
     ...     return DataLoader(TensorDataset(inputs + shift, labels), batch_size=100)
     >>> model = nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 1))
     >>> before, *_, after = tune_by_otce(
-    ...     model, loader(0.0), loader(0.5), embed=model[0], epochs=20, learning_rate=0.03
+    ...     model, loader(0.0), loader(0.5), embed=model[0], epochs=5, learning_rate=0.03
     ... )
     >>> after < before
     True
@@ -122,7 +122,7 @@ def transported_entropy(
     regularisation : float, > 0
         In units of the cost.
     balanced : bool
-        Whether every target class weighs the same.
+        Whether every class weighs the same, on either side.
 
     Returns
     -------
@@ -130,9 +130,7 @@ def transported_entropy(
     """
     ot = import_pot()
     from_source, to_target = _one_hot(source_classes), _one_hot(target_classes)
-    source_mass = torch.full_like(from_source[:, 0], 1 / len(from_source))
-    per_class = to_target.sum(dim=0) * to_target.shape[1] if balanced else torch.full_like(to_target[0], len(to_target))
-    target_mass = (to_target / per_class).sum(dim=1)
+    source_mass, target_mass = _mass(from_source, balanced), _mass(to_target, balanced)
     cost = _squared_distances(source_features.double(), target_features.double())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a plan short of convergence is a gradient all the same
@@ -182,6 +180,13 @@ def _squared_distances(source: Tensor, target: Tensor) -> Tensor:
     return import_pot().dist(source - middle, target - middle)
 
 
+def _mass(one_hot: Tensor, balanced: bool) -> Tensor:
+    """Return what each sample weighs, shape (B,), 1 in all."""
+    if not balanced:
+        return torch.full_like(one_hot[:, 0], 1 / len(one_hot))
+    return (one_hot / (one_hot.sum(dim=0) * one_hot.shape[1])).sum(dim=1)
+
+
 def _one_hot(classes: Tensor) -> Tensor:
     """Return indicators of the classes that occur, (B, C) in float64."""
     return (classes[:, None] == classes.unique()).double()
@@ -191,6 +196,7 @@ def _classes_of(side: str, labels: Tensor, device: torch.device) -> Tensor:
     if labels.ndim != 1 and labels.shape[1:] != (1,):
         remedy = "pass one label of several at a time"
         reject(f"{side} labels", "of shape (B,) or (B, 1)", f"shape {tuple(labels.shape)}", remedy)
+    labels = labels.double()
     if (labels != labels.floor()).any():
         reject(f"{side} labels", "whole numbers, one a class", "others", "leave out rows whose label is missing")
     return labels.reshape(-1).to(device)

@@ -51,7 +51,8 @@ def segmentation_otce(
     max_pixels : int
         A side. 10,000 as in the paper take about 80 s and 4.3 GB, 2,000 about 1 s; time grows faster than the square.
     balanced : bool
-        Whether every target class weighs the same, and pixels are drawn of each alike as long as there are any.
+        Whether every class weighs the same, on either side, and pixels are drawn of each alike as long as there are
+        any.
     seed : int
         Of the draw.
 
@@ -91,7 +92,7 @@ def segmentation_otce(
     source = _Pixels("source", source_features, source_labels, ignore_label, boundary_width, min_classes=1)
     target = _Pixels("target", target_features, target_labels, ignore_label, boundary_width, min_classes=2)
     random = np.random.default_rng(seed)
-    some = source.draw(boundary_share, max_pixels, False, random)
+    some = source.draw(boundary_share, max_pixels, balanced, random)
     others = target.draw(boundary_share, max_pixels, balanced, random)
     drawn = target.classes.take(others)
     matching = match(
