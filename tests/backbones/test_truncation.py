@@ -27,6 +27,8 @@ NUM_POINTS = {
     "inception_v3": 2 + 11,
     "efficientnet_b0": 1 + 16 + 1,
     "efficientnet_lite0": 1 + 16 + 1,
+    "cbr_large_t": 5,
+    **dict.fromkeys(("cbr_large_w", "cbr_small", "cbr_tiny", "cbr_tiny_narrow"), 4),
 }
 # A cut and the node of torchvision's graph that it is.
 NODES = {
