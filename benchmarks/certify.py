@@ -371,8 +371,8 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     recall = {name: np.mean([row[f"{name}_recall"] for row in trained]) for name in ("trained_for_it", "moved_to_it")}
     said.append(
         f"Trained for the prevalence of deployment, a linear model has recall {recall['trained_for_it']:.3f} there, "
-        f"trained without and moved to it {recall['moved_to_it']:.3f} (means of {len(trained)} seeds; both thresholds are "
-        "chosen by validation data, so precision is .5 only about)."
+        f"trained without and moved to it {recall['moved_to_it']:.3f} (means of {len(trained)} seeds; both thresholds "
+        "were chosen by validation data, so precision is .5 only about)."
     )
     for case in dict.fromkeys(row["case"] for row in normal):
         one = {row["procedure"]: row for row in normal if row["case"] == case}
