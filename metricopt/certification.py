@@ -5,7 +5,8 @@ keeps it:
 
 .. math:: P\bigl(\text{precision}(\hat t) \ge \alpha \text{ on new data}\bigr) \ge 1 - \delta
 
-over the draw of calibration data that chose neither model nor thresholds, whatever the distribution.
+over the draw of calibration data that chose neither model nor thresholds, whatever the distribution. Samples must be
+drawn independently: of a patient's several images take one.
 
 1. At most :data:`NUM_THRESHOLDS` thresholds are fixed on the selection data, from the tuned one to the safe end: fewer
    alarms for a bound on precision, more for one on recall.
@@ -19,8 +20,8 @@ over the draw of calibration data that chose neither model nor thresholds, whate
 4. Of those that pass, the one of the best value on the calibration data is returned. There may be none.
 
 Differs from MAPIE's ``BinaryClassificationController``, of whose procedures the fixed sequence is used: its
-``"fixed_sequence"`` looks at the calibration data for the end to begin at, which breaks the guarantee where precision
-is not monotone in the threshold, and its p-values, though sound, count one error too many where ``n * (1 - k / n)``
+``"fixed_sequence"`` asks the calibration data which end to begin at, so precision, which need not be monotone in the
+threshold, gets two chances to pass, and its p-values, though sound, count one error too many where ``n * (1 - k / n)``
 rounds up. ``python -m benchmarks certify`` measures all of this.
 
 References

@@ -115,9 +115,9 @@ def least_rate(right: float, of: float, error: float) -> float:
     >>> round(least_rate(22, 22, 0.1), 3)
     0.901
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    return float(beta.ppf(error, right, of - right + 1)) if right > 0 else 0.0
+    return float(betaincinv(right, of - right + 1, error)) if right > 0 else 0.0
 
 
 def _range_over_box(

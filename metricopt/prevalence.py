@@ -7,7 +7,9 @@ shares differ, and a metric at the prevalence :math:`\pi` of the clinic is that 
 
 with :math:`\hat\pi` the prevalence of the data at hand. Recall and the false-positive rate stay what they are;
 precision becomes :math:`\pi\,\text{TPR} / (\pi\,\text{TPR} + (1 - \pi)\,\text{FPR})`, and F-beta and average precision
-follow. This file decides these weights; training, thresholds and reports take them as they take any sample weights.
+follow. Where the clinic's positives are milder than those of the training set, this does not help.
+
+This file decides these weights; training, thresholds and reports take them as they take any sample weights.
 
 References
 ----------
