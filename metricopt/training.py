@@ -246,7 +246,9 @@ def fit(
         if len(set(names)) < num_labels:
             reject("label_names", "different", list(names), "give each label a name of its own")
         target.for_labels(num_labels)
-        plan = _plan(chosen, epochs, warmup_epochs, len(parts.train_loader), is_linear(model))
+        warm_up = Surrogate()
+        warm_up.prepare(target, parts.train.labels, parts.train.sample_weight)
+        plan = _plan(warm_up, chosen, epochs, warmup_epochs, len(parts.train_loader), is_linear(model))
         own_generators = generators_of(loader, val_loader, eval_dataset)
         checkpoints = None
         if checkpoint_dir is not None:
@@ -317,15 +319,15 @@ def _is_real(number: Any) -> TypeGuard[float]:
 
 
 def _plan(
-    solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_an_epoch: int, is_linear: bool
+    warm_up: Solver, solver: Solver, epochs: int | None, warmup_epochs: int | None, steps: int, is_linear: bool
 ) -> list[tuple[Solver, Stage]]:
-    """Return the stages of a training, each with the solver that runs it."""
+    """Return the stages of a training of ``steps`` an epoch, each with the solver that runs it."""
     if epochs is None:
-        epochs = max(default_epochs(steps_an_epoch), (warmup_epochs or 0) + 1)
+        epochs = max(default_epochs(steps), (warmup_epochs or 0) + 1)
     if warmup_epochs is None:
         warmup_epochs = round(WARMUP_SHARE * epochs) if solver.warms_up else 0
-    warmup = [(Surrogate(), Stage("warm-up", warmup_epochs))] if warmup_epochs else []
-    return [*warmup, *((solver, stage) for stage in solver.stages(epochs - warmup_epochs, is_linear))]
+    first = [(warm_up, Stage("warm-up", warmup_epochs))] if warmup_epochs else []
+    return [*first, *((solver, stage) for stage in solver.stages(epochs - warmup_epochs, is_linear))]
 
 
 def _check_loaders(
@@ -371,12 +373,7 @@ def _check_loaders(
         lengths = (len(loader.dataset), len(eval_dataset))
         faults.check(
             lengths[0] == lengths[1],
-            *(
-                "eval_dataset",
-                f"the same {lengths[0]} rows as the loader's",
-                f"{lengths[1]} rows",
-                "pass the same rows",
-            ),
+            *("eval_dataset", f"the same {lengths[0]} rows as the loader's", f"{lengths[1]} rows", "pass the same rows"),
         )
 
 
