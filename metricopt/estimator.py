@@ -64,8 +64,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     learning_rate : float, > 0
         Of Adam; by default as for :func:`metricopt.fit`.
     batch_size : int, >= 1
-        Rows a step, in random order. By default all: then integer weights equal repeated rows. Above some 100,000 rows
-        batches of e.g. 1,024 are faster.
+        Rows a step, in random order. By default all: then integer weights equal repeated rows, up to rounding, with the
+        default solver. Above some 100,000 rows batches of e.g. 1,024 are faster.
     val_fraction : float, in [0, 1)
         The share of rows held out to select model and threshold. By default 0, which is enough for a linear model
         where a cross-validation judges it; give 0.2 to a network, which can fit its training data too well.
@@ -155,7 +155,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         objective, dtype = self._asked(), self._checked_dtype()
         is_count = isinstance(self.batch_size, (int, np.integer)) and not isinstance(self.batch_size, bool)
         if self.batch_size is not None and not (is_count and self.batch_size >= 1):
-            reject("batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for all rows")
+            reject(
+                "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for all rows"
+            )
         X, y = validate_data(self, X, y, dtype=self.dtype)
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
@@ -250,8 +252,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the objective's own metric, or a number below 0 where its bound is missed: see ObjectiveScorer.
 
-        To search over ``alpha`` pass ``scoring=ObjectiveScorer(...)`` with the bound that counts: judged each by its
-        own bound, the loosest wins.
+        To search over ``alpha`` pass ``scoring=ObjectiveScorer(...)`` with the bound that counts: models that are
+        judged each by its own bound cannot be compared.
 
         Parameters
         ----------
@@ -272,8 +274,11 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             return self.objective
         check_choice("objective", self.objective, REGISTRY)
         short = REGISTRY[self.objective].short
-        numbers = {"alpha": self.alpha, "beta": self.beta}
-        return get_objective(self.objective, **({short: numbers[short]} if short else {}))
+        return get_objective(
+            self.objective,
+            alpha=self.alpha if short == "alpha" else None,
+            beta=self.beta if short == "beta" else None,
+        )
 
     def _checked_dtype(self) -> torch.dtype:
         check_choice("dtype", self.dtype, _DTYPES)
@@ -361,21 +366,21 @@ class ObjectiveScorer:
         y : array, shape (n,)
         sample_weight : array, shape (n,), optional
         """
+        if len(estimator.classes_) != 2:
+            reject("estimator", "of two classes", f"{len(estimator.classes_)}", "fit it on rows of two")
         positive = estimator.classes_[1]
         labels = (column_or_1d(y) == positive).astype(np.float64)
-        scores = alarms = (estimator.predict(X) == positive).astype(np.float64)
-        if not isinstance(self.objective, CountObjective):
-            ranks = hasattr(estimator, "decision_function")
-            scores = estimator.decision_function(X) if ranks else estimator.predict_proba(X)[:, 1]
+        alarms = (estimator.predict(X) == positive).astype(np.float64)
         counts = confusion_counts(alarms, labels, 0.5, sample_weight)
         if not counts.positives:
             return float("nan")
+        scores = alarms if isinstance(self.objective, CountObjective) else _scores_of(estimator, X)
+        value = self.objective.measure(Ranking.of(Samples.read(scores, labels, sample_weight), 0), counts)
         judged = self.objective.of_threshold
-        choice = ThresholdChoice(
-            threshold=0.5,
-            value=np.nan_to_num(self.objective.measure(Ranking.of(Samples.read(scores, labels, sample_weight), 0), counts)),
-            bounded_value=judged.bounded_value(counts),
-            counts=counts,
-            feasible=judged.feasible(counts),
-        )
-        return merit(choice, self.objective)[0]
+        feasible, bounded_value = judged.feasible(counts), judged.bounded_value(counts)
+        return merit(ThresholdChoice(0.5, np.nan_to_num(value), bounded_value, counts, feasible), self.objective)[0]
+
+
+def _scores_of(estimator: Any, X: Any) -> np.ndarray:
+    ranks = hasattr(estimator, "decision_function")
+    return estimator.decision_function(X) if ranks else estimator.predict_proba(X)[:, 1]

@@ -46,10 +46,9 @@ class Surrogate(Solver):
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if sample_weight is not None and self._loss is not cross_entropy:
             reject("sample_weight", "left out when solver is a loss", "weights", "put the weights into the loss")
-        if sample_weight is not None:
-            # Weights in other units, or rows of weight 0, would otherwise change the size of the steps.
-            present = sample_weight[~np.isnan(labels)]
-            self._mean_weight = float(present.mean()) if present.any() else 1.0
+        # Weights in other units, or rows of weight 0, would otherwise change the size of the steps.
+        present = np.ones(1) if sample_weight is None else sample_weight[~np.isnan(labels)]
+        self._mean_weight = float(present.mean()) if present.any() else 1.0
         if isinstance(self._loss, Loss):
             self._loss.prepare(torch.from_numpy(labels))
             self._loss.progress = 0.0
