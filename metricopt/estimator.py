@@ -58,7 +58,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         What maps rows to a logit each: a linear model (None or ``"linear"``), ``"mlp"``, a copy of a module with the
         weights that it has, or what a callable makes (a lambda cannot be pickled, a function can).
     solver : str, Solver or loss
-        As for :func:`metricopt.fit`.
+        As for :func:`metricopt.fit`, which is given a copy of it.
     epochs : int
         In total. By default 1,000 in full batches; in others as many as :func:`metricopt.fit` takes.
     learning_rate : float, > 0
@@ -180,7 +180,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             loader,
             objective,
             val_fraction=self.val_fraction,
-            solver=self.solver,
+            solver=copy.deepcopy(self.solver),  # whose state moves
             epochs=FULL_BATCH_EPOCHS if is_whole and self.epochs is None else self.epochs,
             learning_rate=self.learning_rate,
             sample_weight=weight,
