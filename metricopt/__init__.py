@@ -1,6 +1,7 @@
 """Train imbalanced classifiers on the metric that their users answer for."""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from metricopt._validation import InvalidInputError
 from metricopt.loss import DirectMetricLoss
@@ -23,6 +24,9 @@ from metricopt.thresholds import ThresholdChoice, choose_threshold
 from metricopt.tradeoff import Tradeoff, tradeoff
 from metricopt.training import fit
 
+if TYPE_CHECKING:
+    from metricopt.estimator import DirectMetricClassifier, ObjectiveScorer
+
 __version__ = version("metricopt")
 
 __all__ = [
@@ -30,9 +34,11 @@ __all__ = [
     "FROP",
     "OAP",
     "OFBS",
+    "DirectMetricClassifier",
     "DirectMetricLoss",
     "FitResult",
     "InvalidInputError",
+    "ObjectiveScorer",
     "RecallAtAlarmRate",
     "RecallAtFPR",
     "Status",
@@ -52,3 +58,11 @@ __all__ = [
     "specificity",
     "tradeoff",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("DirectMetricClassifier", "ObjectiveScorer"):  # scikit-learn is imported when it is used
+        from metricopt import estimator
+
+        return getattr(estimator, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from metricopt._arrays import Samples, to_numpy
 from metricopt._validation import Faults, check_finite, check_labels, is_integer, message, reject
 from metricopt.data.indexed import as_label_columns
-from metricopt.losses.cross_entropy import cross_entropy
 from metricopt.objectives import Objective, get_objective
 from metricopt.score_memory import ScoreMemory
-from metricopt.solvers import Solver, Stage, get_solver
+from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 from metricopt.thresholds import choose_threshold, has_both_classes
 
 MIN_REFRESH_STEPS = 10
@@ -169,6 +168,8 @@ class DirectMetricLoss(nn.Module):
             reject("labels", "of both classes", f"{len(truth)} of one class or missing", remedy)
         self.objective.for_labels(truth.shape[1])
         self.solver.prepare(self.objective, truth, samples.weight)
+        self._warm_up = Surrogate()
+        self._warm_up.prepare(self.objective, truth, samples.weight)
         self._memory, self._labels, self._sample_weight = ScoreMemory(truth), truth, samples.weight
         self._weight = None if samples.weight is None else torch.from_numpy(np.array(samples.weight)).float()
         self._needs_index = self.solver.needs_index or samples.weight is not None
@@ -212,7 +213,7 @@ class DirectMetricLoss(nn.Module):
         if progress.is_on_path:
             loss = self.solver.loss(scores, truth, weight, index)
         else:
-            loss = cross_entropy(scores, truth, weight)
+            loss = self._warm_up.loss(scores, truth, weight)
         if moves and math.isfinite(loss.item()):
             self._move(scores, truth, index)
         return loss

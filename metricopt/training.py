@@ -385,16 +385,9 @@ def _check_loaders(
         rule = f"one value a row ({rows})"
         faults.check(values == rows, "groups", rule, f"{values} values", "give one group a row")
     if eval_dataset is not None:
-        lengths = (len(loader.dataset), len(eval_dataset))
-        faults.check(
-            lengths[0] == lengths[1],
-            *(
-                "eval_dataset",
-                f"the same {lengths[0]} rows as the loader's",
-                f"{lengths[1]} rows",
-                "pass the same rows",
-            ),
-        )
+        rows, own = len(loader.dataset), len(eval_dataset)
+        rule = f"the same {rows} rows as the loader's"
+        faults.check(rows == own, "eval_dataset", rule, f"{own} rows", "pass the same rows")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The example in the README runs as it stands."""
+"""The examples in the README run as they stand, one after the other."""
 
 import re
 from pathlib import Path
@@ -9,15 +9,18 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.mark.slow
-def test_example_runs(capsys, tmp_path, monkeypatch):
+def test_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     names = {}
-    exec(example, names)
+    for example in examples:
+        exec(example, names)
     printed = capsys.readouterr().out
     assert "Asked     maximise recall subject to precision >= 0.9" in printed
     assert names["result"].status == "feasible"
     assert names["result"].validation.precision >= 0.9
+    assert names["model"][-1].result_.status == "feasible"
+    assert 0 < names["alarms"].sum() < len(names["alarms"]) / 10
 
 
 def test_links_and_pictures_exist():

@@ -31,6 +31,7 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) 
     0.6931
     """
     present = ~labels.isnan()
+    labels = labels.to(scores.dtype)  # torch gives the loss the precision of the labels
     if present.all():
         return binary_cross_entropy_with_logits(scores, labels, weight)
     held = None if weight is None else weight[present]

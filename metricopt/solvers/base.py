@@ -177,7 +177,16 @@ def between(ends: tuple[float, float], progress: float) -> float:
     return first * (last / first) ** progress
 
 
-def spread_of(scores: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of the scores (n, L) by label, 1 where they are all alike up to rounding."""
-    spread = scores.std(axis=0, dtype=np.float64)
-    return np.where(spread > 1e-6 * np.abs(scores).max(axis=0), spread, 1.0)
+def spread_of(scores: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:
+    """Return the standard deviation of the scores (n, L) by label, 1 where they are all alike up to rounding.
+
+    A sample of weight 2 counts as two, one of weight 0 not at all; a label without any weight has spread 1.
+    """
+    if sample_weight is None:
+        spread, size = scores.std(axis=0, dtype=np.float64), np.abs(scores).max(axis=0)
+    else:
+        total = sample_weight.sum(axis=0)
+        share = np.divide(sample_weight, total, out=np.zeros(scores.shape), where=total > 0)
+        from_mean = scores - (share * scores).sum(axis=0)
+        spread, size = np.sqrt((share * from_mean**2).sum(axis=0)), np.abs(scores * (share > 0)).max(axis=0)
+    return np.where(spread > 1e-6 * size, spread, 1.0)

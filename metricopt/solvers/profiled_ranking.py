@@ -100,7 +100,7 @@ class ProfiledRanking(Solver):
         self._scores, self._labels = scores.copy(), labels.copy()  # the loop goes on writing into both
         samples = Samples.read(scores, labels, sample_weight)
         self._stored = [self._store(Ranking.of(samples, label)) for label in self._learnable]
-        self._spread = spread_of(scores)
+        self._spread = spread_of(scores, sample_weight)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         own, truth = scores.detach().cpu().numpy().astype(np.float64), labels.cpu().numpy()

@@ -37,6 +37,7 @@ class Surrogate(Solver):
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> None:
         self._loss = loss
         self._step, self._num_steps = 0, 1
+        self._mean_weight = 1.0
         self.name = getattr(loss, "__name__", type(loss).__name__)
 
     def __repr__(self) -> str:
@@ -45,6 +46,9 @@ class Surrogate(Solver):
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if sample_weight is not None and self._loss is not cross_entropy:
             reject("sample_weight", "left out when solver is a loss", "weights", "put the weights into the loss")
+        # Weights in other units, or rows of weight 0, would otherwise change the size of the steps.
+        present = np.ones(1) if sample_weight is None else sample_weight[~np.isnan(labels)]
+        self._mean_weight = float(present.mean()) if present.any() else 1.0
         if isinstance(self._loss, Loss):
             self._loss.prepare(torch.from_numpy(labels))
             self._loss.progress = 0.0
@@ -62,7 +66,7 @@ class Surrogate(Solver):
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         if self._loss is cross_entropy:
-            return cross_entropy(scores, labels, weight)
+            return cross_entropy(scores, labels, weight) / self._mean_weight
         if labels.shape[1] == 1 and labels.isnan().any():
             present = ~labels[:, 0].isnan()
             if not present.any():

@@ -19,6 +19,16 @@ def test_the_spread_grows_with_the_scores(scale):
     np.testing.assert_allclose(spread_of(scores), scores.astype(np.float64).std(axis=0), rtol=1e-6)
 
 
+def test_the_spread_of_weighted_scores_is_that_of_copies():
+    random = np.random.default_rng(0)
+    scores, times = random.normal(size=(30, 2)), random.integers(0, 4, size=(30, 2))
+    scores[times == 0] = 1e6
+    expected = [np.repeat(scores[:, label], times[:, label]).std() for label in (0, 1)]
+    np.testing.assert_allclose(spread_of(scores, times.astype(float)), expected, rtol=1e-9)
+    np.testing.assert_array_equal(spread_of(scores, np.zeros((30, 2))), [1.0, 1.0])
+    np.testing.assert_array_equal(spread_of(np.full((30, 2), 0.1), times / 7), [1.0, 1.0])
+
+
 def test_a_loss_with_known_derivatives():
     scores = torch.ones(2, 2, dtype=torch.float32, requires_grad=True)
     derivatives = np.array([[1.0, 2.0], [3.0, 4.0]])

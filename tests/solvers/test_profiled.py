@@ -274,7 +274,7 @@ def test_an_integer_weight_repeats_the_sample(objective):
     weight = times[:, np.newaxis].astype(float)
     copies = [np.repeat(array, times, axis=0) for array in (scores, labels)]
     weighted = started(objective, scores, labels, weight)
-    repeated = started(objective, *copies, seen=(scores, labels, weight))
+    repeated = started(objective, *copies)
     loss, gradient = loss_and_gradient(weighted, scores, labels, weight)
     expected, by_copy = loss_and_gradient(repeated, *copies)
     assert loss == pytest.approx(expected, rel=1e-5)

@@ -66,6 +66,10 @@ def ratios_of_ranks(scores, labels, weight):
         return a / b**2, (b - a) / b**2
 
 
+def weighted_spread(scores, weight):
+    return np.sqrt(np.average((scores - np.average(scores, weights=weight)) ** 2, weights=weight))
+
+
 def judge(seen, own, steepness):
     """Loss and gradient by all pairs and autograd, of own samples beside the stored ones; both (scores, labels, w)."""
     stored_scores, stored_labels, stored_weight = seen
@@ -84,7 +88,7 @@ def judge(seen, own, steepness):
     for k in learnable:
         x = stored_scores[:, k].astype(np.float64)
         y, w = stored_labels[:, k], stored_weight[:, k].astype(np.float64)
-        width = x.std() / steepness
+        width = weighted_spread(x, w) / steepness
         c, e = ratios_of_ranks(x, y, w)
         positives, negatives = np.flatnonzero((y == 1) & (w > 0)), np.flatnonzero((y == 0) & (w > 0))
         for row in range(len(scores)):
@@ -145,7 +149,9 @@ def test_the_whole_data_as_a_batch_descend_the_linearised_program(is_weighted):
     w = np.ones(len(labels)) if weight is None else weight[:, 0]
     c, e = ratios_of_ranks(scores[:, 0], labels[:, 0], w)
     z = torch.tensor(scores[:, 0], dtype=torch.float64, requires_grad=True)
-    ramps = (0.5 + (z[np.newaxis] - z[:, np.newaxis]) / (scores.std(dtype=np.float64) / 1.5)).clamp(0, 1)
+    ramps = (
+        0.5 + (z[np.newaxis] - z[:, np.newaxis]) / (weighted_spread(scores[:, 0].astype(np.float64), w) / 1.5)
+    ).clamp(0, 1)
     is_positive = labels[:, 0] == 1
     pairs = np.where(is_positive[np.newaxis], -e[:, np.newaxis], c[:, np.newaxis]) * w[:, np.newaxis] * w
     pairs = np.nan_to_num(pairs) * (is_positive[:, np.newaxis] & ~np.eye(len(w), dtype=bool))

@@ -28,6 +28,26 @@ def test_cross_entropy_weighs_samples():
     torch.testing.assert_close(cross_entropy(SCORES, LABELS, weight), by_sample[~LABELS.isnan()].sum() / 4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cross_entropy_is_as_precise_as_the_scores(dtype):
+    for labels in (LABELS, LABELS.nan_to_num()):
+        assert cross_entropy(SCORES.to(dtype), labels, torch.ones(3, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_weights_leave_the_steps_their_size(unit):
+    """The mean weight of the training samples is 1, whatever the unit; that of a batch may be another."""
+    weight = np.array([[1.0, 2.0], [5.0, 3.0], [0.0, 7.0]])
+    solver = Surrogate()
+    solver.prepare(FPOR(0.9), LABELS.numpy(), unit * weight)
+    loss = solver.loss(SCORES[:2], LABELS[:2], torch.tensor(unit * weight).float()[:2])
+    present = ~np.isnan(LABELS.numpy())
+    expected = cross_entropy(SCORES[:2], LABELS[:2], torch.tensor(weight / weight[present].mean()).float()[:2])
+    torch.testing.assert_close(loss, expected)
+    solver.prepare(FPOR(0.9), LABELS.numpy(), None)
+    torch.testing.assert_close(solver.loss(SCORES, LABELS), cross_entropy(SCORES, LABELS))
+
+
 def test_cross_entropy_without_labels_is_a_differentiable_zero():
     scores = torch.ones(2, 1, requires_grad=True)
     loss = cross_entropy(scores, torch.full((2, 1), torch.nan))

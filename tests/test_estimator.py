@@ -1,0 +1,330 @@
+import pickle
+from unittest import SkipTest
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, fbeta_score, precision_score, recall_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import metricopt
+from metricopt import FPOR, DirectMetricClassifier, InvalidInputError, ObjectiveScorer, Status
+from metricopt.losses import WeightedCrossEntropy
+from metricopt.objectives import REGISTRY
+from metricopt.solvers import Profiled
+
+SHORT = {"epochs": 20, "learning_rate": 0.1, "random_state": 0}
+SKIPPED = {"check_array_api_input": "wants SCIPY_ARRAY_API set before SciPy is imported"}
+ALPHAS = {"RecallAtFPR": 0.1, "RecallAtAlarmRate": 0.3}
+
+
+def problem(num_rows=120, seed=0):
+    return make_classification(
+        num_rows, 4, n_informative=3, n_redundant=0, weights=[0.7], flip_y=0.1, random_state=seed
+    )
+
+
+def classifier(objective="FPOR", **parameters):
+    return DirectMetricClassifier(objective, **{"alpha": ALPHAS.get(objective, 0.8), **SHORT, **parameters})
+
+
+def make_network(num_features):
+    return nn.Sequential(nn.Linear(num_features, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+@pytest.mark.filterwarnings("ignore:infeasible")
+@parametrize_with_checks([DirectMetricClassifier(epochs=40, learning_rate=0.1)])
+def test_scikit_learn_checks(estimator, check):
+    try:
+        check(estimator)
+    except SkipTest:
+        assert check.func.__name__ in SKIPPED
+        raise
+
+
+@pytest.mark.parametrize(
+    ("objective", "module"), [("FPOR", make_network), ("FROP", None), ("OFBS", None), ("OAP", None)]
+)
+def test_integer_weights_equal_repeated_rows(objective, module):
+    x, y = problem()
+    times = np.random.default_rng(0).integers(0, 4, size=len(y))
+    order = np.random.default_rng(1).permutation(times.sum())
+    model = classifier(objective, module=module, epochs=40)
+    weighted = clone(model).fit(x, y, sample_weight=times)
+    repeated = clone(model).fit(np.repeat(x, times, axis=0)[order], np.repeat(y, times)[order])
+    np.testing.assert_allclose(weighted.decision_function(x), repeated.decision_function(x), rtol=1e-6)
+    np.testing.assert_array_equal(weighted.predict(x), repeated.predict(x))
+    assert not np.allclose(weighted.decision_function(x), clone(model).fit(x, y).decision_function(x), rtol=1e-3)
+
+
+def test_it_is_fit():
+    x, y = problem()
+    model = classifier(module=(module := make_network(4)), batch_size=32, val_fraction=0.25).fit(x, y)
+    loader = DataLoader(TensorDataset(torch.tensor(x), torch.tensor(y)), batch_size=32, shuffle=True)
+    result = metricopt.fit(
+        module.double(), loader, "FPOR", alpha=0.8, val_fraction=0.25, epochs=20, learning_rate=0.1, progress=False
+    )
+    for own, other in zip(model.result_.model.parameters(), result.model.parameters(), strict=True):
+        torch.testing.assert_close(own, other, rtol=0, atol=0)
+    assert model.threshold_ == result.threshold and model.result_.validation.num_samples == 30
+    np.testing.assert_array_equal(model.predict(x), result.predict(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "num_layers"),
+    [(None, nn.Linear, 0), ("linear", nn.Linear, 0), ("mlp", nn.Sequential, 5), (make_network, nn.Sequential, 3)],
+)
+def test_modules(module, kind, num_layers):
+    x, y = problem()
+    model = clone(classifier(module=module)).fit(x, y)
+    assert type(model.result_.model) is kind and len(list(model.result_.model.children())) == num_layers
+    assert {weights.dtype for weights in model.result_.model.parameters()} == {torch.float64}
+    again = clone(model).fit(x, y)
+    np.testing.assert_array_equal(again.decision_function(x), model.decision_function(x))
+    other = clone(model).set_params(random_state=1).fit(x, y)
+    assert not np.array_equal(other.decision_function(x), model.decision_function(x))
+
+
+def test_what_is_passed_is_left_as_it_was():
+    x, y = problem()
+    solver, loss, module = Profiled(), WeightedCrossEntropy(), make_network(4)
+    before = [weights.clone() for weights in module.parameters()]
+    model = classifier(solver=solver, module=module).fit(x, y)
+    assert vars(solver) == {} and model.result_.solver == "profiled"
+    assert classifier(solver=loss).fit(x, y).result_.solver == "WeightedCrossEntropy"
+    assert loss.num_positives is None
+    for weights, old in zip(module.parameters(), before, strict=True):
+        assert weights is not old and torch.equal(weights, old) and weights.dtype == torch.float32
+
+
+def test_single_precision():
+    x, y = problem()
+    model = classifier(dtype="float32").fit(x, y)
+    assert {weights.dtype for weights in model.result_.model.parameters()} == {torch.float32}
+    np.testing.assert_array_equal(model.predict(x), model.result_.predict(x.astype(np.float32)))
+
+
+def test_defaults_are_a_thousand_full_batches(monkeypatch):
+    seen = []
+
+    def spy(module, loader, objective, **rest):
+        seen.append((loader.batch_size, rest["epochs"]))
+        return metricopt.fit(module, loader, objective, **(rest | {"epochs": 20}))
+
+    monkeypatch.setattr("metricopt.estimator.fit", spy)
+    x, y = problem()
+    classifier(epochs=None).fit(x, y)
+    classifier(epochs=None, batch_size=16).fit(x, y)
+    classifier(epochs=7).fit(x, y)
+    assert seen == [(120, 1000), (16, None), (120, 7)]
+
+
+@pytest.mark.filterwarnings("ignore:infeasible")
+def test_search_over_alpha_and_learning_rate_in_a_pipeline():
+    x, y = problem(300, seed=2)
+    pipeline = Pipeline([("scale", StandardScaler()), ("classify", classifier())])
+    grid = {"classify__alpha": [0.4, 0.9], "classify__learning_rate": [0.02, 0.1]}
+    search = GridSearchCV(pipeline, grid, cv=2, scoring=ObjectiveScorer("FPOR", alpha=0.6)).fit(x, y)
+    scores, is_loose = search.cv_results_["mean_test_score"], search.cv_results_["param_classify__alpha"] == 0.4
+    assert (scores[is_loose] < -1).all() and (scores[~is_loose] > 0).all()
+    best = search.best_estimator_
+    assert search.best_params_["classify__alpha"] == best[-1].alpha == 0.9
+    assert search.score(x, y) == ObjectiveScorer("FPOR", alpha=0.6)(best, x, y) == recall_score(y, best.predict(x))
+    assert best.score(x, y) == best[-1].score(best[0].transform(x), y)
+
+
+def test_cross_validated_predictions():
+    x, y = problem()
+    model = make_pipeline(StandardScaler(), classifier("OFBS"))
+    predicted = {kind: cross_val_predict(model, x, y, cv=3, method=kind) for kind in ("predict", "decision_function")}
+    np.testing.assert_array_equal(predicted["predict"], predicted["decision_function"] > 0)
+    assert fbeta_score(y, predicted["predict"], beta=1) > 0.6
+    assert cross_val_score(model, x, y, cv=3).mean() > 0.6
+
+
+def test_pickle_and_clone():
+    x, y = problem()
+    model = classifier(module=make_network).fit(x, y)
+    copied = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copied.predict_proba(x), model.predict_proba(x))
+    assert copied.result_.summary() == model.result_.summary()
+    cloned = clone(model)
+    assert cloned.get_params() == model.get_params() and not hasattr(cloned, "result_")
+    assert not hasattr(clone(classifier(module=lambda num_features: nn.Linear(num_features, 1))), "result_")
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames(frame):
+    x, y = problem()
+    names = ["age", "tsh", "t3", "t4"]
+    table = frame({name: column for name, column in zip(names, x.T, strict=True)})
+    column = {pd.DataFrame: pd.Series, pl.DataFrame: pl.Series}[frame]
+    model = classifier().fit(table, column(y), sample_weight=column(np.ones(len(y))))
+    assert model.feature_names_in_.tolist() == names and model.n_features_in_ == 4
+    plain = classifier().fit(x, y)
+    # A frame's columns lie one after the other, which changes the order of sums.
+    np.testing.assert_allclose(model.decision_function(table), plain.decision_function(x), rtol=1e-6)
+    assert model.score(table, column(y)) == plain.score(x, y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(table[names[::-1]])
+
+
+@pytest.mark.parametrize("values", [("healthy", "sick"), (False, True), (-1, 1), (2.0, 5.0)])
+def test_the_second_class_in_sorted_order_is_positive(values):
+    x, y = problem()
+    named = np.array(values)[y]
+    model, plain = classifier().fit(x, named), classifier().fit(x, y)
+    assert model.classes_.tolist() == list(values)
+    np.testing.assert_array_equal(model.decision_function(x), plain.decision_function(x))
+    np.testing.assert_array_equal(model.predict(x), np.array(values)[plain.predict(x)])
+    assert model.score(x, named) == plain.score(x, y) == recall_score(named, model.predict(x), pos_label=values[1])
+
+
+@pytest.mark.parametrize("objective", REGISTRY)
+def test_decisions_predictions_and_confidences_agree(objective):
+    x, y = problem()
+    model = classifier(objective).fit(x, y)
+    decisions, confidences = model.decision_function(x), model.predict_proba(x)
+    np.testing.assert_array_equal(model.predict(x), decisions > 0)
+    np.testing.assert_array_equal(confidences.argmax(axis=1), decisions > 0)
+    np.testing.assert_array_equal(np.argsort(confidences[:, 1]), np.argsort(decisions))
+    np.testing.assert_allclose(confidences.sum(axis=1), 1)
+    np.testing.assert_array_equal(model.predict(x), model.result_.predict(x))
+
+
+def test_rows_at_the_threshold_are_predicted_positive():
+    """A constant model flags everything at its only score: half-way confidences must not turn that around."""
+    x, y = np.zeros((20, 1)), np.arange(20) % 2
+    model = classifier("FROP", alpha=1.0).fit(x, y)
+    assert model.threshold_ == model.result_.scores(x)[0]
+    assert model.predict(x).all() and (model.decision_function(x) > 0).all()
+    assert (model.predict_proba(x).argmax(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("objective", REGISTRY)
+def test_the_score_is_the_objectives_metric(objective):
+    x, y = problem()
+    model = classifier(objective, alpha=0.5, beta=2.0).fit(x, y)
+    predicted, report = model.predict(x), model.result_.train
+    expected = {
+        "FPOR": recall_score(y, predicted),
+        "FROP": precision_score(y, predicted),
+        "OFBS": fbeta_score(y, predicted, beta=2),
+        "OAP": average_precision_score(y, model.decision_function(x)),
+        "RecallAtFPR": recall_score(y, predicted),
+        "RecallAtAlarmRate": recall_score(y, predicted),
+    }[objective]
+    assert report.met in (True, None)
+    assert model.score(x, y) == pytest.approx(expected) == pytest.approx(report.value)
+    weight = np.random.default_rng(0).integers(0, 3, size=len(y))
+    repeated = np.repeat(np.arange(len(y)), weight)
+    assert model.score(x, y, weight) == pytest.approx(model.score(x[repeated], y[repeated]))
+
+
+@pytest.mark.parametrize(
+    ("objective", "numbers", "score"),
+    [
+        ("FPOR", {"alpha": 0.25}, 1.0),
+        ("FPOR", {"alpha": 0.3}, 0.25 - 2),
+        ("RecallAtFPR", {"alpha": 0.9}, -1.0 - 2),
+        ("RecallAtAlarmRate", {"alpha": 1.0}, 1.0),
+        ("FROP", {"alpha": 1.0}, 0.25),
+        ("OFBS", {"beta": 1.0}, 0.4),
+        ("OAP", {}, 0.25),
+        (FPOR((0.3,)), {}, 0.25 - 2),
+    ],
+)
+def test_scores_of_a_classifier_that_always_raises_an_alarm(objective, numbers, score):
+    x, y = np.zeros((8, 1)), np.arange(8) % 4 == 0
+    always = DummyClassifier(strategy="constant", constant=True).fit(x, y)
+    assert ObjectiveScorer(objective, **numbers)(always, x, y) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(("objective", "numbers"), [("FPOR", {"alpha": 0.3}), ("FROP", {"alpha": 0.3})])
+def test_a_classifier_without_alarms_misses_the_bound_by_most(objective, numbers):
+    x, y = np.zeros((8, 1)), np.arange(8) % 4 == 0
+    never = DummyClassifier(strategy="constant", constant=False).fit(x, y)
+    assert ObjectiveScorer(objective, **numbers)(never, x, y) == -2
+
+
+def test_any_classifier_of_two_classes_can_be_scored():
+    x, y = problem()
+    model, scorer = LogisticRegression().fit(x, y), ObjectiveScorer("FPOR", alpha=0.5)
+    forest = RandomForestClassifier(5, random_state=0).fit(x[:60], y[:60])
+    expected = average_precision_score(y, forest.predict_proba(x)[:, 1])
+    assert ObjectiveScorer("OAP")(forest, x, y) == pytest.approx(expected)
+    with pytest.raises(InvalidInputError, match="estimator must be of two classes, got 3; "):
+        scorer(LogisticRegression().fit(x, y + (x[:, 0] > 0)), x, y)
+    assert scorer(model, x, y) == recall_score(y, model.predict(x))
+    assert np.isnan(scorer(model, x[y == 0], y[y == 0]))
+    assert repr(pickle.loads(pickle.dumps(scorer))) == "ObjectiveScorer(FPOR(min_precision=0.5))"
+
+
+def test_a_missed_bound_warns():
+    x, y = np.zeros((20, 1)), np.arange(20) % 2
+    with pytest.warns(UserWarning, match=r"infeasible: .*Best achievable precision: 0.500 \(asked 0.8\)"):
+        model = classifier().fit(x, y)
+    assert model.result_.status is Status.INFEASIBLE and model.score(x, y) == -1.5
+    assert classifier(alpha=0.5).fit(x, y).score(x, y) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"objective": "FPRO"}, "objective must be one of .*, got 'FPRO'; did you mean 'FROP'?"),
+        ({"alpha": 1.5}, r"min_precision must be in \(0, 1\], got 1.5; "),
+        ({"alpha": None}, "alpha must be given for FPOR"),
+        ({"objective": "OFBS", "beta": 0.0}, "beta must be a finite number above 0, got 0.0; "),
+        ({"batch_size": 0}, "batch_size must be None or an integer >= 1, got 0; "),
+        ({"batch_size": True}, "batch_size must be None or an integer >= 1, got True; "),
+        ({"dtype": "float16"}, "dtype must be one of 'float32', 'float64', got 'float16'; did you mean"),
+        ({"module": "linaer"}, "module must be one of 'linear', 'mlp', got 'linaer'; did you mean 'linear'?"),
+        ({"module": 3}, "module must be None, a name, a Module or a callable, got 3; "),
+        ({"module": lambda num_features: None}, "module must be a callable that returns a Module, got NoneType; "),
+        ({"epochs": 0}, "epochs must be an integer >= 1, got 0; "),
+        ({"val_fraction": 1.0}, r"val_fraction must be in \[0, 1\), got 1.0; "),
+        ({"solver": "profield"}, "solver must be one of .*, got 'profield'; did you mean 'profiled'?"),
+        ({"random_state": -1}, r"seed must be an integer in \[0, 2\*\*32\), got -1; "),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(InvalidInputError, match=message):
+        classifier(**parameters).fit(*problem())
+
+
+def test_numbers_that_an_objective_does_not_take_are_ignored():
+    x, y = problem()
+    for objective in ("OFBS", "OAP", FPOR(0.8)):
+        assert classifier(objective, alpha=None).fit(x, y).score(x, y) == classifier(objective).fit(x, y).score(x, y)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y, w: (x, y * 0, w), r"y must be of two classes, got 1 class \(.*0.*\); "),
+        (lambda x, y, w: (x, y + x[:, 0], w), "Unknown label type"),
+        (lambda x, y, w: (x, y + (x[:, 0] > 0), w), "Only binary classification is supported"),
+        (lambda x, y, w: (x, y, w * y), "sample_weight must be above 0 for a row of each class, got none but"),
+        (lambda x, y, w: (x, y, -w), "sample_weight must be >= 0, got -1; "),
+        (lambda x, y, w: (x, y, w[1:]), "inconsistent numbers of samples"),
+        (lambda x, y, w: (x * np.nan, y, w), "Input X contains NaN"),
+    ],
+)
+def test_bad_data(change, message):
+    x, y = problem()
+    weight = np.ones(len(y))
+    with pytest.raises(ValueError, match=message):
+        classifier().fit(*change(x, y, weight))
+    classifier().fit(x, y, weight)
