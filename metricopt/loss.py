@@ -317,8 +317,8 @@ class DirectMetricLoss(nn.Module):
                 reject(name, "a tensor", type(value).__name__, "pass e.g. outputs.logits")
         scores = logits if logits.ndim == 2 else logits.unsqueeze(-1)  # (B,) -> (B, 1)
         truth = labels if labels.ndim == 2 else labels.unsqueeze(-1)
-        if scores.shape != truth.shape or scores.shape[1:] != self._labels.shape[1:]:
-            num_labels = self._labels.shape[1]
+        num_labels = self._labels.shape[1]
+        if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] != num_labels:
             rule = f"of shape (B, {num_labels})" + (" or (B,)" if num_labels == 1 else "")
             shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
             reject("logits and labels", rule, shapes, "return one logit for each label")
@@ -332,8 +332,7 @@ class DirectMetricLoss(nn.Module):
         progress.batches += 1
         if progress.is_on_path:
             self.solver.step()
-        rows = None if index is None else index.numpy()
-        self._memory.put(scores.detach().cpu().numpy(), labels.cpu().numpy(), rows)
+        self._memory.put(scores, labels, index)
         if progress.is_on_path:
             progress.on_paths += 1
             if progress.on_paths % self._refresh_steps == 0:
