@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricopt._validation import reject
+from metricopt._validation import check_labels, reject
 
 
 class ScoreMemory:
@@ -76,15 +76,19 @@ class ScoreMemory:
         Raises
         ------
         InvalidInputError
-            If only some batches come with an index, or labels that were not seen before are not those of the rows.
+            If only some batches come with an index, or labels of a first pass are not those of their rows, or not 0, 1
+            or NaN.
         """
         in_order = self.labels is self._labels_of_rows
         if index is None:
             rows = (self._arrived + np.arange(len(scores))) % len(self._scores)
             self._arrived += len(scores)
+            truth = labels.cpu().numpy()
+            if self._is_unseen is not None:
+                check_labels(truth)
             if in_order:
                 self.labels = self.labels.copy()
-            self.labels[rows] = labels.cpu().numpy()
+            self.labels[rows] = truth
         else:
             rows = index.cpu().numpy()
             if not in_order:
