@@ -4,6 +4,35 @@ It puts together what a solver needs beside batches: a schedule, the latest scor
 (:mod:`metricopt.score_memory`), and the moments at which the exact threshold is taken from them. This file decides
 those moments. It leaves every algorithm to :mod:`metricopt.solvers`, and what surrounds a loss (optimizers, selection,
 several paths) to :mod:`metricopt.loop` or to the user's loop.
+
+In Lightning the loss is an attribute of the module, whose checkpoints then hold its state. A Hugging Face ``Trainer``
+stores models as tensors alone, so that there the loss stays beside the model::
+
+    class DirectTrainer(transformers.Trainer):
+        def __init__(self, *arguments, loss, **named):
+            super().__init__(*arguments, **named)
+            self.loss = loss
+
+        def compute_loss(self, model, inputs, return_outputs=False, **_):
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            loss = self.loss(outputs.logits, labels)
+            return (loss, outputs) if return_outputs else loss
+
+
+    class KeepLoss(transformers.TrainerCallback):
+        def __init__(self, loss):
+            self.loss = loss
+
+        def on_save(self, args, state, control, **_):
+            torch.save(self.loss.state_dict(), f"{args.output_dir}/checkpoint-{state.global_step}/loss.pt")
+
+
+    trainer = DirectTrainer(model, arguments, train_dataset=dataset, callbacks=[KeepLoss(loss)], loss=loss)
+
+and before ``trainer.train(resume_from_checkpoint=folder)`` it is loaded from there:
+``loss.load_state_dict(torch.load(folder + "/loss.pt"))``. To pass the rows of samples, give the data set a column
+``index``, take it from ``inputs`` as the labels are, and set ``remove_unused_columns=False``.
 """
 
 from __future__ import annotations

@@ -11,13 +11,16 @@ README = Path(__file__).parents[1] / "README.md"
 @pytest.mark.slow
 def test_example_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    first, own_loop, *_ = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     names = {}
-    exec(example, names)
+    exec(first, names)
     printed = capsys.readouterr().out
     assert "Asked     maximise recall subject to precision >= 0.9" in printed
     assert names["result"].status == "feasible"
     assert names["result"].validation.precision >= 0.9
+    exec(own_loop, names)
+    assert names["choice"].feasible and names["choice"].value > 0.4
+    assert "tensor(True)" in capsys.readouterr().out
 
 
 def test_links_and_pictures_exist():
