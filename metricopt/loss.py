@@ -4,6 +4,35 @@ It puts together what a solver needs beside batches: a schedule, the latest scor
 (:mod:`metricopt.score_memory`), and the moments at which the exact threshold is taken from them. This file decides
 those moments. It leaves every algorithm to :mod:`metricopt.solvers`, and what surrounds a loss (optimizers, selection,
 several paths) to :mod:`metricopt.loop` or to the user's loop.
+
+In Lightning the loss is an attribute of the module, whose checkpoints then hold its state. A Hugging Face ``Trainer``
+stores models as tensors alone, so that there the loss stays beside the model::
+
+    class DirectTrainer(transformers.Trainer):
+        def __init__(self, *arguments, loss, **named):
+            super().__init__(*arguments, **named)
+            self.loss = loss
+
+        def compute_loss(self, model, inputs, return_outputs=False, **_):
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            loss = self.loss(outputs.logits, labels)
+            return (loss, outputs) if return_outputs else loss
+
+
+    class KeepLoss(transformers.TrainerCallback):
+        def __init__(self, loss):
+            self.loss = loss
+
+        def on_save(self, args, state, control, **_):
+            torch.save(self.loss.state_dict(), f"{args.output_dir}/checkpoint-{state.global_step}/loss.pt")
+
+
+    trainer = DirectTrainer(model, arguments, train_dataset=dataset, callbacks=[KeepLoss(loss)], loss=loss)
+
+and before ``trainer.train(resume_from_checkpoint=folder)`` it is loaded from there:
+``loss.load_state_dict(torch.load(folder + "/loss.pt"))``. To pass the rows of samples, give the data set a column
+``index``, take it from ``inputs`` as the labels are, and set ``remove_unused_columns=False``.
 """
 
 from __future__ import annotations
@@ -52,25 +81,27 @@ class DirectMetricLoss(nn.Module):
     r"""An objective as a torch loss: ``loss(logits, labels)`` in place of cross-entropy, in any training loop.
 
     It begins with epochs of cross-entropy (the warm-up) and goes on with one path of the solver, whose ramps narrow to
-    the exact count, scheduled over ``epochs * steps_per_epoch`` calls; after these it stays at the end of its path. The
-    exact threshold, on which the ramps sit, is refreshed twice an epoch from the latest score of every training sample.
+    the exact count over ``epochs * steps_per_epoch`` batches in all; after these it stays as it is at the end. The
+    exact threshold, around which the ramps lie, is refreshed twice an epoch from the latest score of every sample.
 
-    - **Every step** ``loss(logits, labels)``, once for each batch, in whatever precision and on whatever device. Each
-      call in which gradients are recorded moves the state by one step, so that validation (``loss.eval()``, or
-      ``torch.no_grad()``) leaves it alone. A batch whose loss is NaN or infinite does so, too.
-    - **Every epoch, if you like,** ``loss.update(scores)``, with the scores of all training samples in evaluation mode.
-      Without it those that the batches brought are used, which is nearly as good; it is needed before the first call
-      if there is no warm-up. :func:`~metricopt.fit` does it once, between warm-up and path.
-    - **At the end** ``loss.threshold``, or with held-out data, which is better,
-      ``metricopt.choose_threshold(scores, labels, loss.objective)``, which also says whether the bound holds there.
+    - **Every step** ``loss(logits, labels)``, on any device and in any precision. A batch moves the state by one step
+      if gradients are recorded and the loss is finite: validation under ``torch.no_grad()`` leaves the state alone.
+    - **Every epoch**, or less often, or never, ``loss.update(scores)`` with the scores of all training samples in
+      evaluation mode. Without it the scores that the batches brought are used. It is needed before the first step if
+      there is no warm-up; :func:`~metricopt.fit` does it once, after the warm-up.
+    - **At the end** ``metricopt.choose_threshold(scores, labels, loss.objective)`` on held-out samples gives the exact
+      threshold, what it reaches and whether the bound holds; ``loss.threshold`` is that of the training samples.
 
-    A call needs the row of each sample (``index``) for solvers with explicit slacks and with ``sample_weight``, and for
-    all others keeps the scores a little fresher with it. All that moves is in ``state_dict()``. It has no weights, and
-    stays on the CPU.
+    Pass the row of each sample, ``index``, to solvers with explicit slacks, with ``sample_weight``, and where a sampler
+    draws some rows more often than others; else the scores of the last n samples stand for the training set.
 
-    :func:`~metricopt.fit` does this with the same code, and beyond it takes several paths from one warm-up, a fresh
-    optimizer for each, scores the model after every epoch and returns the best weights, or the average of several
-    paths' best. It trains as one's own loop does with ``solver=Profiled(path="guided ramp")``: same seed, same weights.
+    All that moves is in ``state_dict()``, which ``torch.load`` reads with ``weights_only=True``. There are no weights,
+    and nothing leaves the CPU.
+
+    :func:`~metricopt.fit` trains with this very loss. Beyond one's own loop it takes several paths from one warm-up,
+    each with a fresh optimizer, judges every epoch by the exact metric on held-out samples, and returns the best
+    weights or an average of them. With ``solver=metricopt.solvers.Profiled(path="guided ramp")`` it takes the path
+    that is taken here, and the weights after each epoch are the same.
 
     Parameters
     ----------
@@ -79,9 +110,9 @@ class DirectMetricLoss(nn.Module):
     labels : array, shape (n,) or (n, L)
         Of all training samples: 0, 1 or NaN (missing). A label without positives or negatives is left out.
     epochs : int, >= 1
-        Of the whole training, warm-up included: the schedule's length.
+        Of the whole training, warm-up included.
     steps_per_epoch : int, >= 1
-        Batches an epoch, ``len(loader)``. With gradient accumulation too: it is batches that count.
+        Batches an epoch, ``len(loader)``, also where gradients of several are accumulated.
     alpha : float, sequence or {label name: float}, in (0, 1]
         The bound of a bounded objective asked for by name; one for all labels, or one for each.
     beta : float, > 0
@@ -89,10 +120,10 @@ class DirectMetricLoss(nn.Module):
     label_names : sequence of str, length L
         To give ``alpha`` by name.
     solver : str, Solver or loss
-        As for :func:`~metricopt.fit`. Of its paths the one for networks that keeps a share of cross-entropy ("guided
-        ramp") is taken, unless an instance names another: ``metricopt.solvers.Profiled(path="strict hinge")``.
+        As for :func:`~metricopt.fit`. The path is the one for networks that keeps a share of cross-entropy, "guided
+        ramp" (for average precision "ramp"), or what an instance names: ``metricopt.solvers.Profiled(path="hinge")``.
     warmup_epochs : int
-        Of the epochs, with cross-entropy; a quarter by default. 0 for a model that is trained already.
+        Of these, with cross-entropy; a quarter by default. 0 for a model that is trained already.
     sample_weight : array, shape (n,) or (n, L)
         Weights >= 0 of the training samples.
 
@@ -105,14 +136,14 @@ class DirectMetricLoss(nn.Module):
     Raises
     ------
     InvalidInputError
-        On bad arguments, before training; on batches that do not fit, as they come.
+        On bad arguments, or a first batch that does not fit, before training.
     DivergedError
-        If scores have become infinite.
+        If the scores have become infinite.
 
     Notes
     -----
-    In distributed data-parallel training each process knows the scores of its own batches alone: thresholds and
-    multipliers then differ a little between processes. :func:`~metricopt.fit` exchanges them.
+    With several processes each has a loss of its own, which sees its own batches alone, so that thresholds and
+    multipliers differ a little. :func:`~metricopt.fit` exchanges the scores.
 
     Examples
     --------
@@ -196,7 +227,7 @@ class DirectMetricLoss(nn.Module):
         Tensor, scalar
         """
         scores, truth = self._columns(logits, labels)
-        progress, moves = self._progress, self.training and scores.requires_grad
+        progress, moves = self._progress, self.training and torch.is_grad_enabled() and scores.requires_grad
         if not moves and self.solver.needs_index:
             remedy = "judge other data by metricopt.choose_threshold"
             reject("loss", f"called on training batches alone for {self.solver.name}", "one without gradients", remedy)
@@ -219,7 +250,7 @@ class DirectMetricLoss(nn.Module):
         return loss
 
     def update(self, scores: Any, labels: Any = None) -> None:
-        """Take over the scores of all training samples, better known than from the batches that brought them.
+        """Take over the scores of all training samples, and refresh the threshold.
 
         Parameters
         ----------
@@ -232,14 +263,16 @@ class DirectMetricLoss(nn.Module):
         InvalidInputError
             If shapes or values do not fit.
         """
+        shape = self._labels.shape
         values = to_numpy("scores", scores)
-        columns = np.array(values.reshape(len(values), -1), dtype=np.promote_types(values.dtype, np.float32))
-        check_finite("scores", columns)
+        columns = values[:, np.newaxis] if values.ndim == 1 else values  # (n,) -> (n, 1)
         truth = self._labels if labels is None else as_label_columns(labels)
-        if columns.shape != truth.shape or columns.shape[1:] != self._labels.shape[1:]:
-            rule, got = f"of the labels' shape {self._labels.shape}", f"shape {columns.shape}"
-            reject("scores", rule, got, "give one score a label of every training sample")
+        for name, array in (("scores", columns), ("labels", truth)):
+            if array.shape != shape:
+                reject(name, f"of shape {shape}", f"shape {array.shape}", "give those of every training sample")
+        check_finite("scores", columns)
         check_labels(truth)
+        columns = np.array(columns, dtype=np.promote_types(columns.dtype, np.float32))
         is_in_order = np.array_equal(truth, self._labels, equal_nan=True)
         if not is_in_order and self._needs_index:
             remedy = "give the scores in the order of those labels"
@@ -323,8 +356,8 @@ class DirectMetricLoss(nn.Module):
                 reject(name, "a tensor", type(value).__name__, "pass e.g. outputs.logits")
         scores = logits if logits.ndim == 2 else logits.unsqueeze(-1)  # (B,) -> (B, 1)
         truth = labels if labels.ndim == 2 else labels.unsqueeze(-1)
-        if scores.shape != truth.shape or scores.shape[1:] != self._labels.shape[1:]:
-            num_labels = self._labels.shape[1]
+        num_labels = self._labels.shape[1]
+        if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] != num_labels:
             rule = f"of shape (B, {num_labels})" + (" or (B,)" if num_labels == 1 else "")
             shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
             reject("logits and labels", rule, shapes, "return one logit for each label")
@@ -338,8 +371,7 @@ class DirectMetricLoss(nn.Module):
         progress.batches += 1
         if progress.is_on_path:
             self.solver.step()
-        rows = None if index is None else index.numpy()
-        self._memory.put(scores.detach().cpu().numpy(), labels.cpu().numpy(), rows)
+        self._memory.put(scores, labels, index)
         if progress.is_on_path:
             progress.on_paths += 1
             if progress.on_paths % self._refresh_steps == 0:

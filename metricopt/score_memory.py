@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from metricopt._validation import reject
+from metricopt._validation import check_labels, reject
 
 
 class ScoreMemory:
@@ -63,31 +64,42 @@ class ScoreMemory:
         self.labels = self._labels_of_rows if labels is None else labels
         self._is_unseen, self._arrived = None, 0
 
-    def put(self, scores: np.ndarray, labels: np.ndarray, index: np.ndarray | None) -> None:
+    def put(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
         """Keep the scores of a batch.
 
         Parameters
         ----------
-        scores, labels : ndarray, shape (B, L)
-        index : ndarray, shape (B,), int, or None
+        scores, labels : Tensor, shape (B, L)
+        index : Tensor, shape (B,), int, or None
             Rows of the samples; None keeps them in order of arrival.
+
+        Raises
+        ------
+        InvalidInputError
+            If only some batches come with an index, or labels of a first pass are not those of their rows, or not 0, 1
+            or NaN.
         """
         in_order = self.labels is self._labels_of_rows
         if index is None:
-            index = (self._arrived + np.arange(len(scores))) % len(self._scores)
+            rows = (self._arrived + np.arange(len(scores))) % len(self._scores)
             self._arrived += len(scores)
+            truth = labels.cpu().numpy()
+            if self._is_unseen is not None:
+                check_labels(truth)
             if in_order:
                 self.labels = self.labels.copy()
-            self.labels[index] = labels
-        elif not in_order:
-            got = "given after batches or an update without it"
-            reject("index", "given for every batch or for none", got, "leave it out, or give it always")
-        elif self._is_unseen is not None and not np.array_equal(self.labels[index], labels, equal_nan=True):
-            remedy = "let index name rows of the labels that the loss was made with"
-            reject("labels", "those of the rows in index", "other values", remedy)
-        self._scores[index] = scores
+            self.labels[rows] = truth
+        else:
+            rows = index.cpu().numpy()
+            if not in_order:
+                got = "given after batches or an update without it"
+                reject("index", "given for every batch or for none", got, "leave it out, or give it always")
+            if self._is_unseen is not None and not np.array_equal(self.labels[rows], labels.cpu(), equal_nan=True):
+                remedy = "let index name rows of the labels that the loss was made with"
+                reject("labels", "those of the rows in index", "other values", remedy)
+        self._scores[rows] = scores.detach().cpu().numpy()
         if self._is_unseen is not None:
-            self._is_unseen[index] = False
+            self._is_unseen[rows] = False
             self._is_unseen = self._is_unseen if self._is_unseen.any() else None
 
     def state_dict(self) -> dict[str, Any]:

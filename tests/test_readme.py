@@ -11,16 +11,24 @@ README = Path(__file__).parents[1] / "README.md"
 @pytest.mark.slow
 def test_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    first, in_scikit_learn, frontier, own_loop, *_ = re.findall(
+        r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
     names = {}
-    for example in examples:
-        exec(example, names)
+    exec(first, names)
     printed = capsys.readouterr().out
     assert "Asked     maximise recall subject to precision >= 0.9" in printed
     assert names["result"].status == "feasible"
     assert names["result"].validation.precision >= 0.9
+    exec(in_scikit_learn, names)
     assert names["model"][-1].result_.status == "feasible"
     assert 0 < names["alarms"].sum() < len(names["alarms"]) / 10
+    exec(frontier.replace("alphas=", "epochs=20, num_workers=1, alphas="), names)
+    assert Path("frontier.png").stat().st_size > 10_000
+    assert "precision" in capsys.readouterr().out
+    exec(own_loop, names)
+    assert names["choice"].feasible and names["choice"].value > 0.4
+    assert "tensor(True)" in capsys.readouterr().out
 
 
 def test_links_and_pictures_exist():
