@@ -25,7 +25,7 @@ def test_examples_run(capsys, tmp_path, monkeypatch):
     assert 0 < names["alarms"].sum() < len(names["alarms"]) / 10
     exec(frontier.replace("alphas=", "epochs=20, num_workers=1, alphas="), names)
     assert Path("frontier.png").stat().st_size > 10_000
-    assert "precision" in capsys.readouterr().out
+    assert "cross-entropy" in capsys.readouterr().out
     exec(own_loop, names)
     assert names["choice"].feasible and names["choice"].value > 0.4
     assert "tensor(True)" in capsys.readouterr().out
