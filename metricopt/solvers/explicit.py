@@ -135,8 +135,9 @@ class ExplicitSlack(Solver):
             cost = cost + self._link_cost(link(counted, distance), flat)
         if self._anchor:
             cost = cost + self._anchor * (softplus(logit) - counted * logit).sum()
-        if self._position.path.anchor:
-            cost = cost + self._position.path.anchor * softplus(-logit).sum()
+        path, progress = self._position.path, self._position.progress
+        if path.anchor:
+            cost = path.weight(progress) * cost + path.anchor * softplus(-logit).sum()
         cost.backward()
 
         if self._slack_step == "gradient":

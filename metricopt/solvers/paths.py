@@ -37,6 +37,8 @@ class Path:
     anchor : float
         The weight of cross-entropy to the labels, per positive, that is kept beside the ramps: of the raw scores in the
         profiled solver, of the distances to the threshold in those with explicit slacks.
+    growth : float
+        The power of the progress with which the ramps gain weight beside the anchor: 0 has them weigh 1 throughout.
     """
 
     surrogate: Literal["hinge", "ramp"]
@@ -46,6 +48,7 @@ class Path:
     start: Literal["warm", "best"] = "warm"
     share: int = 4
     anchor: float = 0.0
+    growth: float = 0.0
 
     def slope(self, progress: float) -> float:
         """Return the steepness at a progress from 0 to 1."""
@@ -58,6 +61,10 @@ class Path:
     def strength(self, progress: float) -> float:
         """Return what a broken link costs per unit, relative to an error: the slope of ramps of height 1."""
         return self.slope(progress) / self.height(progress)
+
+    def weight(self, progress: float) -> float:
+        """Return what the ramps weigh in the loss."""
+        return progress**self.growth
 
     def margin(self, progress: float) -> float:
         """Return by how much a sample must be right to count as right."""
@@ -76,12 +83,10 @@ LINEAR_PATHS = {
     "wide polish": Path("ramp", (1.0, 16.0), start="best", share=3),
 }
 
-# A network has no one optimum to find, and learns features as long as it trains: a few long paths, and an anchor of
-# cross-entropy, from which it goes on learning where it fits the training data exactly and the ramps are flat.
-NETWORK_PATHS = {
-    "guided ramp": Path("ramp", (0.5, 16.0), anchor=1.0, share=8),
-    "polish": LINEAR_PATHS["polish"],
-}
+# A network learns features as long as it trains, and ramps alone teach it little: they are steep where its scores still
+# lie close together, and flat where it fits the training data. So there is one long path that begins as cross-entropy
+# goes on and hands over to the ramps by and by.
+NETWORK_PATHS = {"guided ramp": Path("ramp", (0.5, 16.0), anchor=1.0, growth=2.0)}
 
 PATHS = {**LINEAR_PATHS, **NETWORK_PATHS}
 """Those of counts at a threshold, by name."""

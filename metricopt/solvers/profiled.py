@@ -82,13 +82,14 @@ class Profiled(Solver):
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         class_weights = self._program.class_weights(self._multiplier)
         of_error = self._program.share(len(scores))
-        share = class_weights * of_error
+        path, progress = self._position.path, self._position.progress
+        share = path.weight(progress) * class_weights * of_error
         own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
         own_weight = None if weight is None else weight.cpu().numpy()
         errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, share)
         self._violation = self._program.violation(errors, len(scores))
         loss = float((share * errors).sum())
-        anchor = self._position.path.anchor
+        anchor = path.anchor
         if anchor:
             cross_entropy, residuals = _cross_entropy(own, truth, own_weight)
             loss += float((anchor * of_error * cross_entropy).sum())

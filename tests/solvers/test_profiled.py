@@ -118,6 +118,22 @@ def test_multiplier_moves_by_the_violation_of_the_counts(objective, is_weighted)
     np.testing.assert_allclose((solver.multiplier() - before) / MULTIPLIER_STEP, violation, atol=1e-4)
 
 
+def test_ramps_of_networks_take_over_from_cross_entropy():
+    scores, labels = problem()
+    batch, truth = tensors(scores, labels)
+    solver = Profiled(path="guided ramp")
+    solver.prepare(FPOR(0.8), labels, None)
+    solver.start(solver.stages(8, is_linear=False)[0], NUM_STEPS)
+    solver.refresh(scores, labels, None)
+    entropy = binary_cross_entropy_with_logits(batch, truth, reduction="sum").item() / labels.sum()
+    ramps = []
+    for step in range(NUM_STEPS):
+        ramps.append(solver.loss(batch, truth).item() - entropy)
+        solver._multiplier[:], solver._position._step = 1.0, step + 1
+    assert ramps[0] == pytest.approx(0, abs=1e-5)
+    assert 0 < ramps[1] < 0.1 * ramps[-1]
+
+
 @pytest.mark.parametrize("stage", range(len(Profiled().stages(200))))
 @pytest.mark.parametrize("objective", [*OBJECTIVES, *PER_LABEL], ids=str)
 def test_loss_weighs_errors_as_the_objective_says(objective, stage):
