@@ -168,8 +168,8 @@ class Loop:
             if not self._parts.is_stream and not np.array_equal(labels, part.labels, equal_nan=True):
                 remedy = "let y agree with the data set's attribute `labels` or `targets`"
                 reject("loader", "one that yields the labels of its data set", "other values", remedy)
-            if part is self._parts.train:
-                self._loss.update(scores, labels)
+            if part is self._parts.train and not self._parts.is_stream:
+                self._loss.update(scores)
 
     def _begin_stage(self) -> None:
         """Begin a stage: its weights, its optimizer, and for the solver the scores that these weights give."""

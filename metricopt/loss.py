@@ -101,7 +101,8 @@ class DirectMetricLoss(nn.Module):
     :func:`~metricopt.fit` trains with this very loss. Beyond one's own loop it takes several paths from one warm-up,
     each with a fresh optimizer, judges every epoch by the exact metric on held-out samples, and returns the best
     weights or an average of them. With ``solver=metricopt.solvers.Profiled(path="guided ramp")`` it takes the path
-    that is taken here, and the weights after each epoch are the same.
+    that is taken here, and the weights after each epoch are the same if one's own loop draws the same batches with
+    their ``index``, and where the warm-up ends calls ``update`` once and makes the optimizer anew.
 
     Parameters
     ----------
@@ -227,15 +228,16 @@ class DirectMetricLoss(nn.Module):
         Tensor, scalar
         """
         scores, truth = self._columns(logits, labels)
-        progress, moves = self._progress, self.training and torch.is_grad_enabled() and scores.requires_grad
-        if not moves and self.solver.needs_index:
-            remedy = "judge other data by metricopt.choose_threshold"
-            reject("loss", f"called on training batches alone for {self.solver.name}", "one without gradients", remedy)
-        if moves and index is None and self._needs_index:
+        moves = self.training and torch.is_grad_enabled() and scores.requires_grad
+        if not moves:
+            return self._loss_of_others(scores, truth)
+        if index is None and self._needs_index:
             what = "sample_weight" if self._weight is not None else self.solver.name
             reject("index", f"given for {what}", None, "pass the row of each sample of the batch")
-        index = None if index is None or not moves else index.cpu()
-        if moves and not progress.is_on_path and progress.batches >= self.warmup_epochs * self._steps_per_epoch:
+        index = None if index is None else index.cpu()
+        self._memory.check(truth, index)
+        progress = self._progress
+        if not progress.is_on_path and progress.batches >= self.warmup_epochs * self._steps_per_epoch:
             if self._memory.is_empty and self.solver.warms_up:
                 remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
                 reject("scores", "known before a training without warm-up", "none", remedy)
@@ -245,7 +247,7 @@ class DirectMetricLoss(nn.Module):
             loss = self.solver.loss(scores, truth, weight, index)
         else:
             loss = self._warm_up.loss(scores, truth, weight)
-        if moves and math.isfinite(loss.item()):
+        if math.isfinite(loss.item()):
             self._move(scores, truth, index)
         return loss
 
@@ -364,6 +366,13 @@ class DirectMetricLoss(nn.Module):
         if scores.dtype not in (torch.float32, torch.float64):
             scores = scores.float()
         return scores, truth.to(scores.device, torch.float32)
+
+    def _loss_of_others(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of samples that need not be those of the training set."""
+        if self.solver.needs_index:
+            remedy = "judge other data by metricopt.choose_threshold"
+            reject("loss", f"called on training batches alone for {self.solver.name}", "one without gradients", remedy)
+        return self.solver.loss(scores, labels) if self._progress.is_on_path else cross_entropy(scores, labels)
 
     def _move(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
         """Go one step on, after the loss of a batch."""

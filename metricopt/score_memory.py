@@ -64,6 +64,29 @@ class ScoreMemory:
         self.labels = self._labels_of_rows if labels is None else labels
         self._is_unseen, self._arrived = None, 0
 
+    def check(self, labels: Tensor, index: Tensor | None) -> None:
+        """Reject a batch that :meth:`put` cannot keep; its values only until all samples were seen.
+
+        Raises
+        ------
+        InvalidInputError
+            If only some batches come with an index, or labels are not those of their rows, or not 0, 1 or NaN.
+        """
+        if index is not None and self.labels is not self._labels_of_rows:
+            got = "given after batches or an update without it"
+            reject("index", "given for every batch or for none", got, "leave it out, or give it always")
+        if self._is_unseen is None:
+            return
+        truth, num_rows = labels.cpu().numpy(), len(self.labels)
+        if index is None:
+            check_labels(truth)
+        elif len(index) != len(truth) or not ((index >= 0) & (index < num_rows)).all():
+            got = f"{len(index)} of {int(index.min())} to {int(index.max())}" if len(index) else "none"
+            reject("index", f"{len(truth)} rows from 0 to {num_rows - 1}", got, "pass the row of each sample")
+        elif not np.array_equal(self.labels[index.cpu().numpy()], truth, equal_nan=True):
+            remedy = "let index name rows of the labels that the loss was made with"
+            reject("labels", "those of the rows in index", "other values", remedy)
+
     def put(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
         """Keep the scores of a batch.
 
@@ -72,31 +95,15 @@ class ScoreMemory:
         scores, labels : Tensor, shape (B, L)
         index : Tensor, shape (B,), int, or None
             Rows of the samples; None keeps them in order of arrival.
-
-        Raises
-        ------
-        InvalidInputError
-            If only some batches come with an index, or labels of a first pass are not those of their rows, or not 0, 1
-            or NaN.
         """
-        in_order = self.labels is self._labels_of_rows
         if index is None:
             rows = (self._arrived + np.arange(len(scores))) % len(self._scores)
             self._arrived += len(scores)
-            truth = labels.cpu().numpy()
-            if self._is_unseen is not None:
-                check_labels(truth)
-            if in_order:
+            if self.labels is self._labels_of_rows:
                 self.labels = self.labels.copy()
-            self.labels[rows] = truth
+            self.labels[rows] = labels.cpu().numpy()
         else:
             rows = index.cpu().numpy()
-            if not in_order:
-                got = "given after batches or an update without it"
-                reject("index", "given for every batch or for none", got, "leave it out, or give it always")
-            if self._is_unseen is not None and not np.array_equal(self.labels[rows], labels.cpu(), equal_nan=True):
-                remedy = "let index name rows of the labels that the loss was made with"
-                reject("labels", "those of the rows in index", "other values", remedy)
         self._scores[rows] = scores.detach().cpu().numpy()
         if self._is_unseen is not None:
             self._is_unseen[rows] = False

@@ -134,6 +134,18 @@ def test_without_index_too_where_fit_has_none():
     assert weights_of(own) == ends[-1]
 
 
+def test_a_stream_need_not_be_as_long_each_time():
+    class Varying(Stream):
+        lengths = iter([200, 190, 200, *[180, 210] * 20])
+
+        def __iter__(self):
+            rows = list(zip(*self.tensors, strict=True))
+            return iter((rows + rows)[: next(self.lengths)])
+
+    result = fit(network(), DataLoader(Varying(*blobs()), BATCH), "OFBS", epochs=8, val_fraction=0, progress=False)
+    assert result.train.f_beta > 0.5
+
+
 def test_the_best_epoch_is_what_fit_returns():
     x, y = blobs(400)
     val = TensorDataset(*blobs(400, seed=1))
@@ -404,6 +416,7 @@ ROWS = torch.arange(40)
         ({}, ({"logits": LOGITS}, LABELS), "logits must be a tensor, got dict; pass e.g. outputs.logits"),
         ({}, (LOGITS, LABELS.numpy()), "labels must be a tensor, got ndarray"),
         ({}, (LOGITS, LABELS + 0.5), r"labels must be 0, 1 or NaN \(missing\), got \[0.5, 1.5\]"),
+        ({}, (LOGITS, LABELS, ROWS + 1), "index must be 40 rows from 0 to 39, got 40 of 1 to 40"),
         ({}, (LOGITS, 1 - LABELS, ROWS), "labels must be those of the rows in index, got other values; let index name"),
         ({"warmup_epochs": 0}, (LOGITS, LABELS), r"scores must be known .* got none; call loss.update\(scores\)"),
         ({"solver": "exact_penalty"}, (LOGITS, LABELS), "index must be given for exact_penalty, got None"),

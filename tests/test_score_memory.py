@@ -70,17 +70,26 @@ def test_rows_and_none_do_not_mix():
     put_rows(memory, [0], 1)
     memory.put(batch(1), torch.tensor([[1.0, 0]]), None)
     with pytest.raises(InvalidInputError, match="index must be given for every batch or for none"):
-        put_rows(memory, [0], 1)
+        memory.check(torch.from_numpy(LABELS[:1]), torch.tensor([0]))
     memory.replace(np.zeros((5, 2)))
-    put_rows(memory, [0], 1)
+    memory.check(torch.from_numpy(LABELS[:1]), torch.tensor([0]))
 
 
 @pytest.mark.parametrize(
-    ("index", "text"), [([0], "labels must be those of the rows in index"), (None, "labels must be 0, 1 or NaN")]
+    ("index", "text"),
+    [
+        ([0], "labels must be those of the rows in index"),
+        ([5], "index must be 1 rows from 0 to 4, got 1 of 5 to 5; pass the row of each sample"),
+        ([-5], "got 1 of -5 to -5"),
+        ([0, 0], "got 2 of 0 to 0"),
+        (None, "labels must be 0, 1 or NaN"),
+    ],
 )
 def test_labels_of_a_first_pass_are_checked(index, text):
     memory = ScoreMemory(LABELS)
     index = None if index is None else torch.tensor(index)
     with pytest.raises(InvalidInputError, match=text):
-        memory.put(batch(1), torch.tensor([[1.0, 0.5]]), index)
-    memory.put(batch(1), torch.tensor([[1.0, 0.0]]), index)
+        memory.check(torch.tensor([[1.0, 0.5]]), index)
+    memory.check(torch.tensor([[1.0, 0.0]]), None if index is None else torch.tensor([0]))
+    memory.replace(np.zeros((5, 2)))
+    memory.check(torch.tensor([[1.0, 0.5]]), index)  # what was seen once is not looked at again
