@@ -243,10 +243,8 @@ class DirectMetricLoss(nn.Module):
                 reject("scores", "known before a training without warm-up", "none", remedy)
             self._start(self._path)
         weight = None if self._weight is None or index is None else self._weight[index].to(scores.device)
-        if progress.is_on_path:
-            loss = self.solver.loss(scores, truth, weight, index)
-        else:
-            loss = self._warm_up.loss(scores, truth, weight)
+        solver = self.solver if progress.is_on_path else self._warm_up
+        loss = solver.loss(scores, truth, weight, index)
         if math.isfinite(loss.item()):
             self._move(scores, truth, index)
         return loss
@@ -372,7 +370,8 @@ class DirectMetricLoss(nn.Module):
         if self.solver.needs_index:
             remedy = "judge other data by metricopt.choose_threshold"
             reject("loss", f"called on training batches alone for {self.solver.name}", "one without gradients", remedy)
-        return self.solver.loss(scores, labels) if self._progress.is_on_path else cross_entropy(scores, labels)
+        solver = self.solver if self._progress.is_on_path else self._warm_up
+        return solver.loss(scores, labels)
 
     def _move(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
         """Go one step on, after the loss of a batch."""
