@@ -102,7 +102,7 @@ def test_what_is_passed_is_left_as_it_was():
     solver, loss, module = Profiled(), WeightedCrossEntropy(), make_network(4)
     before = [weights.clone() for weights in module.parameters()]
     model = classifier(solver=solver, module=module).fit(x, y)
-    assert vars(solver) == {} and model.result_.solver == "profiled"
+    assert vars(solver) == vars(Profiled()) and model.result_.solver == "profiled"
     assert classifier(solver=loss).fit(x, y).result_.solver == "WeightedCrossEntropy"
     assert loss.num_positives is None
     for weights, old in zip(module.parameters(), before, strict=True):
