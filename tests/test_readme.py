@@ -20,7 +20,7 @@ def test_example_runs(capsys, tmp_path, monkeypatch):
     assert names["result"].validation.precision >= 0.9
     exec(own_loop, names)
     assert names["choice"].feasible.all() and names["choice"].value > 0.4
-    assert "Report on 'test'\n  sick: " in capsys.readouterr().out
+    assert "Report on 'test'\n  sick (632 samples): recall " in capsys.readouterr().out
 
 
 def test_links_and_pictures_exist():
