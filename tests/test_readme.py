@@ -28,7 +28,7 @@ def test_examples_run(capsys, tmp_path, monkeypatch):
     assert "cross-entropy" in capsys.readouterr().out
     exec(own_loop, names)
     assert names["choice"].feasible.all() and names["choice"].value > 0.4
-    assert "Report on 'test'\n  sick: " in capsys.readouterr().out
+    assert "Report on 'test'\n  sick (632 samples): recall " in capsys.readouterr().out
 
 
 def test_links_and_pictures_exist():
