@@ -21,9 +21,14 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
     names = {}
     for block in code_of(page):
         exec(block, names)
+    if page.stem == "own_loop":
+        assert names["choice"].feasible.all() and names["choice"].value > 0.4
+        assert "Report on 'test'\n  sick (632 samples): recall " in capsys.readouterr().out
     made = {"reading": {"report.html"}, "deploying": {"model", "model.onnx"}}
     assert {path.name for path in tmp_path.iterdir()} == made.get(page.stem, set())
 
 
 def test_pages_with_code_are_found():
-    assert {"objectives", "own_model", "several_labels", "reading", "deploying"} <= {page.stem for page in PAGES}
+    assert {"objectives", "own_loop", "own_model", "several_labels", "reading", "deploying"} <= {
+        page.stem for page in PAGES
+    }
