@@ -83,6 +83,13 @@ def test_labels_without_positives_do_not_matter():
     assert not is_as_good(candidate([0.5, np.nan], feasible=[True, False]), best, start, counts)
 
 
+@pytest.fixture(autouse=True)
+def same_weights():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def made_up(num=900, seed=0):
     generator = torch.Generator().manual_seed(seed)
     labels = (torch.rand(num, generator=generator) < 0.15).float()
