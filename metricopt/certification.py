@@ -50,7 +50,8 @@ from metricopt.intervals import least_rate
 from metricopt.metrics import PRECISION, Counts, Ranking
 from metricopt.objectives import FPOR, FROP
 from metricopt.prevalence import counts_at, prevalence_of_labels
-from metricopt.result import FitResult, Scored, device_of
+from metricopt.result import FitResult, device_of
+from metricopt.scored import Scored
 from metricopt.scoring import score_loader
 from metricopt.status import Status
 

@@ -31,7 +31,8 @@ from metricopt.processes import Processes
 from metricopt.progress import Display
 from metricopt.random_states import RandomStates
 from metricopt.records import Callback, records_of
-from metricopt.result import FitResult, History, Scored
+from metricopt.result import FitResult
+from metricopt.scored import History, Scored
 from metricopt.scoring import forward, score_loader, to_device
 from metricopt.solvers import Stage
 from metricopt.state import Candidate, State

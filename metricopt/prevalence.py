@@ -30,7 +30,7 @@ from metricopt.metrics import Counts
 from metricopt.partition import Partition
 
 if TYPE_CHECKING:
-    from metricopt.result import Scored
+    from metricopt.scored import Scored
 
 Prevalence: TypeAlias = "float | tuple[float, ...]"
 """One share of positives for all labels, or one per label."""

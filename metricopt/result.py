@@ -15,60 +15,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from metricopt import metrics
-from metricopt._validation import InvalidInputError, check_choice, per_label
+from metricopt._validation import InvalidInputError, per_label
 from metricopt.agreement import SlackAgreement
 from metricopt.batches import inputs_of, pairs_of
-from metricopt.evaluation import LabelReport, Report, evaluate
+from metricopt.evaluation import Report, evaluate
 from metricopt.objectives import Bound, Objective
 from metricopt.prevalence import Prevalence, read_prevalence, scored_at, weights_at
+from metricopt.scored import History, Scored
 from metricopt.scoring import check_scores, forward, score_loader, to_device
 from metricopt.status import Status
 from metricopt.thresholds import choose_threshold, has_both_classes, without_labels
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
     from metricopt.certificate import Certificate, LabelCertificate
-
-
-class History(list[dict[str, Any]]):
-    """One record an epoch and label: stage, epoch, loss, value, bounded value, feasible, multiplier, agreement, ...
-
-    The last is the share of slacks within 1/2 of the model's indicator, by the scores that the training samples had
-    when last seen; None for a solver without slacks.
-    """
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the records as a table."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self))
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores of one data set, with its labels.
-
-    Attributes
-    ----------
-    data : str
-        Which data, e.g. ``"validation"``.
-    scores, baseline_scores : ndarray, shape (n, L), float32
-        Of the returned model, and of candidate zero (the end of the cross-entropy warm-up, at its best epoch).
-    labels, baseline_labels : ndarray, shape (n, L), float32
-        In the order of either scores, which differs where an iterable data set shuffles.
-    sample_weight : ndarray, shape (n, L), float, or None
-    """
-
-    data: str
-    scores: np.ndarray
-    baseline_scores: np.ndarray
-    labels: np.ndarray
-    baseline_labels: np.ndarray
-    sample_weight: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -427,15 +389,9 @@ class FitResult:
         label : str, optional
             Which label, the first by default; :meth:`plot_labels` draws all of them.
         """
-        from metricopt.bootstrap import precision_band
-        from metricopt.plots import plot_precision_recall
+        from metricopt.pictures import draw_curves
 
-        which, part = self._position_of(label), self._chooser
-        curves, points = self._curves(which)
-        bands = {}
-        if part.sample_weight is None and (part.labels[:, which] == 1).any():
-            bands[self.objective.name] = precision_band(part.scores[:, which], part.labels[:, which])
-        return plot_precision_recall(curves, points, bands=bands, ax=ax, title=self._title(which))
+        return draw_curves(self, ax, label)
 
     def plot_labels(self, figure: Figure | SubFigure | None = None) -> np.ndarray:
         """Draw the precision-recall curves of all labels side by side; returns an array with Axes for each.
@@ -445,12 +401,9 @@ class FitResult:
         figure : Figure or SubFigure, optional
             Where to draw; a new one by default.
         """
-        from metricopt.plots import plot_labels
+        from metricopt.pictures import draw_labels
 
-        both = {name: self._curves(which) for which, name in enumerate(self.label_names)}
-        curves = {name: own for name, (own, _) in both.items()}
-        points = {name: own for name, (_, own) in both.items()}
-        return plot_labels(curves, points, figure=figure, title=f"{self.objective.name} on {self._chooser.data} data")
+        return draw_labels(self, figure)
 
     def plot_scores(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
         """Draw the scores of either class on the data of :attr:`selection`, and where the threshold cuts them.
@@ -460,17 +413,9 @@ class FitResult:
         ax, label
             As for :meth:`plot`.
         """
-        from metricopt.plots import plot_scores
+        from metricopt.pictures import draw_scores
 
-        which, part = self._position_of(label), self._chooser
-        return plot_scores(
-            part.scores[:, which],
-            part.labels[:, which],
-            float(self.thresholds[which]),
-            sample_weight=None if part.sample_weight is None else part.sample_weight[:, which],
-            ax=ax,
-            title=self._title(which),
-        )
+        return draw_scores(self, ax, label)
 
     def plot_history(self, figure: Figure | SubFigure | None = None, *, label: str | None = None) -> np.ndarray:
         """Draw metric, bounded metric, multiplier and slack agreement by epoch; returns an array with Axes for each.
@@ -482,91 +427,31 @@ class FitResult:
         label : str, optional
             Which label, the first by default.
         """
-        from metricopt.plots import plot_history
+        from metricopt.pictures import draw_history
 
-        which = self._position_of(label)
-        return plot_history(self.history, label=self.label_names[which], figure=figure, title=self._title(which))
+        return draw_history(self, figure, label)
 
     @property
-    def _chooser(self) -> Scored:
+    def chooser(self) -> Scored:
         """The scores that :attr:`selection` speaks of."""
         return self.scored.get("validation", self.scored["train"])
 
-    def _position_of(self, label: str | None) -> int:
-        if label is None:
-            return 0
-        check_choice("label", label, self.label_names)
-        return self.label_names.index(label)
-
-    def _title(self, which: int) -> str:
-        objective = self.objective.for_labels(len(self.label_names))[which]
-        return f"{self.label_names[which]}: {objective}\non {self._chooser.data} data"
-
-    def _curves(self, which: int) -> tuple[dict[str, metrics.PrecisionRecallCurve], dict[str, LabelReport]]:
-        """Return the curves of the model and of candidate zero for a label, and their operating points."""
-        part = self._chooser
-        weight = None if part.sample_weight is None else part.sample_weight[:, which]
-        scored = {
-            self.objective.name: (part.scores, part.labels),
-            self.baseline_name: (part.baseline_scores, part.baseline_labels),
-        }
-        curves = {
-            name: cast(
-                metrics.PrecisionRecallCurve,
-                metrics.precision_recall_curve(scores[:, which], labels[:, which], weight),
-            )
-            for name, (scores, labels) in scored.items()
-        }
-        return curves, {self.objective.name: self.selection[which], self.baseline_name: self.baseline[which]}
-
     def summary(self) -> str:
         """Return a text that says what was asked, what was reached, on which data, and against what."""
-        lines = [f"Asked     {self.objective}"]
-        if self.prevalence is not None:
-            lines.append(f"For       a prevalence of {self.prevalence}, to which all metrics below are weighted")
-        for which, (name, status) in enumerate(zip(self.label_names, self.statuses, strict=True)):
-            head = f"{name}: " if len(self.label_names) > 1 else ""
-            lines.append(f"Status    {head}{status}. {self.advice(name)}")
-            if np.isnan(self.thresholds[which]):
-                continue
-            lines.append(f"Threshold {head}{self.thresholds[which]:.6g} ({self.alarm_rule})")
-            parts = [(self.validation, self.baseline_validation), (self.train, self.baseline_train)]
-            for part, baseline in parts:
-                if part is None or baseline is None:
-                    continue
-                report = part[which]
-                lines.append(f"On {head}{part.data} data ({report.size})")
-                lines.append(f"  {f'{self.objective.name} ({self.solver})':40s}{_one_line(report)}")
-                lines.append(f"  {self.baseline_name + ' + tuned threshold':40s}{_one_line(baseline[which])}")
-        for certificate in self.certificates or ():
-            lines.append(f"Certified {certificate}")
-        for compared, threshold in zip(self.slack or (), self.thresholds, strict=False):
-            if np.isnan(threshold):
-                continue
-            lines.append(f"Slacks    {compared.label}: {compared}")
-        lines.append(f"Weights from the stage {self.selected_stage!r}, after {self.seconds:.1f} s of training.")
-        return "\n".join(lines)
+        from metricopt.summary import summary
+
+        return summary(self)
 
     def advice(self, label: str | None = None) -> str:
         """Return what a label's status means, with the best achievable value where the bound is missed."""
-        which = 0 if label is None else self.label_names.index(label)
-        report, status = self.selection[which], self.statuses[which]
-        text = status.advice
-        if status is Status.INFEASIBLE:
-            reached = f"{report.bounded_value:.3f}"
-            text += f" Best achievable {report.bounded_metric}: {reached} (asked {report.bound:g})."
-        if status is Status.NO_POSITIVES:
-            parts = [part for part in (self.train, self.validation) if part is not None]
-            missing = [f"no {kind} in the {part.data} data" for part in parts if (kind := _missing(part[which]))]
-            text += f" There are {' and '.join(missing)}. It raises no alarm."
-        return text
+        from metricopt.summary import advice
+
+        return advice(self, label)
 
     def __repr__(self) -> str:
-        parts = []
-        for report, status in zip(self.selection, self.statuses, strict=True):
-            bounded = "" if report.bounded_metric is None else f", {report.bounded_metric} {report.bounded_value:.3f}"
-            parts.append(f"{report.label}: {status}, {report.metric} {report.value:.3f}{bounded}")
-        return f"FitResult({self.objective!r}, {'; '.join(parts)} on {self.selection.data} data)"
+        from metricopt.summary import one_line
+
+        return one_line(self)
 
     def save(self, path: str | Path) -> Path:
         """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
@@ -632,20 +517,6 @@ class FitResult:
         from metricopt.report import write_report
 
         return write_report(self, Path(path), test)
-
-
-def _one_line(report: Any) -> str:
-    text = f"{report.metric} {report.with_interval(report.metric)}"
-    if report.bounded_metric is not None:
-        met = "met" if report.met else "MISSED"
-        text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)} {met}"
-    return text
-
-
-def _missing(report: LabelReport) -> str | None:
-    """Return the class that a label lacks in some data."""
-    lacks = not report.counts.positives, not report.counts.negatives
-    return {(True, True): "labels", (True, False): "positives", (False, True): "negatives"}.get(lacks)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -23,7 +23,8 @@ from metricopt.certificate import LabelCertificate
 from metricopt.evaluation import Report, with_nan, without_nan
 from metricopt.objectives import REGISTRY
 from metricopt.processes import is_main_process
-from metricopt.result import FitResult, History, Scored
+from metricopt.result import FitResult
+from metricopt.scored import History, Scored
 from metricopt.status import Status
 
 FORMAT = 1

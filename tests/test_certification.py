@@ -13,7 +13,7 @@ from metricopt.certificate import LabelCertificate
 from metricopt.certification import NUM_THRESHOLDS, certify_label, p_values, thresholds_to_test
 from metricopt.metrics import Counts, Ranking
 from metricopt.prevalence import weights_at
-from metricopt.result import History, Scored
+from metricopt.scored import History, Scored
 
 DISTANCE = 2.5
 

@@ -10,7 +10,7 @@ from metricopt import FPOR, OAP, OFBS, FitResult, InvalidInputError, RecallAtAla
 from metricopt.evaluation import evaluate
 from metricopt.metrics import PRECISION, Counts, confusion_counts
 from metricopt.prevalence import counts_at, prevalence_of_labels, read_prevalence, scored_at, weights_at
-from metricopt.result import History, Scored
+from metricopt.scored import History, Scored
 
 ASKED = FPOR(0.5)
 

@@ -9,7 +9,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset,
 
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
 from metricopt.agreement import SlackAgreement
-from metricopt.result import FitResult, History, Scored
+from metricopt.result import FitResult
+from metricopt.scored import History, Scored
 
 
 def blobs(seed=0, num_rows=200, num_labels=1):
