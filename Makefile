@@ -25,7 +25,7 @@ docs: $(VENV)/.docs
 INTO ?= notebooks
 notebooks: $(VENV)/.notebooks
 	PYTHONWARNINGS=error,ignore::PendingDeprecationWarning $(BIN)/python -m nbconvert --log-level WARN --to notebook \
-		--execute --ExecutePreprocessor.record_timing=False --NbConvertApp.use_output_suffix=False --output-dir $(INTO) notebooks/*.ipynb
+		--execute --ExecutePreprocessor.record_timing=False --output-dir $(INTO) notebooks/*.ipynb
 
 bench-quick: $(INSTALLED)
 	$(BIN)/python -m benchmarks run tables --quick
