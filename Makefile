@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs bench-quick install clean
+.PHONY: demo test lint docs notebooks bench-quick install clean
 
 demo: $(INSTALLED)
 	$(BIN)/metricopt demo
@@ -19,6 +19,13 @@ lint: $(INSTALLED)
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -n -q -j auto -b html docs site
+
+# In place, pictures and all; elsewhere by make notebooks INTO=a/folder. Warnings are errors, but for one that the
+# kernel gives about itself.
+INTO ?= notebooks
+notebooks: $(VENV)/.notebooks
+	PYTHONWARNINGS=error,ignore::PendingDeprecationWarning $(BIN)/python -m nbconvert --log-level WARN --to notebook \
+		--execute --ExecutePreprocessor.record_timing=False --output-dir $(INTO) notebooks/*.ipynb
 
 bench-quick: $(INSTALLED)
 	$(BIN)/python -m benchmarks run tables --quick
@@ -37,6 +44,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(VENV)/.docs: $(INSTALLED)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(VENV)/.notebooks: $(INSTALLED)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
 	@touch $@
 
 clean:
