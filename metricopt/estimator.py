@@ -85,7 +85,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray, shape (2,)
         The second is the positive class.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,), of str
         Where the features came with names.
 
     Examples
