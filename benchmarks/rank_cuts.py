@@ -259,8 +259,8 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     positives = ", ".join(f"{row.train_positives} at {row.prevalence:.0%}" for row in own.itertuples())
     return [
         f"Handwritten digits, not medical images: eights among {NUM_TRAIN} training digits of MNIST-5k ({positives}), "
-        f"tested on {TEST_POSITIVES} others among {TEST_NEGATIVES}, weighted to the same prevalence. Layers are frozen; "
-        "a linear head is trained under OAP by the default solver, a fifth of the digits held out for selection.",
+        f"tested on {TEST_POSITIVES} others among {TEST_NEGATIVES}, weighted to the same prevalence. Layers are "
+        "frozen; a linear head is trained under OAP by the default solver, a fifth of the digits held out to select.",
         f"{best} orders the {frame['cut'].nunique()} cuts best: correlation {rank.loc[best, 'correlation']:.2f} with "
         f"trained test AP (heads of other splits: {rank.loc[CEILING, 'correlation']:.2f}, depth alone: "
         f"{rank.loc[DEPTH, 'correlation']:.2f}). Its choice is {loss:.4f} AP below the best cut of each split on "
