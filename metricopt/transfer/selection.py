@@ -36,11 +36,11 @@ from metricopt.transfer.n_leep import n_leep
 from metricopt.transfer.nce import nce
 from metricopt.transfer.ranking import Candidate, TransferRanking
 from metricopt.transfer.rescaling import Rescaling
-from metricopt.transfer.score import TransferWarning
+from metricopt.transfer.score import Score, TransferWarning
 
 ScoreFunction: TypeAlias = "Callable[[NDArray[Any], NDArray[Any]], float]"
 
-FEATURE_SCORES: dict[str, ScoreFunction] = {
+FEATURE_SCORES: dict[str, Callable[..., Score]] = {
     "h_score": h_score,
     "h_score_shrunk": partial(h_score, shrinkage=True),
     "log_me": log_me,
