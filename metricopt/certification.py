@@ -1,7 +1,7 @@
 r"""Certified thresholds: a bound that holds on new data with a stated confidence (Learn then Test).
 
 A threshold that meets its bound on the data that chose it often misses it on new data: with nothing to spare, in a
-quarter to a half of the draws that were simulated. A certified one keeps it:
+fifth to a half of the draws of our simulations. A certified one keeps it:
 
 .. math:: P\bigl(\text{precision}(\hat t) \ge \alpha \text{ on new data}\bigr) \ge 1 - \delta
 
