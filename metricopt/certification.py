@@ -1,7 +1,7 @@
 r"""Certified thresholds: a bound that holds on new data with a stated confidence (Learn then Test).
 
-A threshold that meets its bound on the data that chose it misses it on new data about half the time. A certified one
-keeps it:
+A threshold that meets its bound on the data that chose it often misses it on new data: with nothing to spare, in a
+fifth to a half of the draws of our simulations. A certified one keeps it:
 
 .. math:: P\bigl(\text{precision}(\hat t) \ge \alpha \text{ on new data}\bigr) \ge 1 - \delta
 
@@ -14,9 +14,11 @@ drawn independently: of a patient's several images take one.
    alarms (or of the positives) each is right (found) independently: the exact binomial tail. For precision at another
    prevalence, recall is bounded from below and the false-positive rate from above, each with half of the error; p is
    the least error at which the two bounds give the precision asked for.
-3. The thresholds are tested in the order of their p-values on the *selection* data, each at the whole
-   :math:`\delta`, up to the first that fails (fixed-sequence testing). So no error is spent on their number: with
+3. The test begins at the one of the smallest p on the *selection* data and goes on towards the tuned one, each at the
+   whole :math:`\delta`, up to the first that fails (fixed-sequence testing). So no error is spent on their number: with
    :math:`\alpha = .9` and 90 % confidence 22 error-free alarms suffice, where Holm's method for 20 thresholds takes 51.
+   Thresholds beyond the first are left out, for they are worth less; and the test goes step by step, not in the order
+   of p, which leaps to thresholds that fail and leaves those between untested.
 4. Of those that pass, the one of the best value on the calibration data is returned. There may be none.
 
 Differs from MAPIE's ``BinaryClassificationController``, of whose procedures the fixed sequence is used: its
@@ -183,8 +185,8 @@ def thresholds_to_test(
     numbers = np.round(numbers).astype(int)
     found = np.where(numbers == alarms, tuned, scores[numbers - 1])
     safest_first = found[np.sort(np.unique(found, return_index=True)[1])]
-    order = np.argsort(p_values(objective, selection.counts(safest_first), prevalence), kind="stable")
-    return safest_first[order]
+    first = int(np.argmin(p_values(objective, selection.counts(safest_first), prevalence)))  # the safest of equals
+    return safest_first[first:]
 
 
 def p_values(objective: FPOR | FROP, counts: Counts, prevalence: float | None = None) -> np.ndarray:

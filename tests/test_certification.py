@@ -159,17 +159,35 @@ def test_mapies_p_values_are_ours_or_larger():
         assert 0.5 < same.mean() < 1
 
 
-def test_thresholds_are_few_from_the_tuned_to_the_safe_end_and_the_likeliest_comes_first():
+def test_thresholds_are_few_and_go_step_by_step_from_the_likeliest_to_the_tuned():
     scores, labels = drawn(np.random.default_rng(4), 1000)
     for objective in (FPOR(0.8), FROP(0.8)):
         tuned = float(choose_threshold(scores, labels, objective).threshold)
         tested = thresholds_to_test(objective, ranked(scores, labels), tuned)
-        assert len(tested) == len(set(tested)) == NUM_THRESHOLDS and tuned in tested
-        end = {FPOR: scores.max(), FROP: scores.min()}[type(objective)]
-        assert end in tested and (tested >= min(tuned, end)).all() and (tested <= max(tuned, end)).all()
+        assert 10 <= len(tested) <= NUM_THRESHOLDS and tested[-1] == tuned
+        assert (np.sign(np.diff(tested)) == {FPOR: -1, FROP: 1}[type(objective)]).all()
         p = p_values(objective, ranked(scores, labels).counts(tested))
-        assert (np.diff(p) >= 0).all()
-    assert len(thresholds_to_test(FPOR(0.8), ranked(scores, labels), float(np.sort(scores)[-3]))) == 3
+        assert p.argmin() == 0
+
+
+def test_no_step_is_left_out_where_p_rises_and_falls_again():
+    labels = np.repeat([1.0, 0.0, 1.0, 0.0, 0.0], [30, 6, 20, 4, 40])
+    selection = ranked(np.arange(100.0)[::-1], labels)
+    tested = thresholds_to_test(FPOR(0.8), selection, 40.0)
+    p = p_values(FPOR(0.8), selection.counts(tested))
+    assert p.argmin() == 0 and (np.diff(p) > 0).any() and (np.diff(p) < 0).any()
+    assert (np.diff(tested) < 0).all() and tested[-1] == 40
+
+
+def test_of_equally_likely_thresholds_the_safest_is_the_first_and_none_lies_beyond_the_safe_end():
+    scores, labels = np.arange(100.0), np.zeros(100)
+    labels[0] = labels[99] = 1  # bound 0.99 is out of reach: three alarms, p = 1 from the second on
+    tested = thresholds_to_test(FPOR(0.99), ranked(scores, labels), 97.0)
+    assert list(tested) == [99, 98, 97]
+    labels[99] = 0  # p = 1 for each
+    assert list(thresholds_to_test(FPOR(0.99), ranked(scores, labels), 97.0)) == [99, 98, 97]
+    labels[50:] = 1  # the more alarms, all of them right, the smaller is p: only the tuned one is tested
+    assert list(thresholds_to_test(FPOR(0.9), ranked(scores, labels), 50.0)) == [50]
 
 
 def test_calibration_data_do_not_move_the_thresholds():
