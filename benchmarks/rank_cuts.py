@@ -30,7 +30,8 @@ from metricopt.objectives import OAP
 from metricopt.transfer import FEATURE_SCORES, TransferWarning
 
 BACKBONE = "efficientnet_lite0"
-BALANCED = {f"{name}, balanced": partial(score, balanced=True) for name, score in FEATURE_SCORES.items()}
+_PLAIN: dict[str, Any] = {**FEATURE_SCORES}
+BALANCED = {f"{name}, balanced": partial(score, balanced=True) for name, score in _PLAIN.items()}
 SCORES: dict[str, Callable[..., float]] = FEATURE_SCORES | BALANCED
 PREVALENCES, MAIN = (0.2, 0.05, 0.01), 0.05
 # As many images at every prevalence, so that nothing but the share of the digit differs.
