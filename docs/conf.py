@@ -85,6 +85,12 @@ def resolve(app, env, node, contnode):
     return None
 
 
+def skip(app, what, name, found, is_skipped, options):
+    """Leave out the methods that scikit-learn makes for each classifier; their text refers to its own pages."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
 def setup(app):
     """Register the above."""
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-skip-member", skip)

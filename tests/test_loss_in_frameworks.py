@@ -1,4 +1,4 @@
-"""The loss inside other people's loops, as the README and the module's text show it: the weights that fit trains."""
+"""The loss inside other people's loops, as the guide and the module's text show it: the weights that fit trains."""
 
 import re
 import textwrap
@@ -15,7 +15,7 @@ from metricopt import DirectMetricLoss, fit
 from metricopt._torchvision import import_torchvision
 from metricopt.solvers import Profiled
 
-README = Path(__file__).parents[1] / "README.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "own_loop.md"
 EPOCHS, STEPS, BATCH = 8, 5, 40
 # Theirs: deprecations inside, advice on workers and devices.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -44,7 +44,7 @@ def weights_of(model):
 
 
 def by_fit():
-    """The weights at the end of a training by fit in the order of the rows, by the Adam of the README."""
+    """The weights at the end of a training by fit in the order of the rows, by the Adam of the guide."""
     x, y = blobs()
     model, ends = network(), []
     fit(
@@ -87,11 +87,11 @@ def test_both_loops_agree_here():
 
 
 def screening(loss):
-    """The module of the README, with the loss replaced by one whose beginning is that of fit."""
+    """The module of the guide, with the loss replaced by one whose beginning is that of fit."""
     lightning = framework("lightning")
     (code,) = [
         block
-        for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+        for block in re.findall(r"```{code-block} python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
         if "Lightning" in block
     ]
     names = {"lightning": lightning, "metricopt": metricopt, "torch": torch}

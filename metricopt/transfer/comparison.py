@@ -162,7 +162,7 @@ def compare(
         ``"mean"``: each channel's mean over the image is a feature, and each image a sample; it compares layers of any
         size, on fewer samples. Positions of one image are alike, so that they count for less than as many images.
     share, of
-        What SVCCA keeps, see :func:`svcca`.
+        What SVCCA keeps, see :func:`~metricopt.transfer.svcca`.
     progress : bool, optional
         Show how far it is; by default if standard error is a terminal.
 

@@ -51,7 +51,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TransferRanking:
-    """What :func:`rank_cuts` and :func:`rank_sources` found.
+    """What :func:`~metricopt.transfer.rank_cuts` and :func:`~metricopt.transfer.rank_sources` found.
 
     Attributes
     ----------
