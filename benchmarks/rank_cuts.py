@@ -30,9 +30,10 @@ from metricopt.objectives import OAP
 from metricopt.transfer import FEATURE_SCORES, TransferWarning
 
 BACKBONE = "efficientnet_lite0"
-_PLAIN: dict[str, Any] = {**FEATURE_SCORES}
-BALANCED = {f"{name}, balanced": partial(score, balanced=True) for name, score in _PLAIN.items()}
-SCORES: dict[str, Callable[..., float]] = FEATURE_SCORES | BALANCED
+BALANCED: dict[str, Callable[..., float]] = {
+    f"{name}, balanced": partial(score, balanced=True) for name, score in FEATURE_SCORES.items()
+}
+SCORES: dict[str, Callable[..., float]] = {**FEATURE_SCORES, **BALANCED}
 PREVALENCES, MAIN = (0.2, 0.05, 0.01), 0.05
 # As many images at every prevalence, so that nothing but the share of the digit differs.
 NUM_TRAIN, TEST_POSITIVES, TEST_NEGATIVES = 1500, 200, 1800

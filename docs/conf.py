@@ -7,6 +7,7 @@ strict: every warning is an error, also a reference to something that does not e
 import importlib
 import inspect
 import pkgutil
+import shutil
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -35,8 +36,10 @@ autosummary_context = {
     "public_names": {name: getattr(importlib.import_module(name), "__all__", []) for name in ("metricopt", *packages)}
 }
 
-# One page for each file of results, made anew like the reference: api/ and benchmarks/ are not kept by git.
+# Made anew like the reference, and not kept by git: copies of the notebooks, and one page for each file of results.
 here = Path(__file__).parent
+shutil.rmtree(here / "notebooks", ignore_errors=True)
+shutil.copytree(here.parent / "notebooks", here / "notebooks", ignore=shutil.ignore_patterns(".*"))
 pages = here / "benchmarks" / "results"
 pages.mkdir(parents=True, exist_ok=True)
 for old in pages.glob("*.md"):
