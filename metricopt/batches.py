@@ -6,6 +6,7 @@ This file decides which forms of data a trained model can be applied to. It leav
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,6 +41,23 @@ def inputs_of(data: Any, model: nn.Module) -> Any:
         batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None) for batch in _in_order(data)
     )
     return (x for x, _ in pairs)
+
+
+def check_inputs(data: Any, model: nn.Module) -> None:
+    """Reject a tuple or dict that does not fit the arguments of the model: most often (x, y) where x was meant."""
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):  # compiled code does not tell its arguments
+        return
+    try:
+        if isinstance(data, Mapping):
+            signature.bind(**data)
+        elif isinstance(data, (tuple, list)):
+            signature.bind(*data)
+    except TypeError as error:
+        got = f"a {type(data).__name__} of {len(data)}"
+        remedy = "pass x alone, labels are for evaluate(); a tuple is read as arguments by position, a dict by name"
+        reject("data", "inputs that the model takes, without labels", f"{got} ({error})", remedy)
 
 
 def _batches(x: Any) -> Iterator[Any]:

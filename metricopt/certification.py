@@ -301,12 +301,14 @@ def _objectives(result: FitResult, confidence: float) -> tuple[FPOR | FROP, ...]
 
 
 def _check_new(result: FitResult, scores: np.ndarray, labels: np.ndarray) -> None:
-    """Reject the very data that trained or chose, in whatever order."""
-    for data, part in result.scored.items():
-        if len(part.labels) != len(labels):
+    """Reject the very data that trained or chose, or both together as ``fit`` was given them, in whatever order."""
+    known = {data: (part.scores, part.labels) for data, part in result.scored.items()}
+    whole = tuple(np.concatenate(columns) for columns in zip(*known.values(), strict=True))
+    for data, (old_scores, old_labels) in {**known, " and ".join(known): whole}.items():
+        if len(old_labels) != len(labels):
             continue
-        same_labels = np.array_equal(np.sort(part.labels, axis=0), np.sort(labels, axis=0), equal_nan=True)
-        if same_labels and np.allclose(np.sort(part.scores, axis=0), np.sort(scores, axis=0), rtol=1e-5, atol=1e-6):
+        same_labels = np.array_equal(np.sort(old_labels, axis=0), np.sort(labels, axis=0), equal_nan=True)
+        if same_labels and np.allclose(np.sort(old_scores, axis=0), np.sort(scores, axis=0), rtol=1e-5, atol=1e-6):
             remedy = "pass samples that took no part in training or selection: without them there is no guarantee"
             reject("calibration_data", "new to the model", f"the {data} data", remedy)
 

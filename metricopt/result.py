@@ -17,7 +17,7 @@ from torch import nn
 
 from metricopt._validation import InvalidInputError, per_label
 from metricopt.agreement import SlackAgreement
-from metricopt.batches import inputs_of, pairs_of
+from metricopt.batches import check_inputs, inputs_of, pairs_of
 from metricopt.evaluation import Report, evaluate
 from metricopt.objectives import Bound, Objective
 from metricopt.prevalence import Prevalence, read_prevalence, scored_at, weights_at
@@ -222,8 +222,9 @@ class FitResult:
         Raises
         ------
         InvalidInputError
-            If inputs or scores are not finite.
+            If inputs or scores are not finite, or a tuple or dict does not fit the model's arguments, as (x, y).
         """
+        check_inputs(data, self.model)
         device = device_of(self.model)
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()

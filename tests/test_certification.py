@@ -1,4 +1,5 @@
 import builtins
+import dataclasses
 
 import numpy as np
 import pytest
@@ -377,6 +378,20 @@ def test_data_that_chose_the_threshold_certify_nothing(problem):
         with pytest.raises(InvalidInputError, match="calibration_data must be new to the model, got the train data"):
             result.certify(as_data(selection[0][rows], selection[1][rows]))
     assert result.certify(as_data(selection[0][1:], selection[1][1:])).confidence == 0.9
+
+
+def test_the_data_that_fit_divided_certify_nothing(problem):
+    """What was passed to ``fit`` is neither part alone: a fifth of it chose, the rest trained."""
+    selection, calibration = problem
+    result = result_of(*selection, FPOR(0.8))
+    train = result.scored["train"]
+    parts = {"train": slice(0, 400), "validation": slice(400, None)}
+    fields = ("scores", "baseline_scores", "labels", "baseline_labels")
+    divided = {name: Scored(name, *(getattr(train, field)[rows] for field in fields)) for name, rows in parts.items()}
+    result = dataclasses.replace(result, scored=divided)
+    with pytest.raises(InvalidInputError, match="must be new to the model, got the train and validation data"):
+        result.certify(as_data(selection[0][::-1], selection[1][::-1]))
+    assert result.certify(as_data(*calibration)).confidence == 0.9
 
 
 def test_without_mapie_the_extra_is_named(problem, monkeypatch):

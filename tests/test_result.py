@@ -137,6 +137,25 @@ def test_tuples_and_dicts_are_inputs(as_array):
     np.testing.assert_allclose(result.scores({"b": b, "a": a}), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["scores", "predict"])
+@pytest.mark.parametrize("data", [(X, Y), [X, Y], {"input": X, "labels": Y}], ids=["tuple", "list", "dict"])
+def test_labels_beside_the_inputs_are_named_as_the_fault(method, data):
+    result = trained()
+    with pytest.raises(
+        InvalidInputError, match=r"data must be inputs that the model takes, without labels, got a .* 2"
+    ):
+        getattr(result, method)(data)
+    assert getattr(result, method)({"input": X}).shape == getattr(result, method)((X,)).shape == (200,)
+
+
+def test_compiled_code_that_does_not_tell_its_arguments_is_called():
+    class Compiled(nn.Module):
+        forward = torch.relu
+
+    result = dataclasses.replace(trained(), model=Compiled())
+    assert (result.scores((X[:, 0],)) == X[:, 0].relu().numpy()).all()
+
+
 def test_arrays_take_the_precision_of_the_weights_and_integers_stay():
     result = made_of([0.0, 1.0], [0, 1], FPOR(0.5), model=Weights().double())
     assert result.scores(np.array([0.1])).dtype == np.float64 and result.scores(np.array([0.1]))[0] == 0.1
