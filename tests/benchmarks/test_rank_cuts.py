@@ -129,7 +129,7 @@ def test_page(monkeypatch, tmp_path):
     page = (tmp_path / "rank_cuts.md").read_text()
     assert "this is within 0.01" in page and "this is under a tenth" in page and "not medical" in page
     assert "below the best cut on average: h_score." in page and "15 at 1%" in page
-    assert "| n_leep | 0.000 | 0.000 | 1.000 |" in page
+    assert "| n_leep | 0.000 | 0.000 | 1.000 |" in page and "n_leep 100% of the cuts" in page
     assert "5 of 5" in page and "0 of 5" in page
     assert (tmp_path / "rank_cuts.csv").read_text().count("\n") == len(known_rows()) + 1
 
