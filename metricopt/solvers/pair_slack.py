@@ -65,7 +65,7 @@ class PairSlacks(Slacks):
         self._spread = np.ones(num_labels)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        self._spread = spread_of(scores)
+        self._spread = spread_of(scores, sample_weight)
 
     def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         for label in range(labels.shape[1]):
@@ -134,7 +134,7 @@ class PairSlacks(Slacks):
         label_names: Sequence[str],
     ) -> tuple[SlackAgreement, ...]:
         exact = np.atleast_1d(average_precision(scores, labels, sample_weight))
-        spread, compared = spread_of(scores), []
+        spread, compared = spread_of(scores, sample_weight), []
         sums = None if slack is None else self._sums_of(slack)
         for label, name in enumerate(label_names):
             positives = np.flatnonzero(labels[:, label] == 1)

@@ -149,7 +149,7 @@ class SampleSlacks(Slacks):
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         choice = choose_threshold(scores, labels, self._program.objective, sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
-        self._spread = spread_of(scores)
+        self._spread = spread_of(scores, sample_weight)
         self._program.set_value(self._value)
 
     def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
@@ -219,7 +219,7 @@ class SampleSlacks(Slacks):
         objective = self._program.objective
         choice = choose_threshold(scores, labels, objective, sample_weight)
         columns = scores >= choice.threshold if slack is None else slack.reshape(self._shape)
-        distance = (scores - choice.threshold) / spread_of(scores)
+        distance = (scores - choice.threshold) / spread_of(scores, sample_weight)
         weight = np.ones_like(labels) if sample_weight is None else sample_weight
         compared = []
         for label, single in enumerate(objective.for_labels(self._shape[1])):

@@ -123,7 +123,8 @@ def gradients(objective, stage, has_missing=True):
     ]  # fmt: skip
     path = PATHS[stage]
     choice = choose_threshold(scores, labels, objective, weight)
-    u = np.where(labels == 1, 1, -1) * (scores - choice.threshold) / scores.std(axis=0, dtype=np.float64)
+    spread = np.sqrt([np.cov(scores[:, label], aweights=weight[:, label], ddof=0) for label in (0, 1)])
+    u = np.where(labels == 1, 1, -1) * (scores - choice.threshold) / spread
     return *found, (u - path.margin(0))[index], choice, labels[index]
 
 

@@ -39,7 +39,8 @@ class Plain:
         self.multipliers = state["penalties" if self.kind is ExactPenalty else "of_links"].double().numpy().ravel()
         choice = choose_threshold(scores, labels, objective, weight)
         self.sign = np.where(labels == 1, 1.0, -1.0)[:, 0]
-        self.threshold, self.spread = choice.threshold[0], scores.std(dtype=np.float64)
+        weights = None if weight is None else weight[:, 0]
+        self.threshold, self.spread = choice.threshold[0], np.sqrt(np.cov(scores[:, 0], aweights=weights, ddof=0))
         multiplier = np.zeros(1) if solver.multiplier() is None else solver.multiplier()
         w_plus, w_minus = (max(w[0], 0.0) for w in objective.class_weights(multiplier, choice.value))
         own = np.ones(len(labels)) if weight is None else weight[:, 0]
