@@ -51,4 +51,4 @@ $(VENV)/.notebooks: $(INSTALLED)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build docs/api docs/benchmarks docs/notebooks site *.egg-info
+	rm -rf $(VENV) build docs/api docs/benchmarks docs/notebooks jupyter_execute site *.egg-info
