@@ -132,7 +132,8 @@ def _draw_labels(frame: pd.DataFrame, title: str) -> Figure:
     drawn = {str(label): _curves(rows) for label, rows in frame.groupby("label", sort=False)}
     curves = {label: own for label, (own, _, _) in drawn.items()}
     points = {label: own for label, (_, own, _) in drawn.items()}
-    figure: Figure = plot_labels(curves, points, title=f"{title}; test data")[0].figure
+    heading = "\n".join(wrap(f"{title}; test data", 25 * min(len(curves), 3)))
+    figure: Figure = plot_labels(curves, points, title=heading)[0].figure
     return figure
 
 
