@@ -1,0 +1,1 @@
+"""What is written of results: statistics, comparisons, pictures and pages."""

@@ -1,0 +1,1 @@
+"""What rows can testify: intervals, bands, reports on given scores, certification."""

@@ -1,0 +1,1 @@
+"""What is asked, exactly and without any model: metrics, objectives with their bounds, thresholds, prevalence."""

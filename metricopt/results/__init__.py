@@ -1,0 +1,1 @@
+"""What a training returns: the result, its words, pictures and page, and how it is stored and exported."""
