@@ -14,7 +14,15 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import (
+from benchmarks.chexpert.command import compare
+from benchmarks.data import describe
+from benchmarks.peers import soap
+from benchmarks.peers.published import published_figures
+from benchmarks.reporting import files as results
+from benchmarks.reporting.report import write_report
+from benchmarks.running import runner
+from benchmarks.running.cells import cells_of, skipped
+from benchmarks.studies import (
     ablation,
     average_precision,
     backbones,
@@ -23,20 +31,12 @@ from benchmarks import (
     mixtures,
     mnist,
     rank_cuts,
-    results,
     resume,
-    runner,
     speed,
     toy,
     transfer_speed,
     transfusion,
 )
-from benchmarks.cells import cells_of, skipped
-from benchmarks.chexpert.command import compare
-from benchmarks.data import describe
-from benchmarks.peers import soap
-from benchmarks.peers.published import published_figures
-from benchmarks.report import write_report
 from benchmarks.suites import SUITES, Suite
 from metricopt.solvers import REGISTRY
 

@@ -4,8 +4,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from metricopt._validation import InvalidInputError
-from metricopt.loss import DirectMetricLoss
-from metricopt.metrics import (
+from metricopt.problem.metrics import (
     alarm_rate,
     average_precision,
     confusion_counts,
@@ -16,13 +15,14 @@ from metricopt.metrics import (
     recall,
     specificity,
 )
-from metricopt.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
-from metricopt.result import FitResult
-from metricopt.status import Status
-from metricopt.storage import load
-from metricopt.thresholds import ThresholdChoice, choose_threshold
+from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.thresholds import ThresholdChoice, choose_threshold
+from metricopt.results.result import FitResult
+from metricopt.results.status import Status
+from metricopt.results.storage import load
 from metricopt.tradeoff import Tradeoff, tradeoff
-from metricopt.training import fit
+from metricopt.training.fit import fit
+from metricopt.training.loss import DirectMetricLoss
 
 if TYPE_CHECKING:
     from metricopt.estimator import DirectMetricClassifier, ObjectiveScorer

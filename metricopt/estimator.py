@@ -1,7 +1,7 @@
 """The scikit-learn face: :func:`metricopt.fit` as a classifier, and an objective as what a search judges models by.
 
-This file decides how scikit-learn's conventions are met; all training is :func:`metricopt.training.fit`. It is imported
-when one of its names is used, because it imports scikit-learn.
+This file decides how scikit-learn's conventions are met; all training is :func:`metricopt.training.fit.fit`. It is
+imported when one of its names is used, because it imports scikit-learn.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
-from metricopt.metrics import Ranking, confusion_counts
-from metricopt.networks import TABLE_MODELS, make_table_model
-from metricopt.objectives import REGISTRY, CountObjective, Objective, get_objective
+from metricopt.problem.metrics import Ranking, confusion_counts
+from metricopt.problem.objectives import REGISTRY, CountObjective, Objective, get_objective
+from metricopt.problem.thresholds import ThresholdChoice, has_both_classes, merit
+from metricopt.results.status import Status
 from metricopt.solvers import Solver
-from metricopt.status import Status
-from metricopt.thresholds import ThresholdChoice, has_both_classes, merit
-from metricopt.training import fit
+from metricopt.training.fit import fit
+from metricopt.training.table_models import TABLE_MODELS, make_table_model
 
 FULL_BATCH_EPOCHS = 1000
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}

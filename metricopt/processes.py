@@ -21,7 +21,7 @@ passes ``torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)``, with ``drop_las
 On a machine without GPUs ``torchrun`` starts several processes, ``accelerate launch`` with ``--multi_gpu`` alone.
 
 This file decides who has which rows and what is exchanged; accelerate carries it. With one process nothing is. It
-leaves loading to :mod:`metricopt.data.indexed` and the order of things to :mod:`metricopt.loop`.
+leaves loading to :mod:`metricopt.data.loaders` and the order of things to :mod:`metricopt.training.loop`.
 """
 
 from __future__ import annotations

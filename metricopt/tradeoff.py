@@ -19,14 +19,14 @@ import torch
 from torch import nn
 
 from metricopt._validation import Faults, check_choice, check_fraction, reject
-from metricopt.evaluation import Report
-from metricopt.objectives import Bound, Objective, get_objective
+from metricopt.evidence.reports import Report
+from metricopt.problem.objectives import Bound, Objective, get_objective
+from metricopt.problem.thresholds import choose_threshold, merit, without_labels
 from metricopt.processes import join_launch
 from metricopt.progress import Display
-from metricopt.random_states import RandomStates, generators_of
-from metricopt.result import FitResult
-from metricopt.thresholds import choose_threshold, merit, without_labels
-from metricopt.training import fit
+from metricopt.results.result import FitResult
+from metricopt.training.fit import fit
+from metricopt.training.random_states import RandomStates, generators_of
 
 if TYPE_CHECKING:
     import pandas as pd

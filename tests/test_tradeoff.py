@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt.tradeoff
 from metricopt import FROP, InvalidInputError, RecallAtFPR, Tradeoff, choose_threshold, tradeoff
-from metricopt.thresholds import merit
-from metricopt.training import fit
+from metricopt.problem.thresholds import merit
+from metricopt.training.fit import fit
 
 RANDOM = np.random.default_rng(0)
 LABELS = torch.from_numpy((RANDOM.random(400) < 0.25).astype(np.float32))

@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader
 import metricopt
 from benchmarks.chexpert.methods import METHODS, WARMED, WARMUP_SHARE
 from benchmarks.chexpert.request import Request
-from benchmarks.runner import Row
-from metricopt.evaluation import evaluate
-from metricopt.metrics import precision_recall_curve
-from metricopt.scoring import score_loader
-from metricopt.thresholds import choose_threshold
+from benchmarks.running.runner import Row
+from metricopt.evidence.reports import evaluate
+from metricopt.problem.metrics import precision_recall_curve
+from metricopt.problem.thresholds import choose_threshold
+from metricopt.scoring.forward import score_loader
 
 MAX_POINTS = 300
 """Of a curve in the results."""

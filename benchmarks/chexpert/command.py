@@ -12,11 +12,11 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from benchmarks import runner
 from benchmarks.chexpert.cells import cells_of
 from benchmarks.chexpert.methods import METHODS, obstacle
 from benchmarks.chexpert.report import write_report
 from benchmarks.chexpert.request import Request
+from benchmarks.running import runner
 from metricopt._validation import InvalidInputError, check_choice, reject
 from metricopt.backbones import count_macs, count_parameters, cpu_latencies
 from metricopt.data import CHEXPERT_LABELS, check_images, write_synthetic_chexpert

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.peers import soap
 from metricopt import losses
-from metricopt.objectives import FPOR, FROP, OFBS, Objective
+from metricopt.problem.objectives import FPOR, FROP, OFBS, Objective
 
 WARMUP_SHARE = 0.25
 

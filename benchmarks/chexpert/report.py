@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.chexpert.methods import DIRECT
-from benchmarks.results import markdown
-from metricopt.evaluation import LabelReport
-from metricopt.metrics import PrecisionRecallCurve
+from benchmarks.reporting.files import markdown
+from metricopt.evidence.reports import LabelReport
 from metricopt.plots import plot_labels, plot_precision_recall
+from metricopt.problem.metrics import PrecisionRecallCurve
 
 REFERENCE = "cross_entropy"
 _SHOWN = 4  # curves that a reader can tell apart

@@ -30,7 +30,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from metricopt._validation import check_finite, check_labels, reject
-from metricopt.objectives import FPOR, FROP, Objective
+from metricopt.problem.objectives import FPOR, FROP, Objective
 
 NUM_THRESHOLDS = 20
 FEWEST_ALARMS = 10

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import Sampler, TensorDataset
 
 from metricopt._torchvision import import_torchvision
-from metricopt.objectives import Objective
+from metricopt.problem.objectives import Objective
 from metricopt.solvers import Solver, Stage
 
 

@@ -27,8 +27,8 @@ import numpy as np
 
 from benchmarks.peers.scores import PeerScores
 from metricopt._validation import reject
-from metricopt.metrics import confusion_counts
-from metricopt.objectives import CountObjective, Objective
+from metricopt.problem.metrics import confusion_counts
+from metricopt.problem.objectives import CountObjective, Objective
 
 NUM_FOLDS = 5
 LOGISTIC_SETTINGS: tuple[dict[str, Any], ...] = ({"C": 0.1}, {"C": 10.0})

@@ -1,7 +1,7 @@
 """What is compared: the runs of all methods with one model for one objective, and the tables made of them.
 
-Curve values say how good scores are, keys of :func:`benchmarks.statistics.deployed_key` what a user gets. This file
-decides the tables; :mod:`benchmarks.report` puts them on a page.
+Curve values say how good scores are, keys of :func:`benchmarks.reporting.statistics.deployed_key` what a user gets.
+This file decides the tables; :mod:`benchmarks.reporting.report` puts them on a page.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import cached_property
 
 import pandas as pd
 
-from benchmarks import statistics
-from benchmarks.statistics import Interval, Ranking
+from benchmarks.reporting import statistics
+from benchmarks.reporting.statistics import Interval, Ranking
 
 REFERENCE = "cross-entropy"
 """The method that every direct one is held against: trained without the metric, with the same exact threshold."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def write(

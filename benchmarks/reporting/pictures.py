@@ -1,7 +1,8 @@
 """The pictures of a report: differences with intervals, critical-difference diagrams, objective against violation.
 
 Made without pyplot, as in :mod:`metricopt.plots`. Colours are told apart by colour-blind readers, and everything that a
-colour says, a shape, a line or a word says too, for grey print. Numbers come from :mod:`benchmarks.statistics`.
+colour says, a shape, a line or a word says too, for grey print. Numbers come from
+:mod:`benchmarks.reporting.statistics`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.statistics import Interval, Ranking
+from benchmarks.reporting.statistics import Interval, Ranking
 
 # Okabe and Ito (2008).
 BLUE, ORANGE, GREEN, PURPLE, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"

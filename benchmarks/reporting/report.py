@@ -1,8 +1,8 @@
 """The report of a suite: one Markdown page with pictures beside it, made of the rows alone.
 
-This file decides what is shown and in which order; the statistics are those of :mod:`benchmarks.statistics`, the
-pictures those of :mod:`benchmarks.pictures`. Comparisons use complete pairs, so that a run that is not finished can be
-reported, too: the page says how much of it is missing.
+This file decides what is shown and in which order; the statistics are those of :mod:`benchmarks.reporting.statistics`,
+the pictures those of :mod:`benchmarks.reporting.pictures`. Comparisons use complete pairs, so that a run that is not
+finished can be reported, too: the page says how much of it is missing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks import pictures, statistics
-from benchmarks.comparison import ALL_SETS, DEPLOYED, REFERENCE, SCORES, Comparison, ends_of
-from benchmarks.results import markdown
-from benchmarks.statistics import Interval, Ranking
+from benchmarks.reporting import pictures, statistics
+from benchmarks.reporting.comparison import ALL_SETS, DEPLOYED, REFERENCE, SCORES, Comparison, ends_of
+from benchmarks.reporting.files import markdown
+from benchmarks.reporting.statistics import Interval, Ranking
 
 _CELL = ["model", "objective", "dataset", "split", "method"]
 

@@ -3,7 +3,7 @@
 Every function takes values by (dataset, split) in rows and by method in columns, higher is better; a run that is not
 there is NaN. Splits of one data set share rows, so they say how sure a difference is *on that set*; only data sets are
 independent of one another, so what is said of a suite counts data sets. This file decides the statistics;
-:mod:`benchmarks.report` decides what is shown.
+:mod:`benchmarks.reporting.report` decides what is shown.
 """
 
 from __future__ import annotations

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 
 from benchmarks.data import load
-from benchmarks.methods import Trained
-from benchmarks.roster import METHODS
-from benchmarks.runner import Row
+from benchmarks.running.methods import Trained
+from benchmarks.running.roster import METHODS
+from benchmarks.running.runner import Row
+from benchmarks.running.task import make_task
 from benchmarks.suites import Suite
 from benchmarks.suites.suite import OBJECTIVES
-from benchmarks.task import make_task
-from metricopt.evaluation import LabelReport, evaluate
-from metricopt.objectives import Objective
-from metricopt.thresholds import choose_threshold, merit
+from metricopt.evidence.reports import LabelReport, evaluate
+from metricopt.problem.objectives import Objective
+from metricopt.problem.thresholds import choose_threshold, merit
 
 COUNTS = {"tp": "true_positives", "fp": "false_positives", "fn": "false_negatives", "tn": "true_negatives"}
 

@@ -1,7 +1,8 @@
 """How the methods that are compared train on a task: by :func:`metricopt.fit`, or as the peer that they are.
 
 Those trained by ``fit`` share model, initial weights, batches, steps, selection and exact threshold: what differs is
-the loss, or the rows that are drawn. Which methods there are, with which settings, is in :mod:`benchmarks.roster`.
+the loss, or the rows that are drawn. Which methods there are, with which settings, is in
+:mod:`benchmarks.running.roster`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from benchmarks.peers import mapie_controller, soap
 from benchmarks.peers.scores import PeerScores
-from benchmarks.resampling import missing as missing_for_resampling
-from benchmarks.resampling import resample
-from benchmarks.task import Task
-from metricopt.objectives import FPOR, FROP, OAP, Objective
-from metricopt.thresholds import choose_threshold, merit
+from benchmarks.running.resampling import missing as missing_for_resampling
+from benchmarks.running.resampling import resample
+from benchmarks.running.task import Task
+from metricopt.problem.objectives import FPOR, FROP, OAP, Objective
+from metricopt.problem.thresholds import choose_threshold, merit
 
 WARMUP_SHARE = 0.25
 LEARNING_RATE = {"linear": 0.02, "mlp": 0.003}
@@ -171,9 +172,9 @@ class Resampled(Fitted):
     Parameters
     ----------
     kind : str
-        One of :data:`benchmarks.resampling.METHODS`.
+        One of :data:`benchmarks.running.resampling.METHODS`.
     settings : tuple of dict
-        ``learning_rate`` as for the others; the rest goes to :func:`benchmarks.resampling.resample`.
+        ``learning_rate`` as for the others; the rest goes to :func:`benchmarks.running.resampling.resample`.
     """
 
     def __init__(self, kind: str, settings: tuple[Setting, ...]) -> None:

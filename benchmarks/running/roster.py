@@ -1,17 +1,17 @@
 """The methods by name, each with its settings: as many for each, :data:`NUM_SETTINGS`, among which validation chooses.
 
-This file decides settings. How a method trains is in :mod:`benchmarks.methods`, the losses in :mod:`metricopt.losses`,
-the peers in :mod:`benchmarks.peers`.
+This file decides settings. How a method trains is in :mod:`benchmarks.running.methods`, the losses in
+:mod:`metricopt.losses`, the peers in :mod:`benchmarks.peers`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.methods import Certified, Fitted, Method, Peer, Resampled, Soap
 from benchmarks.peers import cooper_proxy, tuned_threshold
+from benchmarks.running.methods import Certified, Fitted, Method, Peer, Resampled, Soap
 from metricopt import losses
-from metricopt.objectives import FPOR, FROP, OFBS, Objective
+from metricopt.problem.objectives import FPOR, FROP, OFBS, Objective
 
 NUM_SETTINGS = 2
 

@@ -2,7 +2,7 @@
 
 This file decides how work is shared out and kept: one line of JSON a cell, appended and flushed to disk by the parent
 alone, so that a kill costs the cells that were running and no more. What is run in a cell is left to those who make
-them, as :mod:`benchmarks.cells` does for the suites of tables.
+them, as :mod:`benchmarks.running.cells` does for the suites of tables.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 from benchmarks.data import BenchmarkData
 from metricopt.data import stratified_split
-from metricopt.networks import make_table_model
+from metricopt.training.table_models import make_table_model
 
 SHARES = (0.6, 0.2, 0.2)
 
@@ -30,7 +30,7 @@ class Task:
         Features (n, d), float32, and labels (n,), float32.
     test_features : Tensor, shape (n, d), float32
     model : str
-        Name in :data:`metricopt.networks.TABLE_MODELS`.
+        Name in :data:`metricopt.training.table_models.TABLE_MODELS`.
     seed : int
         Of the split, the initial weights and the order of the batches.
     num_steps, batch_size : int

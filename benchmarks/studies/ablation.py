@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from benchmarks.data import load
 from metricopt.data import stratified_split
-from metricopt.objectives import FPOR, FROP, CountObjective
+from metricopt.problem.objectives import FPOR, FROP, CountObjective
 from metricopt.solvers import ExactPenalty, Profiled, Solver
 from metricopt.solvers.explicit import ANCHOR
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian

@@ -22,11 +22,11 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from benchmarks.data import load
 from benchmarks.peers import soap
-from benchmarks.statistics import with_interval
+from benchmarks.reporting.statistics import with_interval
 from metricopt.data import stratified_split
-from metricopt.objectives import OAP
-from metricopt.pair_ramps import RampSums
+from metricopt.problem.objectives import OAP
 from metricopt.solvers import ProfiledRanking, Solver, Surrogate
+from metricopt.solvers.pair_ramps import RampSums
 
 DATASETS = ("page_blocks", "satimage", "yeast3", "spambase", "magic")
 NUM_SPLITS = 10

@@ -1,8 +1,8 @@
 """Whether certified bounds hold as often as they say, what they cost, and whether metrics at a prevalence are right.
 
 Scores are drawn from known distributions, so what a threshold is worth on new data is known exactly. This file decides
-the populations and the judges; what is judged is :mod:`metricopt.certification`, :mod:`metricopt.prevalence`, and of
-MAPIE the procedures of its ``BinaryClassificationController``.
+the populations and the judges; what is judged is :mod:`metricopt.evidence.certification`,
+:mod:`metricopt.problem.prevalence`, and of MAPIE the procedures of its ``BinaryClassificationController``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from metricopt._arrays import Samples
-from metricopt.certification import certify_label, p_values, thresholds_to_test
-from metricopt.evaluation import evaluate
-from metricopt.metrics import Counts, Ranking
-from metricopt.objectives import FPOR, FROP
-from metricopt.prevalence import weights_at
+from metricopt.evidence.certification import certify_label, p_values, thresholds_to_test
+from metricopt.evidence.reports import evaluate
+from metricopt.problem.metrics import Counts, Ranking
+from metricopt.problem.objectives import FPOR, FROP
+from metricopt.problem.prevalence import weights_at
 
 CONFIDENCE = 0.9
 NUM_DRAWS = 500
@@ -250,7 +250,7 @@ def at_prevalence(observed: float, deployed: float, num_draws: int = NUM_DRAWS) 
     for _ in range(num_draws):
         rows = np.concatenate([negatives, random.choice(positives, num_kept, replace=False)])
         drawn.append(report(scores[rows], labels[rows], None))
-    truth = float(metricopt.metrics.PRECISION(population.worth(threshold)))
+    truth = float(metricopt.problem.metrics.PRECISION(population.worth(threshold)))
     held = 0
     for _ in range(num_draws):
         low, high = report(*population.draw(random, 2000), deployed).intervals["precision"]

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from benchmarks.data import load
 from metricopt.data import stratified_split
-from metricopt.objectives import FPOR, FROP, OFBS, CountObjective
+from metricopt.problem.objectives import FPOR, FROP, OFBS, CountObjective
 from metricopt.solvers import Profiled, Solver, Stage, Surrogate
 
 DATASETS = ("page_blocks", "yeast3", "spambase", "magic", "satimage")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from metricopt.objectives import FPOR, FROP, OFBS, CountObjective
+from metricopt.problem.objectives import FPOR, FROP, OFBS, CountObjective
 
 NUM_DIRECTIONS = 8_000
 
@@ -63,7 +63,7 @@ def best_by_sweep(
         ordered = labels[np.argsort(-scores, axis=0)]  # (n, chunk): labels from the highest score down
         true_positives = np.cumsum(ordered, axis=0)
         false_positives = np.cumsum(1 - ordered, axis=0)
-        counts = metricopt.metrics.Counts(
+        counts = metricopt.problem.metrics.Counts(
             true_positives,
             false_positives,
             labels.sum() - true_positives,

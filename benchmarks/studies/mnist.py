@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.data.digits import load_digits
-from benchmarks.statistics import t_interval
+from benchmarks.reporting.statistics import t_interval
 from metricopt.backbones import Backbone, count_macs, count_parameters, load_backbone, truncate
 from metricopt.data import stratified_split
-from metricopt.metrics import average_precision
-from metricopt.objectives import FPOR
-from metricopt.thresholds import choose_threshold, merit
+from metricopt.problem.metrics import average_precision
+from metricopt.problem.objectives import FPOR
+from metricopt.problem.thresholds import choose_threshold, merit
 
 BACKBONE = "efficientnet_lite0"
 WEIGHTS = ("imagenet", "random")

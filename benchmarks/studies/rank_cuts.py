@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.data.digits import load_all_digits
-from benchmarks.mnist import BATCH_SIZE, embed, scale
+from benchmarks.studies.mnist import BATCH_SIZE, embed, scale
 from metricopt.backbones import cut_points, load_backbone
-from metricopt.metrics import average_precision
-from metricopt.objectives import OAP
+from metricopt.problem.metrics import average_precision
+from metricopt.problem.objectives import OAP
 from metricopt.transfer import FEATURE_SCORES, TransferWarning
 
 BACKBONE = "efficientnet_lite0"

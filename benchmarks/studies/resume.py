@@ -1,8 +1,8 @@
 """Kill a training at a random moment, resume it, and compare what it ends with to a run that was left alone.
 
-Each training is a process of its own (``python -m benchmarks.resume SOLVER FOLDER``): a network with dropout and batch
-normalisation, augmentation, momentum and a schedule, so that everything that a checkpoint must hold is in play. This
-file decides what is trained, when it is killed, and what counts as the same.
+Each training is a process of its own (``python -m benchmarks.studies.resume SOLVER FOLDER``): a network with dropout
+and batch normalisation, augmentation, momentum and a schedule, so that everything that a checkpoint must hold is in
+play. This file decides what is trained, when it is killed, and what counts as the same.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import metricopt
-from metricopt.checkpoint import flatten
 from metricopt.solvers import REGISTRY
+from metricopt.training.checkpoint import flatten
 
 NUM_ROWS, BATCH, EPOCHS = 640, 32, 40
 CHECKPOINT_EVERY = 7
@@ -120,8 +120,8 @@ def run_killed(solver: str, seed: int, wanted: str, num_steps: int) -> dict[str,
 
 
 def _start(solver: str, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.resume", solver, str(folder)]
-    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "benchmarks.studies.resume", solver, str(folder)]
+    root = Path(__file__).parents[2]
     return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from metricopt._torchvision import import_torchvision
-from metricopt.objectives import FPOR, OAP, Objective
+from metricopt.problem.objectives import FPOR, OAP, Objective
 from metricopt.solvers.lagrangian import AugmentedLagrangian
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.data.digits import load_digits
-from benchmarks.statistics import t_interval
+from benchmarks.reporting.statistics import t_interval
 from metricopt.backbones import Backbone, load_backbone, redraw_mean_var, transfuse, with_gabor_filters
 from metricopt.data import stratified_split
-from metricopt.metrics import average_precision
+from metricopt.problem.metrics import average_precision
 
 BACKBONE, SIZE = "efficientnet_lite0", 32
 # What is kept of the pretrained weights, from nothing to all layers below the head.

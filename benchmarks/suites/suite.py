@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from metricopt.objectives import FPOR, FROP, OAP, OFBS, Objective
+from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, Objective
 
 OBJECTIVES: dict[str, Objective] = {
     "FPOR .3": FPOR(0.3),
@@ -28,9 +28,9 @@ class Plan:
     objectives : tuple of str
         Names in :data:`OBJECTIVES`.
     methods : tuple of str
-        Names in :data:`benchmarks.roster.METHODS`.
+        Names in :data:`benchmarks.running.roster.METHODS`.
     models : tuple of str
-        Names in :data:`metricopt.networks.TABLE_MODELS`.
+        Names in :data:`metricopt.training.table_models.TABLE_MODELS`.
     """
 
     objectives: tuple[str, ...]

@@ -1,7 +1,7 @@
 """The command line: train on a table, apply the result to new rows, see it work on real data.
 
 This file decides commands and what is printed. The training on a table and its folder are in
-:mod:`metricopt.table_run`.
+:mod:`metricopt.cli.table_run`.
 
 Exit codes: 0 done; 2 bad input; 3 the bound could not be met on the data that chose the threshold (all files are
 written); 4 another process of the launch was lost. In a launch of several processes the main one prints and writes.
@@ -23,10 +23,7 @@ from rich.table import Table as Grid
 
 import metricopt
 from metricopt._validation import InvalidInputError, check_choice, reject
-from metricopt.data import Table, load_hypothyroid, make_table, read_table
-from metricopt.data.image_table import ImageTable
-from metricopt.processes import ProcessLostError, is_main_process, join_launch
-from metricopt.table_run import (
+from metricopt.cli.table_run import (
     BASELINE,
     Options,
     Run,
@@ -38,6 +35,9 @@ from metricopt.table_run import (
     was_begun,
     write_run,
 )
+from metricopt.data import Table, load_hypothyroid, make_table, read_table
+from metricopt.data.image_table import ImageTable
+from metricopt.processes import ProcessLostError, is_main_process, join_launch
 
 BAD_INPUT, BOUND_MISSED, PROCESS_LOST = 2, 3, 4
 

@@ -1,7 +1,7 @@
 """A training on a table, beside cross-entropy for as many epochs, and the folder that keeps it.
 
 This file decides which rows of a table train, select and test, and what is written. Commands and what is printed are
-in :mod:`metricopt.cli`, training in :func:`metricopt.fit`.
+in :mod:`metricopt.cli.commands`, training in :func:`metricopt.fit`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._validation import reject
-from metricopt.bootstrap import precision_band
-from metricopt.checkpoint import has_checkpoints
 from metricopt.data import Table, TablePreprocessor, stratified_split
-from metricopt.evaluation import LabelReport, Report
-from metricopt.metrics import PrecisionRecallCurve, precision_recall_curve
-from metricopt.networks import make_table_model
-from metricopt.objectives import Objective, get_objective
+from metricopt.evidence.bootstrap import precision_band
+from metricopt.evidence.reports import LabelReport, Report
 from metricopt.plots import plot_precision_recall
-from metricopt.prevalence import read_prevalence, weights_at
+from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
+from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.prevalence import read_prevalence, weights_at
 from metricopt.processes import is_main_process
-from metricopt.report import write_report
-from metricopt.result import FitResult
-from metricopt.storage import load
-from metricopt.training import default_epochs, fit
+from metricopt.results.page import write_report
+from metricopt.results.result import FitResult
+from metricopt.results.storage import load
+from metricopt.training.checkpoint import has_checkpoints
+from metricopt.training.fit import default_epochs, fit
+from metricopt.training.table_models import make_table_model
 
 FORMAT = 1
 BASELINE = "cross-entropy"

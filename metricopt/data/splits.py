@@ -1,6 +1,6 @@
 """Which rows go where: stratified parts that keep groups (patients) whole.
 
-This file decides the rows; it leaves loading them to :mod:`metricopt.data.indexed`.
+This file decides the rows; it leaves loading them to :mod:`metricopt.data.loaders`.
 """
 
 from __future__ import annotations

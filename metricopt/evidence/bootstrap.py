@@ -1,7 +1,7 @@
 r"""How sure a precision-recall curve is: a band around it from resampled scores.
 
-This file decides how samples are drawn and what the band is. It leaves the curve to :mod:`metricopt.metrics` and how
-either looks to :mod:`metricopt.plots`.
+This file decides how samples are drawn and what the band is. It leaves the curve to :mod:`metricopt.problem.metrics`
+and how either looks to :mod:`metricopt.plots`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from metricopt._arrays import Array, Samples
 from metricopt._validation import check_fraction, reject
-from metricopt.metrics import Ranking
+from metricopt.problem.metrics import Ranking
 
 NUM_DRAWS = 1000
 MAX_CUTS = 400
@@ -47,12 +47,12 @@ def precision_band(scores: Array, labels: Array, *, confidence: float = 0.95, se
     What is resampled are scores, not trainings: the band says how far the curve of *this model* would move on other
     samples of the same size. On the data that chose the model it knows nothing of that choice. Where no negative lies
     above, every draw has precision 1, and the band no width: an interval for one threshold is in
-    :class:`~metricopt.evaluation.LabelReport`.
+    :class:`~metricopt.evidence.reports.LabelReport`.
 
     Parameters
     ----------
     scores, labels : array, shape (n,)
-        As for :func:`~metricopt.metrics.confusion_counts`; at least one positive.
+        As for :func:`~metricopt.problem.metrics.confusion_counts`; at least one positive.
     confidence : float, in (0, 1]
     seed : int
 

@@ -45,23 +45,23 @@ import numpy as np
 
 from metricopt._arrays import Samples
 from metricopt._validation import reject
-from metricopt.batches import pairs_of
-from metricopt.certificate import Certificate, LabelCertificate
-from metricopt.evaluation import evaluate
-from metricopt.intervals import least_rate
-from metricopt.metrics import PRECISION, Counts, Ranking
-from metricopt.objectives import FPOR, FROP
-from metricopt.prevalence import counts_at, prevalence_of_labels
-from metricopt.result import FitResult, device_of
-from metricopt.scored import Scored
-from metricopt.scoring import score_loader
-from metricopt.status import Status
+from metricopt.evidence.intervals import least_rate
+from metricopt.evidence.reports import evaluate
+from metricopt.problem.metrics import PRECISION, Counts, Ranking
+from metricopt.problem.objectives import FPOR, FROP
+from metricopt.problem.prevalence import counts_at, prevalence_of_labels
+from metricopt.results.certificate import Certificate, LabelCertificate
+from metricopt.results.result import FitResult, device_of
+from metricopt.results.scored import Scored
+from metricopt.results.status import Status
+from metricopt.scoring.forward import score_loader
+from metricopt.scoring.inputs import pairs_of
 
 NUM_THRESHOLDS = 20
 
 
 def certify(result: FitResult, calibration_data: Any, confidence: float = 0.9) -> Certificate:
-    """Certify thresholds of a result on calibration data; see :meth:`metricopt.result.FitResult.certify`."""
+    """Certify thresholds of a result on calibration data; see :meth:`metricopt.results.result.FitResult.certify`."""
     num_labels = len(result.label_names)
     objectives = _objectives(result, confidence)
     _import_control()

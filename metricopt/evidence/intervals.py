@@ -1,6 +1,6 @@
 """How sure a metric is: intervals from the binomial distributions of the counts behind it.
 
-This file decides what intervals there are; :mod:`metricopt.evaluation` reports them.
+This file decides what intervals there are; :mod:`metricopt.evidence.reports` reports them.
 
 References
 ----------
@@ -15,10 +15,10 @@ from itertools import product
 
 import numpy as np
 
-from metricopt import metrics
 from metricopt._arrays import Samples
-from metricopt.metrics import Counts, Ratio
-from metricopt.objectives import Objective
+from metricopt.problem import metrics
+from metricopt.problem.metrics import Counts, Ratio
+from metricopt.problem.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def intervals_of(
 
     Examples
     --------
-    >>> from metricopt.objectives import FPOR
+    >>> from metricopt.problem.objectives import FPOR
     >>> alarms, quiet = ClassAlarms(10, 8, 0.1), ClassAlarms(90, 2, 1.1)
     >>> found = intervals_of(Counts(0.8, 2.2, 0.2, 96.8), FPOR(0.9), alarms, quiet, 0.95)
     >>> {name: tuple(round(end, 2) for end in ends) for name, ends in found.items()}

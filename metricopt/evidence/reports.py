@@ -1,6 +1,6 @@
 """What a threshold reaches on a data set: counts, metrics, whether the bound holds, and how sure that is.
 
-This file decides what a report holds. It leaves predictions to :mod:`metricopt.result`.
+This file decides what a report holds. It leaves predictions to :mod:`metricopt.results.result`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metricopt import metrics
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
-from metricopt.intervals import classes_of, intervals_of
-from metricopt.metrics import Counts, Ranking
-from metricopt.objectives import OFBS, Objective
+from metricopt.evidence.intervals import classes_of, intervals_of
+from metricopt.problem import metrics
+from metricopt.problem.metrics import Counts, Ranking
+from metricopt.problem.objectives import OFBS, Objective
 
 if TYPE_CHECKING:
     import pandas as pd

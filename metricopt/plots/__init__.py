@@ -2,7 +2,7 @@
 
 Figures are made without pyplot: none stays open, no display is needed, and the caller's backend is left alone. Colours
 are told apart by colour-blind readers, and line styles, markers and hatching say the same in grey print. Numbers come
-from :mod:`metricopt.metrics`, :mod:`metricopt.evaluation` and :mod:`metricopt.bootstrap`.
+from :mod:`metricopt.problem.metrics`, :mod:`metricopt.evidence.reports` and :mod:`metricopt.evidence.bootstrap`.
 """
 
 from metricopt.plots.frontier import plot_frontier

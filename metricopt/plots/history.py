@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricopt._validation import check_choice, reject
-from metricopt.agreement import TOLERANCE
 from metricopt.plots._style import BOUND, INFEASIBLE, STYLES, in_words
+from metricopt.solvers.agreement import TOLERANCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def plot_history(
     Parameters
     ----------
     history : sequence of dict
-        ``result.history``, or records as :func:`~metricopt.records.records_of` makes them.
+        ``result.history``, or records as :func:`~metricopt.training.records.records_of` makes them.
     label : str, optional
         Which label, the first by default.
     figure : Figure or SubFigure, optional

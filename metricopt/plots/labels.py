@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricopt._validation import reject
-from metricopt.evaluation import LabelReport
-from metricopt.metrics import PrecisionRecallCurve
+from metricopt.evidence.reports import LabelReport
 from metricopt.plots.precision_recall import draw_curves
+from metricopt.problem.metrics import PrecisionRecallCurve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metricopt.bootstrap import PrecisionBand
-from metricopt.evaluation import LabelReport
-from metricopt.metrics import PRECISION, RECALL, PrecisionRecallCurve
+from metricopt.evidence.bootstrap import PrecisionBand
+from metricopt.evidence.reports import LabelReport
 from metricopt.plots._style import BOUND, INFEASIBLE, legend_below, own_axes, style
+from metricopt.problem.metrics import PRECISION, RECALL, PrecisionRecallCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +39,8 @@ def plot_precision_recall(
     points : dict of str to LabelReport
         The operating point of each curve, under the same name. One without alarms has no precision and no mark.
     bands : dict of str to PrecisionBand, optional
-        How sure a curve is, under the same name (:func:`~metricopt.bootstrap.precision_band`). Curves of two models on
-        the same samples differ more surely than their bands overlap.
+        How sure a curve is, under the same name (:func:`~metricopt.evidence.bootstrap.precision_band`). Curves of two
+        models on the same samples differ more surely than their bands overlap.
     ax : Axes, optional
         Where to draw; a new figure by default.
     title : str

@@ -8,8 +8,8 @@ import numpy as np
 
 from metricopt._arrays import Array, Samples
 from metricopt._validation import reject
-from metricopt.metrics import RankedClass, Ranking
 from metricopt.plots._style import STYLES, legend_below, own_axes
+from metricopt.problem.metrics import RankedClass, Ranking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def plot_scores(
     Parameters
     ----------
     scores, labels : array, shape (n,)
-        As for :func:`~metricopt.metrics.confusion_counts`.
+        As for :func:`~metricopt.problem.metrics.confusion_counts`.
     threshold : float
         Scores at or above it are alarms; NaN, that of a label which was left out, is not drawn.
     sample_weight : array, shape (n,), optional

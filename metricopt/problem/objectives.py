@@ -21,9 +21,9 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import torch
 
-from metricopt import metrics
 from metricopt._validation import check_choice, check_fraction, check_positive, per_label, reject
-from metricopt.metrics import Array, Counts, Linear, Ranking, Ratio
+from metricopt.problem import metrics
+from metricopt.problem.metrics import Array, Counts, Linear, Ranking, Ratio
 
 Bound: TypeAlias = "float | tuple[float, ...]"
 """One bound for all labels, or one per label."""
@@ -306,8 +306,8 @@ class OAP(Objective):
 
     .. math:: AP = \frac{1}{n_+} \sum_{i \in P} \frac{a_i}{b_i}
 
-    with :math:`a_i` the number of positives and :math:`b_i` that of all samples that score at least as high as
-    positive i, itself included (:func:`metricopt.metrics.average_precision`). The metric belongs to the ranking and
+    with :math:`a_i` the number of positives and :math:`b_i` that of all samples that score at least as high as positive
+    i, itself included (:func:`metricopt.problem.metrics.average_precision`). The metric belongs to the ranking and
     needs no threshold. Predictions and reports need one: **it is that of the best F1 score**.
     """
 

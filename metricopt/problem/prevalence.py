@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from metricopt._validation import per_label, reject
-from metricopt.metrics import Counts
-from metricopt.partition import Partition
+from metricopt.problem.metrics import Counts
+from metricopt.training.partition import Partition
 
 if TYPE_CHECKING:
-    from metricopt.scored import Scored
+    from metricopt.results.scored import Scored
 
 Prevalence: TypeAlias = "float | tuple[float, ...]"
 """One share of positives for all labels, or one per label."""

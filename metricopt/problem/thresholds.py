@@ -1,7 +1,7 @@
 """The exact threshold for an objective: the best of all cuts through the scores, by sorting.
 
 This file decides which cut is best and where between two scores the threshold lies. What a metric or a bound *is* comes
-from :mod:`metricopt.metrics` and :mod:`metricopt.objectives`. No model and no training is needed.
+from :mod:`metricopt.problem.metrics` and :mod:`metricopt.problem.objectives`. No model and no training is needed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 
 from metricopt._arrays import Samples
 from metricopt._validation import reject
-from metricopt.metrics import Array, Counts, Ranking, Ratio
-from metricopt.objectives import CountObjective, Objective
+from metricopt.problem.metrics import Array, Counts, Ranking, Ratio
+from metricopt.problem.objectives import CountObjective, Objective
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def choose_threshold(
 
     Examples
     --------
-    >>> from metricopt.objectives import FPOR
+    >>> from metricopt.problem.objectives import FPOR
     >>> choice = choose_threshold([0.9, 0.8, 0.5, 0.25], [1, 0, 1, 0], FPOR(min_precision=0.6))
     >>> float(choice.threshold), float(choice.value), bool(choice.feasible)
     (0.375, 1.0, True)
@@ -146,7 +146,7 @@ def merit(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
 
     Examples
     --------
-    >>> from metricopt.objectives import FPOR
+    >>> from metricopt.problem.objectives import FPOR
     >>> merit(choose_threshold([0.9, 0.8, 0.5], [1, 0, 1], FPOR(0.6)), FPOR(0.6))
     (1.0, 0.6666666666666666)
     """

@@ -1,6 +1,7 @@
 """What calibration data certify: thresholds, guarantees in words, what is given up, and what would be needed.
 
-This file decides what a certificate holds and says. It leaves the statistics to :mod:`metricopt.certification`.
+This file decides what a certificate holds and says. It leaves the statistics to
+:mod:`metricopt.evidence.certification`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricopt._validation import check_choice
-from metricopt.evaluation import without_nan
+from metricopt.evidence.reports import without_nan
 
 if TYPE_CHECKING:
-    from metricopt.result import FitResult
+    from metricopt.results.result import FitResult
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A result as one ONNX file for other runtimes: inputs in, scores and decisions out, the thresholds inside.
 
 This file decides the form of that file and checks it against torch. What a model takes is decided in
-:mod:`metricopt.scoring` and :mod:`metricopt.batches`.
+:mod:`metricopt.scoring.forward` and :mod:`metricopt.scoring.inputs`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import reject
-from metricopt.batches import inputs_of
 from metricopt.processes import is_main_process
-from metricopt.scoring import forward, to_device
+from metricopt.scoring.forward import forward, to_device
+from metricopt.scoring.inputs import inputs_of
 
 if TYPE_CHECKING:
-    from metricopt.result import FitResult
+    from metricopt.results.result import FitResult
 
 OUTPUTS = ("scores", "decisions")
 TOLERANCE = 1e-5
@@ -39,7 +39,7 @@ _KNOWN_WARNINGS = (
 
 
 def export(result: FitResult, path: Path, example: Any = None) -> Path:
-    """Write the model and its thresholds; see :meth:`metricopt.result.FitResult.export`."""
+    """Write the model and its thresholds; see :meth:`metricopt.results.result.FitResult.export`."""
     _check_packages()
     if path.is_dir():
         reject("path", "a file", f"the folder {path}", "name a file in it, e.g. model.onnx")

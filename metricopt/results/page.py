@@ -1,6 +1,6 @@
 """A result as one page for people: what was asked, what was reached, on which data, against what, and how sure that is.
 
-This file decides what the page says; report.html.jinja decides how it looks. The page loads nothing from anywhere:
+This file decides what the page says; page.html.jinja decides how it looks. The page loads nothing from anywhere:
 pictures and style lie in it, and it forbids its browser the rest. Names are escaped by the template engine.
 """
 
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from metricopt._validation import reject
-from metricopt.evaluation import CONFIDENCE, LabelReport, Report
+from metricopt.evidence.reports import CONFIDENCE, LabelReport, Report
 from metricopt.processes import is_main_process
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from metricopt.result import FitResult
+    from metricopt.results.result import FitResult
 
 _USAGE = """import metricopt
 
@@ -42,7 +42,7 @@ def write_report(
     compare: Mapping[str, Sequence[Report]] | None = None,
     usage: str = _USAGE,
 ) -> Path:
-    """Write the page; see :meth:`metricopt.result.FitResult.report`.
+    """Write the page; see :meth:`metricopt.results.result.FitResult.report`.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def write_report(
         return path
     engine = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     engine.filters.update(value=_value, interval=_interval)
-    template = engine.from_string(files("metricopt").joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    template = engine.from_string(files("metricopt.results").joinpath("page.html.jinja").read_text(encoding="utf-8"))
     labels = [_label(result, which, test, compare or {}) for which in range(len(result.label_names))]
     page = template.render(
         result=result,

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from metricopt import metrics
 from metricopt._validation import check_choice
-from metricopt.bootstrap import precision_band
-from metricopt.evaluation import LabelReport
+from metricopt.evidence.bootstrap import precision_band
+from metricopt.evidence.reports import LabelReport
+from metricopt.problem import metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from metricopt.result import FitResult
+    from metricopt.results.result import FitResult
 
 
 def draw_curves(result: FitResult, ax: Axes | None, label: str | None) -> Axes:

@@ -1,7 +1,7 @@
 """What a training returns: the model, its threshold, and what both are worth on which data.
 
-This file decides how a result is read, applied and stored. Metrics come from :mod:`metricopt.evaluation`, pictures from
-:mod:`metricopt.plots`.
+This file decides how a result is read, applied and stored. Metrics come from :mod:`metricopt.evidence.reports`,
+pictures from :mod:`metricopt.plots`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import torch
 from torch import nn
 
 from metricopt._validation import InvalidInputError, per_label
-from metricopt.agreement import SlackAgreement
-from metricopt.batches import check_inputs, inputs_of, pairs_of
-from metricopt.evaluation import Report, evaluate
-from metricopt.objectives import Bound, Objective
-from metricopt.prevalence import Prevalence, read_prevalence, scored_at, weights_at
-from metricopt.scored import History, Scored
-from metricopt.scoring import check_scores, forward, score_loader, to_device
-from metricopt.status import Status
-from metricopt.thresholds import choose_threshold, has_both_classes, without_labels
+from metricopt.evidence.reports import Report, evaluate
+from metricopt.problem.objectives import Bound, Objective
+from metricopt.problem.prevalence import Prevalence, read_prevalence, scored_at, weights_at
+from metricopt.problem.thresholds import choose_threshold, has_both_classes, without_labels
+from metricopt.results.scored import History, Scored
+from metricopt.results.status import Status
+from metricopt.scoring.forward import check_scores, forward, score_loader, to_device
+from metricopt.scoring.inputs import check_inputs, inputs_of, pairs_of
+from metricopt.solvers.agreement import SlackAgreement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from metricopt.certificate import Certificate, LabelCertificate
+    from metricopt.results.certificate import Certificate, LabelCertificate
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class FitResult:
 
     @property
     def status(self) -> Any:
-        """The :class:`~metricopt.status.Status`, or with several labels one by label name."""
+        """The :class:`~metricopt.results.status.Status`, or with several labels one by label name."""
         return self.statuses[0] if len(self.statuses) == 1 else dict(zip(self.label_names, self.statuses, strict=True))
 
     @property
@@ -322,8 +322,8 @@ class FitResult:
         """Return the same model for another share of positives: thresholds chosen anew, reports weighted to it.
 
         Scores are compared as they are; that positives and negatives look the same there is taken for granted
-        (:mod:`metricopt.prevalence`). Training for that prevalence, ``fit(..., prevalence=...)``, can only do better on
-        the data that chooses.
+        (:mod:`metricopt.problem.prevalence`). Training for that prevalence, ``fit(..., prevalence=...)``, can only do
+        better on the data that chooses.
 
         Parameters
         ----------
@@ -348,7 +348,9 @@ class FitResult:
         return FitResult.from_scores(self.model, objective, scored, diverged=diverged, prevalence=prevalence, **rest)
 
     def certify(self, calibration_data: Any, confidence: float = 0.9) -> Certificate:
-        """Return thresholds whose bound holds on new data with a stated confidence; see :mod:`metricopt.certification`.
+        """Return thresholds whose bound holds on new data with a stated confidence (Learn then Test).
+
+        The statistics are those of :mod:`metricopt.evidence.certification`.
 
         For FPOR and FROP. Needs ``pip install 'metricopt[certify]'``.
 
@@ -373,7 +375,7 @@ class FitResult:
         ImportError
             If MAPIE is not installed.
         """
-        from metricopt.certification import certify
+        from metricopt.evidence.certification import certify
 
         return certify(self, calibration_data, confidence)
 
@@ -381,7 +383,7 @@ class FitResult:
         """Draw the precision-recall curves of this model and of candidate zero, the bound and the operating points.
 
         All on the data of :attr:`selection`; around the model's curve a bootstrap band, except for weighted samples
-        (:func:`~metricopt.bootstrap.precision_band`: it says nothing of the luck in having chosen this model).
+        (:func:`~metricopt.evidence.bootstrap.precision_band`: it says nothing of the luck in having chosen this model).
 
         Parameters
         ----------
@@ -390,7 +392,7 @@ class FitResult:
         label : str, optional
             Which label, the first by default; :meth:`plot_labels` draws all of them.
         """
-        from metricopt.pictures import draw_curves
+        from metricopt.results.pictures import draw_curves
 
         return draw_curves(self, ax, label)
 
@@ -402,7 +404,7 @@ class FitResult:
         figure : Figure or SubFigure, optional
             Where to draw; a new one by default.
         """
-        from metricopt.pictures import draw_labels
+        from metricopt.results.pictures import draw_labels
 
         return draw_labels(self, figure)
 
@@ -414,7 +416,7 @@ class FitResult:
         ax, label
             As for :meth:`plot`.
         """
-        from metricopt.pictures import draw_scores
+        from metricopt.results.pictures import draw_scores
 
         return draw_scores(self, ax, label)
 
@@ -428,7 +430,7 @@ class FitResult:
         label : str, optional
             Which label, the first by default.
         """
-        from metricopt.pictures import draw_history
+        from metricopt.results.pictures import draw_history
 
         return draw_history(self, figure, label)
 
@@ -439,18 +441,18 @@ class FitResult:
 
     def summary(self) -> str:
         """Return a text that says what was asked, what was reached, on which data, and against what."""
-        from metricopt.summary import summary
+        from metricopt.results.words import summary
 
         return summary(self)
 
     def advice(self, label: str | None = None) -> str:
         """Return what a label's status means, with the best achievable value where the bound is missed."""
-        from metricopt.summary import advice
+        from metricopt.results.words import advice
 
         return advice(self, label)
 
     def __repr__(self) -> str:
-        from metricopt.summary import one_line
+        from metricopt.results.words import one_line
 
         return one_line(self)
 
@@ -470,7 +472,7 @@ class FitResult:
         InvalidInputError
             If the path exists and holds something else than a result.
         """
-        from metricopt.storage import save
+        from metricopt.results.storage import save
 
         return save(self, Path(path))
 
@@ -496,7 +498,7 @@ class FitResult:
         ImportError
             If the packages are missing.
         """
-        from metricopt.export import export
+        from metricopt.results.export import export
 
         return export(self, Path(path), example)
 
@@ -515,7 +517,7 @@ class FitResult:
         InvalidInputError
             If ``test`` is a report on other labels.
         """
-        from metricopt.report import write_report
+        from metricopt.results.page import write_report
 
         return write_report(self, Path(path), test)
 

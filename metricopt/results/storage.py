@@ -1,6 +1,6 @@
 """Results on disk: weights and scores as safetensors, all else as JSON, nothing pickled.
 
-This file decides the files and their format; what a result is comes from :mod:`metricopt.result`.
+This file decides the files and their format; what a result is comes from :mod:`metricopt.results.result`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, check_choice, reject
-from metricopt.agreement import SlackAgreement
-from metricopt.certificate import LabelCertificate
-from metricopt.evaluation import Report, with_nan, without_nan
-from metricopt.objectives import REGISTRY
+from metricopt.evidence.reports import Report, with_nan, without_nan
+from metricopt.problem.objectives import REGISTRY
 from metricopt.processes import is_main_process
-from metricopt.result import FitResult
-from metricopt.scored import History, Scored
-from metricopt.status import Status
+from metricopt.results.certificate import LabelCertificate
+from metricopt.results.result import FitResult
+from metricopt.results.scored import History, Scored
+from metricopt.results.status import Status
+from metricopt.solvers.agreement import SlackAgreement
 
 FORMAT = 1
 _WEIGHTS, _SCORES, _RESULT = "model.safetensors", "scores.safetensors", "result.json"
@@ -33,7 +33,7 @@ _REPORTS = ("train", "validation", "baseline_train", "baseline_validation")
 
 
 def save(result: FitResult, folder: Path) -> Path:
-    """Write a result; see :meth:`metricopt.result.FitResult.save`."""
+    """Write a result; see :meth:`metricopt.results.result.FitResult.save`."""
     from safetensors.torch import save_model
 
     if not is_main_process():

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metricopt.evaluation import LabelReport
-from metricopt.status import Status
+from metricopt.evidence.reports import LabelReport
+from metricopt.results.status import Status
 
 if TYPE_CHECKING:
-    from metricopt.result import FitResult
+    from metricopt.results.result import FitResult
 
 
 def summary(result: FitResult) -> str:

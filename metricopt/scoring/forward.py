@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
-from metricopt.data.indexed import as_label_columns, split_batch
+from metricopt.data.loaders import as_label_columns, split_batch
 
 
 def to_device(x: Any, device: torch.device) -> Any:

@@ -1,7 +1,7 @@
 """Whatever a user has at hand - arrays, tensors, data sets, loaders - as batches, in the order of the data.
 
 This file decides which forms of data a trained model can be applied to. It leaves calling the model to
-:mod:`metricopt.scoring`.
+:mod:`metricopt.scoring.forward`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from metricopt._validation import reject
-from metricopt.data.indexed import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
-from metricopt.partition import SCORING_BATCH
-from metricopt.scoring import num_rows
+from metricopt.data.loaders import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
+from metricopt.scoring.forward import num_rows
+from metricopt.training.partition import SCORING_BATCH
 
 
 def pairs_of(data: Any, model: nn.Module) -> Any:

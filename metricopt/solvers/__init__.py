@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from metricopt._validation import check_choice, reject
-from metricopt.objectives import CountObjective, Objective
+from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.solvers.base import Solver, Stage
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.profiled import Profiled
@@ -54,7 +54,7 @@ def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor], object
 
     Examples
     --------
-    >>> from metricopt.objectives import FPOR, OAP
+    >>> from metricopt.problem.objectives import FPOR, OAP
     >>> type(get_solver("profiled", FPOR(0.9))).__name__, type(get_solver("profiled", OAP())).__name__
     ('Profiled', 'ProfiledRanking')
     """

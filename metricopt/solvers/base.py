@@ -1,7 +1,7 @@
 """What a solver is: it turns an objective into a loss on batches, and moves its own state between them.
 
-This file decides the interface that :class:`~metricopt.loss.DirectMetricLoss` drives, in ``fit`` and in one's own loop.
-It leaves every algorithm to the files beside it.
+This file decides the interface that :class:`~metricopt.training.loss.DirectMetricLoss` drives, in ``fit`` and in one's
+own loop. It leaves every algorithm to the files beside it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricopt.agreement import SlackAgreement
-from metricopt.objectives import Objective
+from metricopt.problem.objectives import Objective
+from metricopt.solvers.agreement import SlackAgreement
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ r"""The exact penalty method with explicit slacks: each broken link costs, and c
     \qquad S_i \leftarrow \min(\gamma S_i, S_{\max}) \text{ where } [g_i]_\pm > \epsilon
 
 with :math:`[g]_\pm = |g|` in equality form and :math:`[g]_+` in inequality form, r and u in each sample's own direction
-(:func:`~metricopt.reformulation.closed_form_slack`). Beyond a finite S the minimisers satisfy the links exactly, hence
-the name. The loss is normalised once, by the positives that a batch should hold.
+(:func:`~metricopt.solvers.reformulation.closed_form_slack`). Beyond a finite S the minimisers satisfy the links
+exactly, hence the name. The loss is normalised once, by the positives that a batch should hold.
 
 Differs from the paper: the bound has a multiplier, as in the other solvers, so that they differ in the links alone; the
 growth factor follows from the number of visits that a path has.

@@ -7,8 +7,8 @@ The program of the paper, over weights :math:`\theta`, threshold t and slacks s:
     \quad \text{s.t.} \quad g(s_i, u_i \mp m) = 0, \qquad u_i = \frac{f_\theta(x_i) - t}{\sigma}
 
 with the class weights of the objective at the multiplier of its bound (:mod:`metricopt.solvers.program`) and the link g
-of :mod:`metricopt.reformulation`. In inequality form the links read g <= 0 on positives and g >= 0 on negatives. The
-margin m, centred or wide as the path has it, keeps ties from passing for right answers.
+of :mod:`metricopt.solvers.reformulation`. In inequality form the links read g <= 0 on positives and g >= 0 on
+negatives. The margin m, centred or wide as the path has it, keeps ties from passing for right answers.
 
 For average precision the slacks are those of pairs (:mod:`metricopt.solvers.pair_slack`), on the same paths.
 
@@ -38,12 +38,12 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from metricopt._validation import check_choice, reject
-from metricopt.agreement import SlackAgreement
-from metricopt.objectives import OAP, CountObjective, Objective
-from metricopt.reformulation import closed_form_slack, link
+from metricopt.problem.objectives import OAP, CountObjective, Objective
+from metricopt.solvers.agreement import SlackAgreement
 from metricopt.solvers.base import Solver, Stage, with_derivatives
 from metricopt.solvers.pair_slack import PairSlacks
 from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, Position, stages_of
+from metricopt.solvers.reformulation import closed_form_slack, link
 from metricopt.solvers.slack import SampleSlacks, Slacks
 
 SLACK_STEP = 0.1
@@ -185,7 +185,7 @@ class ExplicitSlack(Solver):
 
     @abstractmethod
     def _link_terms(self, flat: np.ndarray) -> dict[str, Any]:
-        """Return what :func:`~metricopt.reformulation.closed_form_slack` must know of the links at ``flat`` (K,)."""
+        """Return what :func:`~.reformulation.closed_form_slack` must know of the links at ``flat`` (K,)."""
 
     @abstractmethod
     def _link_cost(self, violation: Tensor, flat: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 r"""Lagrangian and augmented Lagrangian with explicit slacks: a multiplier for every link and one for the bound.
 
-With the samples seen in their own direction (:func:`~metricopt.reformulation.closed_form_slack`: r "counted as right",
-u the distance to the threshold, margin subtracted, w the class weights at the bound's multiplier) the Lagrangian is
+With the samples seen in their own direction (:func:`~metricopt.solvers.reformulation.closed_form_slack`: r "counted as
+right", u the distance to the threshold, margin subtracted, w the class weights at the bound's multiplier) the
+Lagrangian is
 
 .. math::
     L(\theta, r, \lambda) = \sum_i w_i \bigl(1 - r_i + \lambda_i\, g(r_i, u_i)\bigr)

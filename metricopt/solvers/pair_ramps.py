@@ -28,7 +28,7 @@ References
 ----------
 L. Peng, Y. Travadi, C. He, Y. Cui, J. Sun (2025). Exact reformulation and optimization for direct metric optimization
 in binary imbalanced classification. Program OAP, with one slack a pair; a slack that is minimised away is a ramp
-(:mod:`metricopt.reformulation`).
+(:mod:`metricopt.solvers.reformulation`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metricopt.metrics import Ranking
+from metricopt.problem.metrics import Ranking
 
 
 def pair_weights(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from metricopt._validation import reject
-from metricopt.agreement import SlackAgreement
-from metricopt.metrics import average_precision
+from metricopt.problem.metrics import average_precision
+from metricopt.solvers.agreement import SlackAgreement
 from metricopt.solvers.base import spread_of
 from metricopt.solvers.program import class_totals
 from metricopt.solvers.slack import Items, Slacks, gap

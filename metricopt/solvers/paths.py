@@ -2,7 +2,7 @@
 
 One path can end in a poor local optimum, so several run from the warm start, and shorter ones from the best model
 found; the training loop keeps the best by the exact metric. This file decides the paths and the epochs of each; what a
-ramp is comes from :mod:`metricopt.reformulation`, and what drives it from the solvers.
+ramp is comes from :mod:`metricopt.solvers.reformulation`, and what drives it from the solvers.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metricopt.reformulation import tie_margin
 from metricopt.solvers.base import Stage, between
+from metricopt.solvers.reformulation import tie_margin
 
 MIN_EPOCHS_A_STAGE = 4
 """Fewer epochs are too few for a path to narrow its ramps: short trainings run fewer paths."""
@@ -27,7 +27,8 @@ class Path:
     Attributes
     ----------
     surrogate : "hinge" or "ramp"
-        :func:`~metricopt.reformulation.hinge_to_ramp` or :func:`~metricopt.reformulation.eliminated_penalty`.
+        :func:`~metricopt.solvers.reformulation.hinge_to_ramp` or
+        :func:`~metricopt.solvers.reformulation.eliminated_penalty`.
     steepness, cap : (first, last)
     multiplier : float
         Where the multiplier starts: a large one asks for the bound first and for the objective later.

@@ -1,7 +1,7 @@
 r"""The default solver: slacks eliminated in closed form, the threshold solved exactly, a multiplier for the bound.
 
-Each sample's slack is minimised away, which leaves a ramp (:mod:`metricopt.reformulation`), so there is no state per
-sample and a step costs O(batch). The program becomes
+Each sample's slack is minimised away, which leaves a ramp (:mod:`metricopt.solvers.reformulation`), so there is no
+state per sample and a step costs O(batch). The program becomes
 
 .. math::
     \min_\theta \; w_+ \sum_{i \in P} r(u_i) + w_- \sum_{i \in N} r(-u_i), \qquad u_i = \frac{f_\theta(x_i) - t}{\sigma}
@@ -27,12 +27,12 @@ import torch
 from torch import Tensor
 
 from metricopt._validation import check_choice, reject
-from metricopt.objectives import CountObjective, Objective
-from metricopt.reformulation import class_errors
+from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
 from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, Position, stages_of
 from metricopt.solvers.program import MULTIPLIER_STEP, Program
-from metricopt.thresholds import choose_threshold
+from metricopt.solvers.reformulation import class_errors
 
 _MOVING = ("multiplier", "threshold", "spread", "value")
 

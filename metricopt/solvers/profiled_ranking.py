@@ -1,8 +1,8 @@
 r"""The default solver of average precision: pair slacks eliminated, all pairs summed by sorting.
 
 The program has one slack for each pair of a positive and another sample. Each is minimised away, which leaves a ramp of
-the difference of the two scores, weighted by the ranks (:mod:`metricopt.pair_ramps`). With the latest scores of all
-training samples stored, sample k of a batch has the share
+the difference of the two scores, weighted by the ranks (:mod:`metricopt.solvers.pair_ramps`). With the latest scores of
+all training samples stored, sample k of a batch has the share
 
 .. math::
     k \in N: \; \sum_{i \in P} c_i R(z_k - z_i), \qquad
@@ -31,10 +31,10 @@ from torch import Tensor
 
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
-from metricopt.metrics import Ranking
-from metricopt.objectives import OAP, Objective
-from metricopt.pair_ramps import RampSums, pair_weights
+from metricopt.problem.metrics import Ranking
+from metricopt.problem.objectives import OAP, Objective
 from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
+from metricopt.solvers.pair_ramps import RampSums, pair_weights
 from metricopt.solvers.paths import RANKING_PATHS, Position, stages_of
 from metricopt.solvers.program import class_totals
 

@@ -1,15 +1,15 @@
 """A metrics program as a solver sees it: class weights at a multiplier, and the bound's violation by errors.
 
 This file decides how counts become weights of single samples. The algebra of the metrics comes from
-:mod:`metricopt.objectives`; how the weights are used is up to each solver.
+:mod:`metricopt.problem.objectives`; how the weights are used is up to each solver.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from metricopt.metrics import Counts
-from metricopt.objectives import CountObjective
+from metricopt.problem.metrics import Counts
+from metricopt.problem.objectives import CountObjective
 
 MULTIPLIER_STEP = 0.05
 """How far the bound's multiplier moves after a batch, per unit of violation."""

@@ -4,7 +4,7 @@ Everything here is elementwise in :math:`u = (z - t) / \sigma`, the score's dist
 scores. The link, the closed-form slack and the elementwise surrogates are the definitions; :func:`class_errors` is the
 same summed for a training step, which is all that the profiled solver needs.
 
-This file decides the surrogates; which class weighs how much comes from :mod:`metricopt.objectives`, and when
+This file decides the surrogates; which class weighs how much comes from :mod:`metricopt.problem.objectives`, and when
 to use which surrogate from :mod:`metricopt.solvers`.
 
 References

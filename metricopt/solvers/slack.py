@@ -1,7 +1,7 @@
 """The slacks of a training: one a sample and label, stored by index, and what counts they make.
 
 This file decides how slacks are stored, gathered and summed. How they are chosen comes from
-:mod:`metricopt.reformulation`, and what ties them to a model from the solvers.
+:mod:`metricopt.solvers.reformulation`, and what ties them to a model from the solvers.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from metricopt.agreement import SlackAgreement
-from metricopt.metrics import Counts
-from metricopt.objectives import CountObjective
-from metricopt.reformulation import link
+from metricopt.problem.metrics import Counts
+from metricopt.problem.objectives import CountObjective
+from metricopt.problem.thresholds import choose_threshold
+from metricopt.solvers.agreement import SlackAgreement
 from metricopt.solvers.base import spread_of
 from metricopt.solvers.program import Program
-from metricopt.thresholds import choose_threshold
+from metricopt.solvers.reformulation import link
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from metricopt._validation import reject
 from metricopt.losses.base import Loss
 from metricopt.losses.cross_entropy import cross_entropy
-from metricopt.objectives import Objective
+from metricopt.problem.objectives import Objective
 from metricopt.solvers.base import Solver, Stage
 
 

@@ -12,7 +12,7 @@ selection data, and where it is not below candidate zero. The error is that of a
 for other metrics it is a scale. With several labels it is the error of their mean.
 
 This file decides which weights are averaged and when the average counts. It leaves training and scoring to
-:mod:`metricopt.loop`.
+:mod:`metricopt.training.loop`.
 
 References
 ----------
@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricopt.state import Candidate
+from metricopt.training.state import Candidate
 
 MAX_FINALISTS = 4
 

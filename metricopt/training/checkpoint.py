@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
-from metricopt.metrics import Counts
-from metricopt.state import Candidate, State
-from metricopt.thresholds import ThresholdChoice
+from metricopt.problem.metrics import Counts
+from metricopt.problem.thresholds import ThresholdChoice
+from metricopt.training.state import Candidate, State
 
 FORMAT = 2
 KEPT = 2
@@ -175,7 +175,7 @@ def flatten(content: Any) -> tuple[Any, dict[str, Tensor]]:
     ----------
     content
         None, bool, int, float, str, tensors, NumPy arrays and numbers, in dicts (of any such keys), lists, tuples and
-        the records of a training (:class:`~metricopt.state.State`).
+        the records of a training (:class:`~metricopt.training.state.State`).
 
     Returns
     -------

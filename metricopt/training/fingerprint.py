@@ -1,6 +1,6 @@
 """What tells a training from others, so that a checkpoint is resumed by the run that wrote it and by no other.
 
-This file decides what must agree. It leaves what happens where it does not to :mod:`metricopt.checkpoint`.
+This file decides what must agree. It leaves what happens where it does not to :mod:`metricopt.training.checkpoint`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from torch import nn
 from torch.utils.data import DataLoader
 
-from metricopt.data.indexed import batch_size_of
-from metricopt.objectives import Objective
-from metricopt.partition import Part, Partition
+from metricopt.data.loaders import batch_size_of
+from metricopt.problem.objectives import Objective
 from metricopt.solvers import Solver, Stage
+from metricopt.training.partition import Part, Partition
 
 
 def fingerprint_of(

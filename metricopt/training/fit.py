@@ -1,7 +1,7 @@
 """The front door: :func:`fit` checks what it is given and sets the loop to work.
 
-This file decides arguments and defaults. It leaves training to :mod:`metricopt.loop`, and what is held out to
-:mod:`metricopt.partition`.
+This file decides arguments and defaults. It leaves training to :mod:`metricopt.training.loop`, and what is held out to
+:mod:`metricopt.training.partition`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from metricopt._validation import Faults, is_integer, reject
-from metricopt.checkpoint import Checkpoints, claim_folder
-from metricopt.data.indexed import has_own_order, is_iterable
-from metricopt.fingerprint import fingerprint_of
-from metricopt.loop import Loop
-from metricopt.loss import DirectMetricLoss, default_warmup_epochs
-from metricopt.objectives import Objective, get_objective
-from metricopt.optimizers import OptimizerLike, is_linear, optimizer_maker
-from metricopt.partition import make_partition
-from metricopt.prevalence import partition_at, read_prevalence
+from metricopt.data.loaders import has_own_order, is_iterable
+from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.prevalence import partition_at, read_prevalence
 from metricopt.processes import join_launch
 from metricopt.progress import Display
-from metricopt.random_states import RandomStates, generators_of
-from metricopt.records import Callback
-from metricopt.result import FitResult
+from metricopt.results.result import FitResult
 from metricopt.solvers import Solver, Stage, get_solver
+from metricopt.training.checkpoint import Checkpoints, claim_folder
+from metricopt.training.fingerprint import fingerprint_of
+from metricopt.training.loop import Loop
+from metricopt.training.loss import DirectMetricLoss, default_warmup_epochs
+from metricopt.training.optimizers import OptimizerLike, is_linear, optimizer_maker
+from metricopt.training.partition import make_partition
+from metricopt.training.random_states import RandomStates, generators_of
+from metricopt.training.records import Callback
 
 DEFAULT_STEPS = 6000
 MIN_DEFAULT_EPOCHS = 20
@@ -77,9 +77,9 @@ def fit(
 
     A warm-up with cross-entropy comes first; its best epoch with its exact threshold is candidate zero. The solver then
     trains on the objective itself, in stages. After every epoch the exact metric is computed on the selection data (the
-    held-out part, or the training data if ``val_fraction=0``), and the best weights are returned, or the average of
-    the best weights of several stages where that keeps up with them on held-out data (:mod:`metricopt.averaging`): on
-    the selection data the result is never below candidate zero.
+    held-out part, or the training data if ``val_fraction=0``), and the best weights are returned, or the average of the
+    best weights of several stages where that keeps up with them on held-out data (:mod:`metricopt.training.averaging`):
+    on the selection data the result is never below candidate zero.
 
     In a launch of several processes (``torchrun --nproc_per_node 2 script.py``, ``accelerate launch``) all of them
     train as one would on batches as large as theirs together (:mod:`metricopt.processes`). Each returns the same
@@ -132,7 +132,7 @@ def fit(
         ``val_loader`` are not weighted.
     prevalence : float, sequence or {label name: float}, in (0, 1)
         The share of positives where the model will be used, if the data are enriched: metrics in training, thresholds
-        and reports are those at this prevalence (:mod:`metricopt.prevalence`). By default that of the data.
+        and reports are those at this prevalence (:mod:`metricopt.problem.prevalence`). By default that of the data.
     seed : int
         The same seed gives the same result, bit for bit on one CPU.
     device : str or device

@@ -1,8 +1,8 @@
 """The one training loop: stages of epochs of batches, the exact metric after every epoch, the best weights kept.
 
-This file decides the order of things. It leaves the loss, with all that moves the solver, to :mod:`metricopt.loss`,
-thresholds to :mod:`metricopt.thresholds`, devices and precision to accelerate, and arguments to
-:mod:`metricopt.training`.
+This file decides the order of things. It leaves the loss, with all that moves the solver, to
+:mod:`metricopt.training.loss`, thresholds to :mod:`metricopt.problem.thresholds`, devices and precision to accelerate,
+and arguments to :mod:`metricopt.training.fit`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import reject
-from metricopt.agreement import SlackAgreement
-from metricopt.averaging import average_weights, is_as_good, with_finalist
-from metricopt.checkpoint import Checkpoints
-from metricopt.data.indexed import as_label_columns, split_batch
-from metricopt.loss import DirectMetricLoss, DivergedError
-from metricopt.partition import Part, Partition
+from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.problem.thresholds import choose_threshold, merit, without_labels
 from metricopt.processes import Processes
 from metricopt.progress import Display
-from metricopt.random_states import RandomStates
-from metricopt.records import Callback, records_of
-from metricopt.result import FitResult
-from metricopt.scored import History, Scored
-from metricopt.scoring import forward, score_loader, to_device
+from metricopt.results.result import FitResult
+from metricopt.results.scored import History, Scored
+from metricopt.scoring.forward import forward, score_loader, to_device
 from metricopt.solvers import Stage
-from metricopt.state import Candidate, State
-from metricopt.thresholds import choose_threshold, merit, without_labels
+from metricopt.solvers.agreement import SlackAgreement
+from metricopt.training.averaging import average_weights, is_as_good, with_finalist
+from metricopt.training.checkpoint import Checkpoints
+from metricopt.training.loss import DirectMetricLoss, DivergedError
+from metricopt.training.partition import Part, Partition
+from metricopt.training.random_states import RandomStates
+from metricopt.training.records import Callback, records_of
+from metricopt.training.state import Candidate, State
 
 
 class Loop:

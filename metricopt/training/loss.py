@@ -1,9 +1,9 @@
 r"""The objective as a loss for one's own training loop, which is the loss of :func:`~metricopt.fit` too.
 
 It puts together what a solver needs beside batches: a schedule, the latest scores of all training samples
-(:mod:`metricopt.score_memory`), and the moments at which the exact threshold is taken from them. This file decides
-those moments. It leaves every algorithm to :mod:`metricopt.solvers`, and what surrounds a loss (optimizers, selection,
-several paths) to :mod:`metricopt.loop` or to the user's loop.
+(:mod:`metricopt.training.score_memory`), and the moments at which the exact threshold is taken from them. This file
+decides those moments. It leaves every algorithm to :mod:`metricopt.solvers`, and what surrounds a loss (optimizers,
+selection, several paths) to :mod:`metricopt.training.loop` or to the user's loop.
 
 In Lightning the loss is an attribute of the module, whose checkpoints then hold its state. A Hugging Face ``Trainer``
 stores models as tensors alone, so that there the loss stays beside the model::
@@ -48,11 +48,11 @@ from torch import Tensor, nn
 
 from metricopt._arrays import Samples, to_numpy
 from metricopt._validation import Faults, check_finite, check_labels, is_integer, message, reject
-from metricopt.data.indexed import as_label_columns
-from metricopt.objectives import Objective, get_objective
-from metricopt.score_memory import ScoreMemory
+from metricopt.data.loaders import as_label_columns
+from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.thresholds import choose_threshold, has_both_classes
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
-from metricopt.thresholds import choose_threshold, has_both_classes
+from metricopt.training.score_memory import ScoreMemory
 
 MIN_REFRESH_STEPS = 10
 REFRESHES_AN_EPOCH = 2

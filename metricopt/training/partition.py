@@ -1,7 +1,7 @@
 """Which samples train and which select: the user's loader taken apart into parts that the loop can use.
 
 This file decides what is held out and checks that both parts can be learnt from. It leaves loading to
-:mod:`metricopt.data.indexed` and the choice of rows to :mod:`metricopt.data.splits`.
+:mod:`metricopt.data.loaders` and the choice of rows to :mod:`metricopt.data.splits`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from metricopt._arrays import to_numpy
 from metricopt._validation import check_finite, check_labels, reject
-from metricopt.data.indexed import (
+from metricopt.data.loaders import (
     as_label_columns,
     batch_size_of,
     check_scored_whole,
@@ -27,8 +27,8 @@ from metricopt.data.indexed import (
     split_batch,
 )
 from metricopt.data.splits import stratified_split
+from metricopt.problem.thresholds import has_both_classes
 from metricopt.processes import ALONE, Processes
-from metricopt.thresholds import has_both_classes
 
 SCORING_BATCH = 4096
 """For rows that lie in memory; other data are scored in batches of the user's size."""

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from metricopt.agreement import SlackAgreement
-from metricopt.objectives import Objective
-from metricopt.thresholds import ThresholdChoice
+from metricopt.problem.objectives import Objective
+from metricopt.problem.thresholds import ThresholdChoice
+from metricopt.solvers.agreement import SlackAgreement
 
 Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"
 """Gets the records of an epoch, one a label; ends the training by returning True."""

@@ -1,7 +1,7 @@
 """Where a training stands: every number that moves from batch to batch, apart from what it moves through.
 
 This file decides what the loop must remember to go on as if it had never stopped. Model, optimizer, scheduler and
-loss keep states of their own; random generators are in :mod:`metricopt.random_states`.
+loss keep states of their own; random generators are in :mod:`metricopt.training.random_states`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from metricopt.thresholds import ThresholdChoice
+from metricopt.problem.thresholds import ThresholdChoice
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import check_choice, reject
 from metricopt.backbones.backbone import Backbone
-from metricopt.scoring import to_device
+from metricopt.scoring.forward import to_device
 
 Reduction = Callable[[Tensor], Tensor]
 

@@ -25,7 +25,7 @@ from metricopt.backbones.backbone import Backbone, Normalisation
 from metricopt.backbones.counting import count_parameters
 from metricopt.backbones.families import as_backbone
 from metricopt.backbones.truncation import truncate
-from metricopt.data.indexed import split_batch
+from metricopt.data.loaders import split_batch
 from metricopt.progress import Display
 from metricopt.transfer.activations import LayerOutputs, spatial_mean
 from metricopt.transfer.h_score import h_score

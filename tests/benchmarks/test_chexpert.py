@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import app
 from benchmarks.chexpert.methods import METHODS, obstacle
 from metricopt.data import write_synthetic_chexpert
-from metricopt.objectives import FPOR, OAP
+from metricopt.problem.objectives import FPOR, OAP
 
 LABELS = "Pleural Effusion,Support Devices"
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import results
+from benchmarks.reporting import files as results
 from benchmarks.suites import Plan, Suite
 
 SUITE = Suite(

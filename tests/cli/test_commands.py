@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 import metricopt
 from metricopt import FPOR
-from metricopt.cli import app
+from metricopt.cli.commands import app
+from metricopt.cli.table_run import load_run, notes
 from metricopt.data import make_table, stratified_split
-from metricopt.evaluation import Report, evaluate
-from metricopt.table_run import load_run, notes
+from metricopt.evidence.reports import Report, evaluate
 
 FAST = ["--model", "linear", "--epochs", "8", "--learning-rate", "0.1", "--batch-size", "64"]
 
@@ -153,7 +153,7 @@ def test_baseline_is_cross_entropy_for_as_many_epochs(fitted, table):
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from metricopt.networks import make_table_model
+    from metricopt.training.table_models import make_table_model
 
     out, _ = fitted
     report = json.loads((out / "report.json").read_text())
@@ -333,7 +333,7 @@ def test_an_interrupted_training_is_resumed_by_the_same_command(folder, table, m
             return step(*arguments)
 
         monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
-        monkeypatch.setattr("metricopt.checkpoint.SECONDS_BETWEEN_EPOCHS", 0)
+        monkeypatch.setattr("metricopt.training.checkpoint.SECONDS_BETWEEN_EPOCHS", 0)
         assert run(*command).exit_code == 130
         assert not (out / "report.json").exists()
     monkeypatch.undo()
@@ -457,7 +457,7 @@ def test_damaged_run_is_code_2(tmp_path, table, content):
 
 
 def test_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr("metricopt.training.DEFAULT_STEPS", 200)  # the real one takes its time
+    monkeypatch.setattr("metricopt.training.fit.DEFAULT_STEPS", 200)  # the real one takes its time
     for _ in range(2):  # a second demo replaces the first
         result = run("demo", "--out", tmp_path / "demo")
         assert result.exit_code == 0, result.output
@@ -482,6 +482,6 @@ def test_as_a_module_and_light_until_used():
     ran = subprocess.run([sys.executable, "-m", "metricopt", "--version"], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == f"metricopt {metricopt.__version__}"
     heavy = "{'accelerate', 'matplotlib', 'pandas', 'scipy', 'sklearn'}"
-    code = f"import sys, metricopt.cli; print({heavy} & sys.modules.keys())"
+    code = f"import sys, metricopt.cli.commands; print({heavy} & sys.modules.keys())"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
 from metricopt.backbones import load_backbone
-from metricopt.cli import app
+from metricopt.cli.commands import app
 from metricopt.data.image_table import ImageTable
 from metricopt.transfer import rank_cuts
 

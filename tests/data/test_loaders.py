@@ -16,7 +16,7 @@ from torch.utils.data import (
 )
 
 from metricopt._validation import InvalidInputError
-from metricopt.data.indexed import (
+from metricopt.data.loaders import (
     as_label_columns,
     batch_size_of,
     has_own_order,

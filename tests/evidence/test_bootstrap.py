@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metricopt import InvalidInputError
-from metricopt.bootstrap import MAX_CUTS, precision_band
+from metricopt.evidence.bootstrap import MAX_CUTS, precision_band
 
 RANDOM = np.random.default_rng(0)
 LABELS = (RANDOM.random(150) < 0.2).astype(float)

@@ -10,11 +10,11 @@ from scipy.stats import binom, norm
 import metricopt
 from metricopt import FPOR, FROP, OAP, OFBS, FitResult, InvalidInputError, RecallAtFPR, Status, choose_threshold
 from metricopt._arrays import Samples
-from metricopt.certificate import LabelCertificate
-from metricopt.certification import NUM_THRESHOLDS, certify_label, p_values, thresholds_to_test
-from metricopt.metrics import Counts, Ranking
-from metricopt.prevalence import weights_at
-from metricopt.scored import History, Scored
+from metricopt.evidence.certification import NUM_THRESHOLDS, certify_label, p_values, thresholds_to_test
+from metricopt.problem.metrics import Counts, Ranking
+from metricopt.problem.prevalence import weights_at
+from metricopt.results.certificate import LabelCertificate
+from metricopt.results.scored import History, Scored
 
 DISTANCE = 2.5
 

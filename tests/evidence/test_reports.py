@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta as beta_distribution
 
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
-from metricopt.evaluation import Report, evaluate, with_nan, without_nan
+from metricopt.evidence.reports import Report, evaluate, with_nan, without_nan
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random((200, 2)) < [0.3, 0.1]).astype(np.float32)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from metricopt.losses import SmoothAP
-from metricopt.metrics import average_precision
+from metricopt.problem.metrics import average_precision
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0])

@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.text import Text
 
 from metricopt import FPOR, choose_threshold, precision_recall_curve
-from metricopt.bootstrap import precision_band
-from metricopt.evaluation import evaluate
+from metricopt.evidence.bootstrap import precision_band
+from metricopt.evidence.reports import evaluate
 from metricopt.plots import plot_frontier, plot_history, plot_labels, plot_precision_recall, plot_scores
 
 BASELINE = Path(__file__).with_name("baseline")

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from metricopt import metrics
 from metricopt._validation import InvalidInputError
-from metricopt.metrics import Counts, average_precision, confusion_counts, f_beta, precision_recall_curve
+from metricopt.problem import metrics
+from metricopt.problem.metrics import Counts, average_precision, confusion_counts, f_beta, precision_recall_curve
 from tests import oracle
 
 RATES = {

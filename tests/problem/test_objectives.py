@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from metricopt._validation import InvalidInputError
-from metricopt.metrics import Counts
-from metricopt.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR, get_objective
+from metricopt.problem.metrics import Counts
+from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR, get_objective
 from tests import oracle
 
 KINDS = {

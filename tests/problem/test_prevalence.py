@@ -7,10 +7,10 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import metricopt
 from metricopt import FPOR, OAP, OFBS, FitResult, InvalidInputError, RecallAtAlarmRate, RecallAtFPR, choose_threshold
-from metricopt.evaluation import evaluate
-from metricopt.metrics import PRECISION, Counts, confusion_counts
-from metricopt.prevalence import counts_at, prevalence_of_labels, read_prevalence, scored_at, weights_at
-from metricopt.scored import History, Scored
+from metricopt.evidence.reports import evaluate
+from metricopt.problem.metrics import PRECISION, Counts, confusion_counts
+from metricopt.problem.prevalence import counts_at, prevalence_of_labels, read_prevalence, scored_at, weights_at
+from metricopt.results.scored import History, Scored
 
 ASKED = FPOR(0.5)
 

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricopt import metrics
 from metricopt._validation import InvalidInputError
-from metricopt.metrics import confusion_counts
-from metricopt.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR
-from metricopt.thresholds import choose_threshold
+from metricopt.problem import metrics
+from metricopt.problem.metrics import confusion_counts
+from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.thresholds import choose_threshold
 from tests import oracle
 
 BOUNDS = [0.1, 0.2, 0.25, 1 / 3, 0.5, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0]

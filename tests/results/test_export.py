@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import FPOR, OFBS, InvalidInputError, fit
 from metricopt.backbones import load_backbone, truncate
-from metricopt.export import _check_packages, _WithThresholds
+from metricopt.results.export import _check_packages, _WithThresholds
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(200, 3, generator=GENERATOR)

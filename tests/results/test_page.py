@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import FPOR, OAP, InvalidInputError, fit
-from metricopt.report import write_report
+from metricopt.results.page import write_report
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(400, 3, generator=GENERATOR)

@@ -8,9 +8,9 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
-from metricopt.agreement import SlackAgreement
-from metricopt.result import FitResult
-from metricopt.scored import History, Scored
+from metricopt.results.result import FitResult
+from metricopt.results.scored import History, Scored
+from metricopt.solvers.agreement import SlackAgreement
 
 
 def blobs(seed=0, num_rows=200, num_labels=1):

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from metricopt._validation import InvalidInputError
-from metricopt.scoring import check_scores, forward, score_loader, to_device
+from metricopt.scoring.forward import check_scores, forward, score_loader, to_device
 
 CPU = torch.device("cpu")
 X = torch.arange(8.0).reshape(4, 2)

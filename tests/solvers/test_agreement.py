@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from metricopt.agreement import TOLERANCE, SlackAgreement
+from metricopt.solvers.agreement import TOLERANCE, SlackAgreement
 
 SAME = SlackAgreement("a", 1.0, 0.0, 0.5, 0.5, 0.9, 0.9)
 WITHOUT_BOUND = SlackAgreement("a", 0.995, 0.25, 0.5, 0.5)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from metricopt.objectives import FPOR, FROP, OFBS
-from metricopt.reformulation import link
+from metricopt.problem.objectives import FPOR, FROP, OFBS
+from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers import Profiled
 from metricopt.solvers.exact_penalty import TOLERANCE, ExactPenalty
 from metricopt.solvers.paths import PATHS
-from metricopt.thresholds import choose_threshold
+from metricopt.solvers.reformulation import link
 from tests.solvers.driving import loss_and_gradient, problem, started
 
 STAGES = list(PATHS)

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricopt._validation import InvalidInputError
-from metricopt.objectives import FPOR, FROP, OAP, OFBS, Objective, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, Objective, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.explicit import SLACK_STEP
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
 from metricopt.solvers.paths import PATHS
-from metricopt.thresholds import choose_threshold
 from tests.solvers.driving import SOLVERS, loss_and_gradient, problem, started, train
 
 OBJECTIVES = [FPOR(0.8), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.3)]

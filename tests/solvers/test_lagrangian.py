@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from metricopt.objectives import FPOR, OFBS, RecallAtAlarmRate
+from metricopt.problem.objectives import FPOR, OFBS, RecallAtAlarmRate
+from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.lagrangian import BOUND_PENALTY, DUAL_GROWTH, AugmentedLagrangian, Lagrangian
 from metricopt.solvers.paths import PATHS
 from metricopt.solvers.program import MULTIPLIER_STEP
-from metricopt.thresholds import choose_threshold
 from tests.solvers.driving import SOLVERS, loss_and_gradient, problem, started
 
 STAGES = list(PATHS)

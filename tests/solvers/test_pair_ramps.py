@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from metricopt._arrays import Samples
-from metricopt.metrics import Ranking
-from metricopt.pair_ramps import RampSums, pair_weights
+from metricopt.problem.metrics import Ranking
+from metricopt.solvers.pair_ramps import RampSums, pair_weights
 from tests import oracle
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricopt._validation import InvalidInputError
-from metricopt.metrics import average_precision
+from metricopt.problem.metrics import average_precision
 from metricopt.solvers.pair_slack import MAX_PAIRS, PairSlacks
 from tests.solvers.driving import problem
 

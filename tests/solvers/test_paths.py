@@ -3,7 +3,6 @@ from itertools import pairwise
 
 import pytest
 
-from metricopt.reformulation import tie_margin
 from metricopt.solvers.paths import (
     LINEAR_PATHS,
     MIN_EPOCHS_A_STAGE,
@@ -14,6 +13,7 @@ from metricopt.solvers.paths import (
     Position,
     stages_of,
 )
+from metricopt.solvers.reformulation import tie_margin
 
 EACH = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 ALONG = [0.0, 0.25, 0.5, 0.75, 1.0]

@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import fit
 from metricopt._validation import InvalidInputError
-from metricopt.metrics import average_precision
-from metricopt.objectives import FPOR, OAP
+from metricopt.problem.metrics import average_precision
+from metricopt.problem.objectives import FPOR, OAP
 from metricopt.solvers import ProfiledRanking
 from metricopt.solvers.paths import RANKING_PATHS as PATHS
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricopt.metrics import Counts
-from metricopt.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.metrics import Counts
+from metricopt.problem.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.solvers.program import MAX_MULTIPLIER, Program
 from tests.solvers.driving import problem
 

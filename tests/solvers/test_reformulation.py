@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from metricopt.reformulation import (
+from metricopt.solvers.reformulation import (
     class_errors,
     closed_form_slack,
     eliminated_penalty,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricopt.metrics import confusion_counts
-from metricopt.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.metrics import confusion_counts
+from metricopt.problem.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.slack import SampleSlacks, gap
-from metricopt.thresholds import choose_threshold
 from tests.solvers.driving import problem
 
 OBJECTIVES = [FPOR((0.8, 0.6)), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.3)]

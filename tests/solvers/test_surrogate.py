@@ -5,7 +5,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import InvalidInputError
 from metricopt.losses import cross_entropy
-from metricopt.objectives import FPOR, OAP
+from metricopt.problem.objectives import FPOR, OAP
 from metricopt.solvers import Profiled, ProfiledRanking, Surrogate, get_solver
 
 SCORES = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.5, 3.0]])

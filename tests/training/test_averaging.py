@@ -7,10 +7,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import fit
-from metricopt.averaging import MAX_FINALISTS, average_weights, is_as_good, with_finalist
-from metricopt.metrics import Counts
-from metricopt.state import Candidate
-from metricopt.thresholds import ThresholdChoice, merit
+from metricopt.problem.metrics import Counts
+from metricopt.problem.thresholds import ThresholdChoice, merit
+from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, with_finalist
+from metricopt.training.state import Candidate
 
 
 def candidate(value, *, bounded=None, feasible=True, stage="ramp", epoch=1, weights=None):
@@ -139,6 +139,6 @@ def test_slacks_are_not_averaged():
 def test_merit_is_what_finalists_are_sorted_by():
     single = candidate(0.7)
     assert single.key == (0.7, 0.0)
-    from metricopt.objectives import OFBS
+    from metricopt.problem.objectives import OFBS
 
     assert merit(single.choice, OFBS()) == single.key

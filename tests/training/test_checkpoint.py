@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from metricopt import InvalidInputError
-from metricopt.checkpoint import Checkpoints, _checksum, claim_folder, flatten, has_checkpoints, put_together
-from metricopt.metrics import Counts
-from metricopt.state import Candidate, State
-from metricopt.thresholds import ThresholdChoice
+from metricopt.problem.metrics import Counts
+from metricopt.problem.thresholds import ThresholdChoice
+from metricopt.training.checkpoint import Checkpoints, _checksum, claim_folder, flatten, has_checkpoints, put_together
+from metricopt.training.state import Candidate, State
 
 DTYPES = [
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),

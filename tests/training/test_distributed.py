@@ -14,11 +14,11 @@ import torch
 from typer.testing import CliRunner
 
 from metricopt import InvalidInputError
-from metricopt.cli import app
+from metricopt.cli.commands import app
 from tests.launched import BATCH, CASES, EQUAL, NAMES, kept, outcome
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LAUNCHED = ["-m", "tests.launched"]
 SECONDS = 240
 """Many times what each launch takes; one that hangs fails."""

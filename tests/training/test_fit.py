@@ -20,10 +20,10 @@ from torch.utils.data import (
 
 from metricopt import FPOR, OAP, OFBS, InvalidInputError, Status, fit
 from metricopt.data import rath_hughes_toy
-from metricopt.objectives import REGISTRY
+from metricopt.problem.objectives import REGISTRY
+from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers import Profiled, ProfiledRanking, Solver, Stage
 from metricopt.solvers.slack import SampleSlacks
-from metricopt.thresholds import choose_threshold
 from tests import oracle
 
 NUMBERS = {

@@ -10,11 +10,11 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from metricopt import FPOR, OFBS, DirectMetricLoss, InvalidInputError, choose_threshold, fit
-from metricopt.loss import DivergedError
 from metricopt.losses import FocalLoss
-from metricopt.scoring import score_loader
+from metricopt.scoring.forward import score_loader
 from metricopt.solvers import ExactPenalty, Profiled, ProfiledRanking, Surrogate
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
+from metricopt.training.loss import DivergedError
 
 EPOCHS, BATCH, SEED = 8, 40, 3
 GUIDED = "guided ramp"

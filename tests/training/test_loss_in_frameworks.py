@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt.loss
+import metricopt.training.loss
 from metricopt import DirectMetricLoss, fit
 from metricopt._torchvision import import_torchvision
 from metricopt.solvers import Profiled
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "own_loop.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "own_loop.md"
 EPOCHS, STEPS, BATCH = 8, 5, 40
 # Theirs: deprecations inside, advice on workers and devices.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -171,7 +171,8 @@ def recipe():
     """The classes that the text of the module shows."""
     transformers = framework("transformers", "5.0")
     transformers.Trainer  # noqa: B018 - imported when it is first asked for
-    code = re.search(r"beside the model::\n\n(.*?)\n    trainer = ", metricopt.loss.__doc__, re.DOTALL).group(1)
+    told = metricopt.training.loss.__doc__
+    code = re.search(r"beside the model::\n\n(.*?)\n    trainer = ", told, re.DOTALL).group(1)
     names = {"transformers": transformers, "torch": torch}
     exec(textwrap.dedent(code), names)
     return transformers, names["DirectTrainer"], names["KeepLoss"]

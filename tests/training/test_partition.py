@@ -12,7 +12,7 @@ from torch.utils.data import (
 )
 
 from metricopt._validation import InvalidInputError
-from metricopt.partition import make_partition
+from metricopt.training.partition import make_partition
 
 N = 60
 X = torch.arange(N * 1.0)[:, None]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset, WeightedRandomSampler
 
-from metricopt.random_states import RandomStates, generators_of
+from metricopt.training.random_states import RandomStates, generators_of
 
 OWN = {
     "torch": (lambda: torch.Generator().manual_seed(1), lambda own: torch.rand(2, generator=own).tolist()),

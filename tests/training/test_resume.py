@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 
-from benchmarks import resume
+from benchmarks.studies import resume
 from metricopt import OAP, InvalidInputError, Status, fit
-from metricopt.checkpoint import flatten
 from metricopt.data import BalancedBatchSampler
 from metricopt.solvers import REGISTRY, ExactPenalty, Stage, Surrogate, get_solver
+from metricopt.training.checkpoint import flatten
 
 NUM_KILLS = 3
 NUM_STOPS = 5

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from metricopt import InvalidInputError
-from metricopt.score_memory import ScoreMemory
+from metricopt.training.score_memory import ScoreMemory
 
 LABELS = np.array([[1.0, 0], [0, np.nan], [0, 1], [1, 0], [np.nan, 1]], dtype=np.float32)
 

@@ -8,7 +8,7 @@ from benchmarks.peers import mapie_controller
 from benchmarks.peers.mapie_controller import certified_threshold
 from metricopt import FPOR, FROP, OFBS
 from metricopt._validation import InvalidInputError
-from metricopt.metrics import confusion_counts
+from metricopt.problem.metrics import confusion_counts
 
 
 def scored(num_rows, seed, distance=3.0):

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from benchmarks import pictures, statistics
-from benchmarks.statistics import Interval
+from benchmarks.reporting import pictures, statistics
+from benchmarks.reporting.statistics import Interval
 from tests.benchmarks.synthetic import FAMILIES, rows
 
 NAMES = [*FAMILIES, "TunedThresholdClassifierCV (boosting)", "random over-sampling"]

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import report, statistics
-from benchmarks.comparison import Comparison
+from benchmarks.reporting import report, statistics
+from benchmarks.reporting.comparison import Comparison
 from tests.benchmarks.synthetic import DATASETS, rows
 
 

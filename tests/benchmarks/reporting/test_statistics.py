@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control, ttest_1samp, wilcoxon
 
-from benchmarks import statistics
-from benchmarks.statistics import Ranking
+from benchmarks.reporting import statistics
+from benchmarks.reporting.statistics import Ranking
 from tests.benchmarks.synthetic import rows
 
 # Ranks of C4.5, with -m, with -cf and with both tuned on 14 data sets: Demsar (2006), table 6.

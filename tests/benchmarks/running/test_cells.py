@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cells
-from benchmarks.cells import Cell, cells_of
 from benchmarks.data import BenchmarkData
-from benchmarks.roster import METHODS, NUM_SETTINGS
+from benchmarks.running import cells
+from benchmarks.running.cells import Cell, cells_of
+from benchmarks.running.roster import METHODS, NUM_SETTINGS
+from benchmarks.running.task import make_task
 from benchmarks.suites import SUITES, Plan, Suite
 from benchmarks.suites.suite import OBJECTIVES
-from benchmarks.task import make_task
-from metricopt.thresholds import choose_threshold
+from metricopt.problem.thresholds import choose_threshold
 
 
 def problem(name="made up"):

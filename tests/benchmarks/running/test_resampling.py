@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import resampling
-from benchmarks.resampling import METHODS, resample
+from benchmarks.running import resampling
+from benchmarks.running.resampling import METHODS, resample
 from metricopt._validation import InvalidInputError
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import runner
-from benchmarks.cells import cells_of
+from benchmarks.running import runner
+from benchmarks.running.cells import cells_of
 from benchmarks.suites import Plan, Suite
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SUITE = Suite(
     "tiny",
     "Tiny",
@@ -73,7 +73,7 @@ def test_killed_run_goes_on_where_it_was(tmp_path):
     file = tmp_path / "tiny.jsonl"
     code = (
         "import io\nfrom pathlib import Path\nfrom rich.console import Console\nfrom benchmarks import runner\n"
-        "from benchmarks.cells import cells_of\nfrom tests.benchmarks.test_runner import SUITE\n"
+        "from benchmarks.running.cells import cells_of\nfrom tests.benchmarks.test_runner import SUITE\n"
         f"if __name__ == '__main__':\n"
         f"    runner.run('tiny', cells_of(SUITE), Path({str(file)!r}), 1, Console(file=io.StringIO()))\n"
     )

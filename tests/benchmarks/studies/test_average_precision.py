@@ -4,9 +4,9 @@ import pytest
 from scipy.special import expit
 from scipy.stats import ttest_1samp
 
-from benchmarks import average_precision
-from benchmarks.average_precision import SigmoidSums
 from benchmarks.peers import soap
+from benchmarks.studies import average_precision
+from benchmarks.studies.average_precision import SigmoidSums
 
 
 def test_sums_of_sigmoids_have_the_slope_of_the_ramp_at_a_tie():

@@ -4,7 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import backbones, results
+from benchmarks.reporting import files as results
+from benchmarks.studies import backbones
 
 
 def row(network, name, ratio, parameters=100):

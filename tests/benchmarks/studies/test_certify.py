@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from benchmarks import certify
-from benchmarks.certify import Case, Population
+from benchmarks.studies import certify
+from benchmarks.studies.certify import Case, Population
 from metricopt import FPOR, FROP
-from metricopt.metrics import PRECISION, RECALL, confusion_counts
+from metricopt.problem.metrics import PRECISION, RECALL, confusion_counts
 
 
 @pytest.mark.parametrize("kind", ["normal", "flat"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import ttest_1samp
 
-from benchmarks import mnist
+from benchmarks.studies import mnist
 from metricopt.backbones import load_backbone, truncate
 
 

@@ -8,7 +8,8 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import rank_cuts, results
+from benchmarks.reporting import files as results
+from benchmarks.studies import rank_cuts
 
 NUM_CUTS = 6
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import transfer_speed
+from benchmarks.studies import transfer_speed
 from metricopt.transfer import h_score, log_me, otce
 
 

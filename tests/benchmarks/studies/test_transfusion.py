@@ -8,7 +8,8 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import results, transfusion
+from benchmarks.reporting import files as results
+from benchmarks.studies import transfusion
 from metricopt.backbones import load_backbone
 
 
