@@ -25,7 +25,7 @@ from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
 from metricopt.problem.metrics import Ranking, confusion_counts
 from metricopt.problem.objectives import REGISTRY, CountObjective, Objective, get_objective
-from metricopt.problem.thresholds import ThresholdChoice, has_both_classes, merit
+from metricopt.problem.thresholds import ThresholdChoice, has_both_classes, selection_criterion
 from metricopt.results.status import Status
 from metricopt.solvers import Solver
 from metricopt.training.fit import fit
@@ -378,7 +378,8 @@ class ObjectiveScorer:
         value = self.objective.measure(Ranking.of(Samples.read(scores, labels, sample_weight), 0), counts)
         judged = self.objective.of_threshold
         feasible, bounded_value = judged.feasible(counts), judged.bounded_value(counts)
-        return merit(ThresholdChoice(0.5, np.nan_to_num(value), bounded_value, counts, feasible), self.objective)[0]
+        choice = ThresholdChoice(0.5, np.nan_to_num(value), bounded_value, counts, feasible)
+        return selection_criterion(choice, self.objective)[0]
 
 
 def _scores_of(estimator: Any, X: Any) -> np.ndarray:

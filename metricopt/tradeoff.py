@@ -21,7 +21,7 @@ from torch import nn
 from metricopt._validation import Faults, check_choice, check_fraction, reject
 from metricopt.evidence.reports import Report
 from metricopt.problem.objectives import Bound, Objective, get_objective
-from metricopt.problem.thresholds import choose_threshold, merit, without_labels
+from metricopt.problem.thresholds import choose_threshold, mask_labels, selection_criterion
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
@@ -62,8 +62,8 @@ class Tradeoff:
         -------
         DataFrame
             Columns method, bound, trained_for (the bound that the model was trained for), data, label, metric, value,
-            low, high (the 95 % interval of the value; NaN where it is no share of samples), bounded_metric, sense,
-            bounded_value, met, threshold, status.
+            low, high (the 95 % interval of the value; NaN where it is no fraction of samples), bounded_metric,
+            bound_direction, bounded_value, met, threshold, status.
         """
         return self._frame(lambda result: [part for part in (result.train, result.validation) if part is not None])
 
@@ -119,7 +119,7 @@ class Tradeoff:
                                 "low": low,
                                 "high": high,
                                 "bounded_metric": own.bounded_metric,
-                                "sense": result.objective.sense,
+                                "bound_direction": result.objective.bound_direction,
                                 "bounded_value": own.bounded_value,
                                 "met": bool(own.met),
                                 "threshold": own.threshold,
@@ -202,7 +202,7 @@ def tradeoff(
     bounds = sorted(float(alpha) for alpha in alphas)
     solver = options.pop("solver", "profiled")
     # From the strictest on: a model that meets a bound meets the looser ones.
-    descending = bounds[::-1] if target.sense == "min" else bounds
+    descending = bounds[::-1] if target.bound_direction == "min" else bounds
     chains = [descending[first : first + CHAIN_LENGTH] for first in range(0, len(bounds), CHAIN_LENGTH)]
     tasks = [
         (model_factory, loader, [target.with_bound(bound) for bound in chain], {**options, "solver": method})
@@ -326,8 +326,9 @@ def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
     def rank(result: FitResult) -> tuple[Any, ...]:
         part = result.scored.get("validation", result.scored["train"])
         kept = ~np.isnan(result.thresholds)
-        choice = choose_threshold(part.scores, without_labels(part.labels, kept), objective, part.sample_weight)
-        return *merit(choice, objective), result.objective == objective  # of equals the one trained for it
+        choice = choose_threshold(part.scores, mask_labels(part.labels, kept), objective, part.sample_weight)
+        # Of equals, the one that was trained for the bound.
+        return *selection_criterion(choice, objective), result.objective == objective
 
     best = max(models, key=rank)
     return best if best.objective == objective else best.with_bound(cast(Bound, objective.bound))

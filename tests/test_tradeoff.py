@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt.tradeoff
 from metricopt import FROP, InvalidInputError, RecallAtFPR, Tradeoff, choose_threshold, tradeoff
-from metricopt.problem.thresholds import merit
+from metricopt.problem.thresholds import selection_criterion
 from metricopt.training.fit import fit
 
 RANDOM = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_every_bound_takes_the_best_model(found, calls):
     direct = [result for *_, result in calls[:4]]
     for own in found.results:
         reached = [
-            merit(choose_threshold(part.scores, part.labels, own.objective), own.objective)
+            selection_criterion(choose_threshold(part.scores, part.labels, own.objective), own.objective)
             for part in (result.scored["validation"] for result in direct)
         ]
         report = own.validation[0]
@@ -97,7 +97,7 @@ def test_bounds_on_the_other_side_begin_with_the_least():
     assert found.bounds == (0.05, 0.2)
     low, high = (result.validation.value for result in found.results)
     assert low <= high
-    assert (found.to_frame()["sense"] == "max").all()
+    assert (found.to_frame()["bound_direction"] == "max").all()
 
 
 def test_frame_says_what_the_reports_say(found):

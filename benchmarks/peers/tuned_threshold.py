@@ -124,7 +124,7 @@ def goodness(labels: np.ndarray, predictions: np.ndarray, objective: CountObject
         return float(np.nan_to_num(objective.value(counts)))
     bounded = float(objective.bounded(counts))
     if np.isnan(bounded):
-        bounded = 0.0 if objective.sense == "min" else 1.0
+        bounded = 0.0 if objective.bound_direction == "min" else 1.0
     return -abs(bounded - float(np.asarray(objective.bound)))
 
 

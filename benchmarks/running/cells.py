@@ -25,7 +25,7 @@ from benchmarks.suites import Suite
 from benchmarks.suites.suite import OBJECTIVES
 from metricopt.evidence.reports import LabelReport, evaluate
 from metricopt.problem.objectives import Objective
-from metricopt.problem.thresholds import choose_threshold, merit
+from metricopt.problem.thresholds import choose_threshold, selection_criterion
 
 COUNTS = {"tp": "true_positives", "fp": "false_positives", "fn": "false_negatives", "tn": "true_negatives"}
 
@@ -151,7 +151,7 @@ def skipped(suite: Suite) -> dict[str, list[str]]:
 
 def _merit(trained: Trained, labels: np.ndarray, objective: Objective) -> tuple[float, float]:
     """Return what settings are compared by: the exact metric on validation data."""
-    return merit(choose_threshold(trained.scores["validation"], labels, objective), objective)
+    return selection_criterion(choose_threshold(trained.scores["validation"], labels, objective), objective)
 
 
 def _judged(trained: Trained, labels: dict[str, np.ndarray], objective: Objective) -> Row:

@@ -25,7 +25,7 @@ from benchmarks.running.resampling import missing as missing_for_resampling
 from benchmarks.running.resampling import resample
 from benchmarks.running.task import Task
 from metricopt.problem.objectives import FPOR, FROP, OAP, Objective
-from metricopt.problem.thresholds import choose_threshold, merit
+from metricopt.problem.thresholds import choose_threshold, selection_criterion
 
 WARMUP_SHARE = 0.25
 LEARNING_RATE = {"linear": 0.02, "mlp": 0.003}
@@ -285,7 +285,7 @@ class BestEpochs:
             scores = self._model(features)[:, 0].numpy()
         weights = None
         for name, objective in self._objectives.items():
-            own = merit(choose_threshold(scores, labels.numpy(), objective), objective)
+            own = selection_criterion(choose_threshold(scores, labels.numpy(), objective), objective)
             if name not in self._best or own > self._best[name][0]:
                 weights = weights or deepcopy(self._model.state_dict())
                 self._best[name] = (own, weights)

@@ -25,7 +25,7 @@ from metricopt.backbones import Backbone, count_macs, count_parameters, load_bac
 from metricopt.data import stratified_split
 from metricopt.problem.metrics import average_precision
 from metricopt.problem.objectives import FPOR
-from metricopt.problem.thresholds import choose_threshold, merit
+from metricopt.problem.thresholds import choose_threshold, selection_criterion
 
 BACKBONE = "efficientnet_lite0"
 WEIGHTS = ("imagenet", "random")
@@ -160,7 +160,7 @@ def _train_head(
         )
         own = result.scored["validation"]
         chosen = choose_threshold(own.scores[:, 0], own.labels[:, 0], OBJECTIVE)
-        tried.append((merit(chosen, OBJECTIVE), rate, result))
+        tried.append((selection_criterion(chosen, OBJECTIVE), rate, result))
     _, rate, result = max(tried, key=lambda entry: entry[0])  # the first of equals
     with torch.no_grad():
         scores = result.model(test.tensors[0])[:, 0].numpy()

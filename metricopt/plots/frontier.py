@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_COLUMNS = ("method", "bound", "metric", "value", "low", "high", "bounded_metric", "sense", "met")
+_COLUMNS = ("method", "bound", "metric", "value", "low", "high", "bounded_metric", "bound_direction", "met")
 _DODGE = 0.012
 
 
@@ -25,8 +25,8 @@ def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "
     ----------
     frame : DataFrame
         A row a method and bound, for one label and one data set, as ``Tradeoff.to_frame()`` makes them: columns method,
-        bound, metric, value, low and high (the interval of the value, NaN where there is none), bounded_metric, sense,
-        met.
+        bound, metric, value, low and high (the interval of the value, NaN where there is none), bounded_metric,
+        bound_direction (``"min"`` or ``"max"``), met.
     ax : Axes, optional
         Where to draw; a new figure by default.
     title : str
@@ -44,7 +44,7 @@ def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "
     --------
     >>> import pandas as pd
     >>> row = {"method": "FPOR", "metric": "recall", "low": 0.4, "high": 0.7, "bounded_metric": "precision",
-    ...        "sense": "min", "met": True}
+    ...        "bound_direction": "min", "met": True}
     >>> frame = pd.DataFrame([{**row, "bound": 0.8, "value": 0.6}, {**row, "bound": 0.9, "value": 0.5}])
     >>> ax = plot_frontier(frame)
     >>> ax.get_xlabel(), ax.get_ylabel()
@@ -59,7 +59,7 @@ def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "
     bounds = frame["bound"].unique()
     first, room = frame.iloc[0], float(bounds.max() - bounds.min()) or 0.1
     # From each point towards the looser bounds.
-    steps = "steps-pre" if first["sense"] == "min" else "steps-post"
+    steps = "steps-pre" if first["bound_direction"] == "min" else "steps-post"
     methods = list(dict.fromkeys(frame["method"]))
     handles = []
     for number, method in enumerate(methods):
@@ -79,7 +79,7 @@ def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "
     ax.set_xticks(sorted(bounds))
     ax.set_xticklabels([f"{bound:g}" for bound in sorted(bounds)])
     ax.set_ylim(0, 1.01)
-    ax.set(xlabel=f"bound: {in_words(first['bounded_metric'])} {RELATIONS[first['sense']]}")
+    ax.set(xlabel=f"bound: {in_words(first['bounded_metric'])} {RELATIONS[first['bound_direction']]}")
     ax.set_ylabel(in_words(first["metric"]))
     ax.grid(axis="y", color="0.92", linewidth=0.6)
     ax.set_axisbelow(True)

@@ -40,14 +40,14 @@ class Objective(ABC):
         Which of the two short names that is.
     bounded : Ratio or None
         The metric that the bound speaks of; None without a bound.
-    sense : "min" or "max"
+    bound_direction : "min" or "max"
         Whether the bound is the least or the largest value allowed.
     """
 
     argument: ClassVar[str | None] = None
     short: ClassVar[Literal["alpha", "beta"] | None] = None
     bounded: ClassVar[Ratio | None] = None
-    sense: ClassVar[Literal["min", "max"]] = "min"
+    bound_direction: ClassVar[Literal["min", "max"]] = "min"
 
     @property
     def name(self) -> str:
@@ -101,7 +101,7 @@ class Objective(ABC):
         text = f"maximise {self.metric_name}"
         if self.bounded is None:
             return text
-        relation = ">=" if self.sense == "min" else "<="
+        relation = ">=" if self.bound_direction == "min" else "<="
         bound = np.asarray(self.bound)
         shown = f"{float(bound):g}" if bound.ndim == 0 else f"({', '.join(f'{b:g}' for b in bound)})"
         return f"{text} subject to {self.bounded.name} {relation} {shown}"
@@ -154,7 +154,7 @@ class CountObjective(Objective):
             return value == value
         value = self.bounded(counts)
         bound = _like(value, self.bound)
-        return value >= bound if self.sense == "min" else value <= bound
+        return value >= bound if self.bound_direction == "min" else value <= bound
 
     def excess(self, like: Array) -> Linear | None:
         """Return the bound as a linear form, positive where it is missed; None without a bound.
@@ -164,7 +164,7 @@ class CountObjective(Objective):
         if self.bounded is None:
             return None
         shortfall = self.bounded.denominator * _like(like, self.bound) - self.bounded.numerator
-        return shortfall if self.sense == "min" else shortfall * -1.0
+        return shortfall if self.bound_direction == "min" else shortfall * -1.0
 
     def violation(self, counts: Counts) -> Array:
         """Return how far the bound is missed, per positive: > 0 infeasible, <= 0 feasible; 0 without a bound.
@@ -273,7 +273,7 @@ class RecallAtFPR(CountObjective):
     short = "alpha"
     maximised = metrics.RECALL
     bounded = metrics.FALSE_POSITIVE_RATE
-    sense = "max"
+    bound_direction = "max"
 
     def __post_init__(self) -> None:
         _set_bound(self, self.max_false_positive_rate)
@@ -294,7 +294,7 @@ class RecallAtAlarmRate(CountObjective):
     short = "alpha"
     maximised = metrics.RECALL
     bounded = metrics.ALARM_RATE
-    sense = "max"
+    bound_direction = "max"
 
     def __post_init__(self) -> None:
         _set_bound(self, self.max_alarm_rate)

@@ -133,12 +133,12 @@ def has_both_classes(labels: np.ndarray, sample_weight: np.ndarray | None = None
     return np.logical_and.reduce([((labels == truth) & counts).any(axis=0) for truth in (0, 1)])
 
 
-def without_labels(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def mask_labels(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Return labels (n, L) with those columns missing that are not ``kept`` (L,), so that they get no threshold."""
     return labels if kept.all() else np.where(kept, labels, np.nan).astype(labels.dtype)
 
 
-def merit(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
+def selection_criterion(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
     """Return what models are compared by on their selection data: the higher, the better.
 
     The value where the bound holds, below every such value how near the bound comes; averaged over the labels that have
@@ -147,17 +147,17 @@ def merit(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
     Examples
     --------
     >>> from metricopt.problem.objectives import FPOR
-    >>> merit(choose_threshold([0.9, 0.8, 0.5], [1, 0, 1], FPOR(0.6)), FPOR(0.6))
+    >>> selection_criterion(choose_threshold([0.9, 0.8, 0.5], [1, 0, 1], FPOR(0.6)), FPOR(0.6))
     (1.0, 0.6666666666666666)
     """
     values = np.atleast_1d(np.asarray(choice.value))
     bounded = np.zeros_like(values) if choice.bounded_value is None else np.nan_to_num(choice.bounded_value)
-    safety = np.atleast_1d(bounded if objective.sense == "min" else -bounded)
+    safety = np.atleast_1d(bounded if objective.bound_direction == "min" else -bounded)
     learnable = ~np.isnan(values)
     if not learnable.any():
         return (-np.inf, -np.inf)
-    merits = np.where(choice.feasible, values, safety - 2)
-    return float(merits[learnable].mean()), float(safety[learnable].mean())
+    criteria = np.where(choice.feasible, values, safety - 2)
+    return float(criteria[learnable].mean()), float(safety[learnable].mean())
 
 
 def _choose(ranking: Ranking, asked: Objective, dtype: torch.dtype) -> ThresholdChoice:
@@ -223,7 +223,7 @@ def _never_gains(ratio: Ratio, sign: float) -> bool:
 
 
 def _sign(objective: CountObjective) -> float:
-    return 1.0 if objective.sense == "min" else -1.0
+    return 1.0 if objective.bound_direction == "min" else -1.0
 
 
 def _threshold(ranking: Ranking, cut: np.floating, dtype: torch.dtype) -> float:

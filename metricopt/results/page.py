@@ -83,7 +83,7 @@ def write_report(
         model=type(result.model).__name__,
         num_weights=sum(parameter.numel() for parameter in result.model.parameters()),
         num_epochs=len(result.history) // len(labels),
-        relation="≥" if result.objective.sense == "min" else "≤",
+        relation="≥" if result.objective.bound_direction == "min" else "≤",
         confidence=CONFIDENCE,
         usage=usage,
         written=datetime.now().astimezone(),

@@ -19,7 +19,7 @@ from metricopt._validation import InvalidInputError, per_label
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, scored_at, weights_at
-from metricopt.problem.thresholds import choose_threshold, has_both_classes, without_labels
+from metricopt.problem.thresholds import choose_threshold, has_both_classes, mask_labels
 from metricopt.results.scored import History, Scored
 from metricopt.results.status import Status
 from metricopt.scoring.forward import check_scores, forward, score_loader, to_device
@@ -121,7 +121,7 @@ class FitResult:
         names = rest["label_names"]
         kept = np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in scored.values()])
         choice, baseline = (
-            choose_threshold(scores, without_labels(labels, kept), objective, chooser.sample_weight)
+            choose_threshold(scores, mask_labels(labels, kept), objective, chooser.sample_weight)
             for scores, labels in (
                 (chooser.scores, chooser.labels),
                 (chooser.baseline_scores, chooser.baseline_labels),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import reject
 from metricopt.data.loaders import as_label_columns, split_batch
-from metricopt.problem.thresholds import choose_threshold, merit, without_labels
+from metricopt.problem.thresholds import choose_threshold, mask_labels, selection_criterion
 from metricopt.processes import Processes
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
@@ -302,9 +302,9 @@ class Loop:
         scores, labels = self._scores(part)
         if not np.isfinite(scores).all():
             raise DivergedError
-        kept = without_labels(labels, self._learnable)  # a label left out must not choose the model
+        kept = mask_labels(labels, self._learnable)  # a label left out must not choose the model
         choice = choose_threshold(scores, kept, self._objective, part.sample_weight)
-        return Candidate(choice, merit(choice, self._objective), self._weights(), stage, epoch, slack)
+        return Candidate(choice, selection_criterion(choice, self._objective), self._weights(), stage, epoch, slack)
 
     def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and labels of all samples of a part, of which each process scores its share."""

@@ -100,7 +100,9 @@ def test_metric_and_bound_are_named(objective, metric, bounded):
         assert report.f_beta == pytest.approx((1 + square) * p * r / (square * p + r))
     else:
         holds = (
-            report.bounded_value >= report.bound if objective.sense == "min" else report.bounded_value <= report.bound
+            report.bounded_value >= report.bound
+            if objective.bound_direction == "min"
+            else report.bounded_value <= report.bound
         )
         assert report.met == holds
 

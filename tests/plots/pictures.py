@@ -63,7 +63,7 @@ def frontier():
         for method, values in (("FPOR", (0.8, 0.7, 0.5)), ("cross-entropy", (0.7, 0.5, 0.2)))
         for bound, value in zip((0.7, 0.8, 0.9), values, strict=True)
     ]
-    frame = pd.DataFrame(rows).assign(bounded_metric="precision", sense="min", met=True)
+    frame = pd.DataFrame(rows).assign(bounded_metric="precision", bound_direction="min", met=True)
     frame.loc[5, "met"] = False
     return frame
 

@@ -31,9 +31,11 @@ def test_a_missed_bound_is_hollow():
     assert "bound missed" not in [text.get_text() for text in met.get_legend().get_texts()]
 
 
-@pytest.mark.parametrize(("sense", "steps", "relation"), [("min", "steps-pre", ">="), ("max", "steps-post", "<=")])
-def test_steps_lead_to_the_looser_bounds(sense, steps, relation):
-    ax = plot_frontier(frontier().assign(sense=sense), ax=Figure().subplots())
+@pytest.mark.parametrize(
+    ("bound_direction", "steps", "relation"), [("min", "steps-pre", ">="), ("max", "steps-post", "<=")]
+)
+def test_steps_lead_to_the_looser_bounds(bound_direction, steps, relation):
+    ax = plot_frontier(frontier().assign(bound_direction=bound_direction), ax=Figure().subplots())
     assert line_of(ax, "FPOR").get_drawstyle() == steps
     assert ax.get_xlabel().endswith(relation)
 

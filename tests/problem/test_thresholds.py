@@ -76,7 +76,7 @@ class PrecisionAtMinAlarmRate(RecallAtAlarmRate):
     """False alarms help to meet the bound: the best cut may end in negatives alone."""
 
     maximised = metrics.PRECISION
-    sense = "min"
+    bound_direction = "min"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import fit
 from metricopt.problem.metrics import Counts
-from metricopt.problem.thresholds import ThresholdChoice, merit
+from metricopt.problem.thresholds import ThresholdChoice, selection_criterion
 from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, with_finalist
 from metricopt.training.state import Candidate
 
@@ -141,4 +141,4 @@ def test_merit_is_what_finalists_are_sorted_by():
     assert single.key == (0.7, 0.0)
     from metricopt.problem.objectives import OFBS
 
-    assert merit(single.choice, OFBS()) == single.key
+    assert selection_criterion(single.choice, OFBS()) == single.key

@@ -138,9 +138,9 @@ def test_never_below_candidate_zero_and_reports_are_true(name, seed, prevalence,
         assert reached.value >= baseline.value
         assert not bounded or reached.met
     elif not reached.met:
-        sense = result.objective.sense
+        bound_direction = result.objective.bound_direction
         better = reached.bounded_value - baseline.bounded_value
-        assert better >= 0 if sense == "min" else better <= 0
+        assert better >= 0 if bound_direction == "min" else better <= 0
     for data, report in (("train", result.train), ("validation", result.validation)):
         if report is not None:
             check_against_sklearn(result, result.scored[data], report)
