@@ -1,4 +1,4 @@
-"""Competing objectives as plain torch losses, relaxations and reweightings, one a file."""
+"""The losses that others have proposed for imbalanced classes, as plain torch losses to compare with: one a file."""
 
 from metricopt.losses.any_loss import AnyLoss
 from metricopt.losses.auc_margin import AUCMarginLoss

@@ -1,4 +1,4 @@
-"""F-beta of a batch's amplified probabilities (AnyLoss)."""
+"""AnyLoss: F-beta, computed from probabilities that are pushed towards 0 or 1."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from metricopt.losses.soft_counts import f_beta_loss, soft_alarms, soft_counts
 
 
 class AnyLoss(Loss):
-    r"""1 - F-beta, each alarm counted as its probability pushed towards 0 or 1.
+    r"""The loss is 1 - F-beta, in which each alarm counts as its probability, pushed towards 0 or 1.
 
-    .. math:: A(p) = \frac{1}{1 + e^{-L (p - 1/2)}}, \qquad p = \sigma(z),
+    .. math:: A(p) = \frac{1}{1 + e^{-L (p - 1/2)}}, \qquad p = \sigma(z)
 
-    counted like a label: :math:`TP = \sum_P A(p_i)`, :math:`FP = \sum_N A(p_i)`; the mean of
-    :math:`1 - F_\beta` over labels. The threshold is 0: the model's bias moves instead. A batch without positives gives
-    1 and no gradient.
+    stands for the alarm of a sample: :math:`TP = \sum_P A(p_i)` and :math:`FP = \sum_N A(p_i)`. The loss is the mean of
+    :math:`1 - F_\beta` over the labels. The threshold is 0, and the model's bias moves in its place. A batch without
+    positives gives 1 and no gradient.
 
     Parameters
     ----------
     beta : float, > 0
+        How many times recall outweighs precision.
     amplification : float, > 0
-        L, 73 as recommended there.
+        The constant L. The paper recommends 73.
 
     References
     ----------

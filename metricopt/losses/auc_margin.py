@@ -1,4 +1,4 @@
-"""The area under the ROC curve through a squared hinge on pairs."""
+"""The area under the ROC curve, by a squared hinge on pairs of a positive and a negative."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from metricopt.losses.base import Loss
 
 
 class AUCMarginLoss(Loss):
-    r"""Squared hinge of every pair of a positive and a negative of the batch that is not a margin apart.
+    r"""The loss is a squared hinge over the pairs of a positive and a negative that are less than a margin apart.
 
-    .. math:: \frac{1}{|P| |N|} \sum_{i \in P} \sum_{j \in N} \max(0, \text{margin} - (z_i - z_j))^2,
+    .. math:: \frac{1}{|P| |N|} \sum_{i \in P} \sum_{j \in N} \max(0, \text{margin} - (z_i - z_j))^2
 
-    the mean over labels; 0 for a label without pairs. Shifting all scores changes nothing. Holds a matrix of
-    :math:`|P| \times |N|` per label, which is small in a batch of a rare class; sorting would do without, at the
-    price of sums of squares that cancel in float32.
+    over the positives P and negatives N of the batch. The result is the mean over the labels, of which one without
+    pairs counts as 0. A constant that is added to all scores changes nothing. The loss holds a matrix of :math:`|P|
+    \times |N|` for each label, which is small in a batch of a rare class. Sorting would need no matrix, but then sums
+    of squares would cancel in float32.
 
     Parameters
     ----------
     margin : float, > 0
+        How far a positive's score should lie above a negative's.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""What a loss is here: logits and labels of a batch in, a scalar out, with what several losses need of the data.
+"""What a loss is in this package: it takes the logits and labels of a batch and returns a scalar.
 
-This file decides shapes, missing labels and precision for all of them, and how a loss learns the class counts and how
-far training is. It leaves every formula to the files beside it.
+This file decides shapes, missing labels and precision for all losses, and how a loss learns the class counts and how
+far training has come. It leaves every formula to the files beside it.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from metricopt._validation import reject
 
 
 class Loss(nn.Module, ABC):
-    """A loss of logits, label by label, that leaves missing labels out.
+    """A loss of logits that treats every label by itself and leaves missing labels out.
 
-    In one's own loop, with ``labels`` those of the whole training set::
+    In your own loop, where ``labels`` are those of the whole training set, it is used like this::
 
         loss = LogitAdjustment().prepare(labels)
         for step, (x, y) in enumerate(batches):
             loss.progress = step / num_steps
             loss(model(x), y).backward()
 
-    As ``fit(..., solver=loss)`` the same is done by the loop of every other solver.
+    With ``fit(..., solver=loss)`` the loop of :func:`metricopt.fit` does the same.
 
     Attributes
     ----------
     progress : float, in [0, 1]
-        How far training is; only losses with a schedule read it.
+        The fraction of the training that is over. Only losses with a schedule read it.
 
     Notes
     -----
-    What a user can set is a public attribute, which the representation shows: resumed trainings must agree in it.
+    Everything that a user can set is a public attribute, and the representation shows it: a resumed training compares
+    the representations and must find the same one.
     """
 
     def __init__(self) -> None:
@@ -46,17 +47,17 @@ class Loss(nn.Module, ABC):
         return ", ".join(f"{name}={value!r}" for name, value in own.items() if name not in ("training", "progress"))
 
     def prepare(self, labels: Any) -> Loss:
-        """Learn what the loss must know of the training set; nothing unless its class says otherwise.
+        """Learn what the loss must know of the training set. Most losses need nothing; their class says if they do.
 
         Parameters
         ----------
         labels : array or Tensor, shape (n,) or (n, L)
-            0, 1 or NaN (missing), of all training samples.
+            The labels of all training samples: 0, 1 or NaN (missing).
 
         Returns
         -------
         Loss
-            Itself.
+            The loss itself.
         """
         return self
 
@@ -66,14 +67,14 @@ class Loss(nn.Module, ABC):
         Parameters
         ----------
         scores : Tensor, shape (B,) or (B, L), float
-            Logits. Those in half precision are widened to float32 first.
+            Logits. Half precision is widened to float32 first.
         labels : Tensor, of the same shape
             0, 1 or NaN (missing).
 
         Returns
         -------
         Tensor, scalar
-            0, but differentiable, where no label is present.
+            The loss, differentiable in the scores. Where no label is present it is 0, and still differentiable.
         """
         if scores.shape != labels.shape or scores.ndim not in (1, 2):
             shapes = f"{tuple(scores.shape)} and {tuple(labels.shape)}"
@@ -98,17 +99,17 @@ class Loss(nn.Module, ABC):
         Parameters
         ----------
         scores, labels, present : Tensor, shape (B, L), float32 or float64
-            ``present`` is 1 where there is a label; scores and labels are 0 elsewhere.
+            ``present`` is 1 where there is a label. Elsewhere all three are 0.
         """
 
 
 class CountingLoss(Loss):
-    """A loss that depends on how many positives and negatives there are.
+    """A loss that depends on how many positives and negatives the training set has.
 
     Attributes
     ----------
     num_positives, num_negatives : Tensor, shape (L,), float32
-        Of the training set, known after :meth:`prepare`.
+        The counts of the training set, or None before :meth:`prepare`.
     """
 
     num_positives: Tensor | None
@@ -125,12 +126,12 @@ class CountingLoss(Loss):
         Parameters
         ----------
         labels : array or Tensor, shape (n,) or (n, L)
-            0, 1 or NaN (missing), of all training samples.
+            The labels of all training samples: 0, 1 or NaN (missing).
 
         Returns
         -------
         CountingLoss
-            Itself.
+            The loss itself.
 
         Raises
         ------
@@ -140,28 +141,31 @@ class CountingLoss(Loss):
         columns = torch.as_tensor(labels).detach()
         columns = columns.reshape(len(columns), -1)
         if not ((columns == 0) | (columns == 1) | columns.isnan()).all():
-            reject("labels", "0, 1 or NaN", "other values", "encode them")
+            found = columns[~((columns == 0) | (columns == 1) | columns.isnan())].unique()[:5].tolist()
+            reject("labels", "0, 1 or NaN (missing)", found, "map the classes to 0 and 1 first")
         self.num_positives, self.num_negatives = ((columns == truth).sum(dim=0).float() for truth in (1, 0))
         return self
 
     def counts(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the positives and negatives of the training set, ``(L,)`` each, as ``scores`` (B, L) are.
+        """Return the positives and negatives of the training set, of shape (L,) each.
 
-        A class without samples counts as one, so that nothing is divided by 0.
+        They have the dtype and device of ``scores``, of shape (B, L). A class without samples counts as one sample, so
+        that nothing is divided by 0.
 
         Raises
         ------
         InvalidInputError
-            If :meth:`prepare` was not called, or with another number of labels.
+            If :meth:`prepare` was not called, or was called with another number of labels.
         """
         if self.num_positives is None or self.num_negatives is None:
             reject(type(self).__name__, "prepared with the training labels", "no counts", "call prepare(labels) first")
-        if len(self.num_positives) != scores.shape[1]:
-            got = f"{len(self.num_positives)} at prepare(labels)"
-            reject("scores", f"of as many labels ({scores.shape[1]}) as the counts", got, "prepare it anew")
+        prepared, given = len(self.num_positives), scores.shape[1]
+        if prepared != given:
+            rule = f"of shape (B, {prepared}), for the {prepared} labels of prepare(labels)"
+            reject("scores", rule, f"shape (B, {given})", "call prepare(labels) with the labels of this model")
         return self.num_positives.to(scores).clamp(min=1), self.num_negatives.to(scores).clamp(min=1)
 
 
 def mean_over(losses: Tensor, present: Tensor) -> Tensor:
-    """Return the mean of ``losses`` (B, L) over the labels that are present."""
+    """Return the mean of ``losses``, of shape (B, L), over the labels that are present."""
     return (losses * present).sum() / present.sum()

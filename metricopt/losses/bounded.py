@@ -1,9 +1,10 @@
-r"""Losses with a bound: a Lagrangian of relaxed counts, and a multiplier that climbs while the bound is violated.
+r"""Losses with a bound: a Lagrangian of relaxed counts, and a multiplier that rises while the bound is violated.
 
 .. math:: \min_\theta \max_{\mu \ge 0} \; \frac1L \sum_l \bigl[ f_l(\theta) + \mu_l \, v_l(\theta) \bigr]
 
-with the objective f and the violation v (positive = infeasible) of each label, both linear in TP and FP and per
-*expected* positive of the batch, :math:`E` = (share of positives in the training set) x (labels present):
+with the objective f and the violation v (positive = infeasible) of each label l. Both are linear in TP and FP, and both
+are divided by the number of positives that the batch has on average, :math:`E` = (prevalence in the training set) x
+(number of labels present in the batch):
 
 =====================  ==============  ====================================================
 program                f               v
@@ -13,10 +14,10 @@ precision at recall    :math:`FP/E`    :math:`\alpha - TP/E`
 =====================  ==============  ====================================================
 
 So both are defined, and on average right, on batches with few positives or none. Where the bound on recall is met with
-equality, precision is a falling function of FP alone; that is why FP stands for it.
+equality, precision falls as FP rises and depends on nothing else, so minimising FP maximises precision.
 
-This file decides the two programs and the ascent of the multiplier; what is put in the place of TP and FP is decided
-by subclasses. The threshold is 0 in all of them: the model's bias moves instead.
+This file decides the two programs and how the multiplier rises. Subclasses decide what is put in the place of TP and
+FP. The threshold is 0 in all of them, and the model's bias moves in its place.
 
 References
 ----------
@@ -41,21 +42,22 @@ MAX_MULTIPLIER = 1000.0
 
 
 class BoundedLoss(CountingLoss):
-    r"""A Lagrangian of counts; see the module's text.
+    r"""A Lagrangian of relaxed counts, with a multiplier for each label (:mod:`metricopt.losses.bounded`).
 
     Each call in training mode with gradients enabled moves the multiplier once, after the loss was computed:
-    :math:`\mu \leftarrow [\mu + \eta v]_0^{1000}`. In evaluation mode or under ``no_grad`` it stays as it is. No draw
+    :math:`\mu \leftarrow [\mu + \eta v]_0^{1000}`. In evaluation mode or under ``no_grad`` it stays as it is. Nothing
     is random.
 
     Parameters
     ----------
     multiplier_step : float, > 0
-        :math:`\eta`, how far the multiplier moves per unit of violation.
+        The step :math:`\eta`: how far the multiplier moves for one unit of violation.
 
     Attributes
     ----------
     multiplier : Tensor, shape (L,), float32
-        :math:`\mu`, a buffer; 1 after :meth:`prepare`, which must come before ``load_state_dict``.
+        The multiplier :math:`\mu`, a buffer. It is 1 after :meth:`prepare`, which must be called before
+        ``load_state_dict``.
     """
 
     multiplier: Tensor | None
@@ -86,15 +88,15 @@ class BoundedLoss(CountingLoss):
 
     @abstractmethod
     def estimates(self, scores: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
-        """Return what stands for the counts; arguments as for :meth:`of_columns`."""
+        """Return what stands for the counts. The arguments are those of :meth:`of_columns`."""
 
     @abstractmethod
     def program(self, true_positives: Tensor, false_positives: Tensor) -> tuple[Tensor, Tensor]:
-        """Return objective and violation, of shape (L,) each, from counts per expected positive."""
+        """Return the objective and the violation, of shape (L,) each, from counts divided by the expected positives."""
 
 
 class RecallAtPrecision(BoundedLoss):
-    """Recall subject to precision >= ``min_precision``, a number in (0, 1] for all labels."""
+    """The program of the highest recall at precision >= ``min_precision``, one number in (0, 1] for all labels."""
 
     def __init__(self, min_precision: float, multiplier_step: float) -> None:
         super().__init__(multiplier_step)
@@ -107,7 +109,7 @@ class RecallAtPrecision(BoundedLoss):
 
 
 class PrecisionAtRecall(BoundedLoss):
-    """Few false positives subject to recall >= ``min_recall``, a number in (0, 1] for all labels."""
+    """The program of the fewest false positives at recall >= ``min_recall``, one number in (0, 1] for all labels."""
 
     def __init__(self, min_recall: float, multiplier_step: float) -> None:
         super().__init__(multiplier_step)
@@ -119,9 +121,10 @@ class PrecisionAtRecall(BoundedLoss):
 
 
 def expected_positives(loss: CountingLoss, scores: Tensor, present: Tensor) -> Tensor:
-    """Return how many positives a batch has on average, shape (L,), by the prevalence that ``loss`` was prepared with.
+    """Return how many positives a batch has on average, shape (L,), at the prevalence of the training set.
 
-    At least that of one sample, so that nothing is divided by 0.
+    ``loss`` knows the prevalence since it was prepared. A batch without labels counts as one sample, so that nothing is
+    divided by 0.
     """
     num_positives, num_negatives = loss.counts(scores)
     return num_positives / (num_positives + num_negatives) * present.sum(dim=0).clamp(min=1)

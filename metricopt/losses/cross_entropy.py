@@ -16,13 +16,14 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) 
     Parameters
     ----------
     scores, labels : Tensor, shape (B, L), float
-        Labels are 0, 1 or NaN (missing).
+        Logits, and labels that are 0, 1 or NaN (missing).
     weight : Tensor, shape (B, L), float, optional
+        The weight of each label.
 
     Returns
     -------
     Tensor, scalar
-        The weighted sum over the number of labels present; 0 if there is none.
+        The weighted sum, divided by the number of labels present. It is 0 if no label is present.
 
     Examples
     --------
@@ -40,20 +41,21 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) 
 
 
 class WeightedCrossEntropy(CountingLoss):
-    r"""Cross-entropy in which the rarer class weighs more.
+    r"""The loss is cross-entropy in which the rarer class weighs more.
 
     .. math:: -\frac1n \sum_i w_{y_i} \log p_i, \qquad p_i = \sigma((2 y_i - 1) z_i)
 
-    with the mean over the labels present. The weights :math:`w_1, w_0` of each label are scaled so that their mean over
-    the training samples is 1 (a class without samples counts as one).
+    over the n labels that are present. The weights :math:`w_1, w_0` of each label are scaled so that their mean over
+    the training samples is 1. A class without samples counts as one sample. Call :meth:`prepare` first.
 
     Parameters
     ----------
     weighting : "inverse_frequency" or "effective_number"
-        One over the number of samples of the class, or over their effective number (see
+        A sample weighs one over the number of samples of its class, or one over their effective number (see
         :func:`~metricopt.losses.class_weights.class_weights`).
     decay : float, in (0, 1)
-        Of the effective number: the closer to 1, the closer to the inverse frequency.
+        The constant of the effective number. The closer it is to 1, the closer the weights are to the inverse
+        frequency.
 
     Examples
     --------
@@ -65,7 +67,7 @@ class WeightedCrossEntropy(CountingLoss):
     References
     ----------
     Y. Cui, M. Jia, T.-Y. Lin, Y. Song, S. Belongie (2019). Class-balanced loss based on effective number of samples.
-    CVPR. Section 4, there with weights whose sum is the number of classes.
+    CVPR. Section 4. Differs from the paper: there the weights of the classes sum to the number of classes.
     """
 
     def __init__(self, weighting: Weighting = "inverse_frequency", decay: float = 0.999) -> None:

@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy that hardly looks at what is classified well already."""
+"""Focal loss: cross-entropy in which samples that are classified well count little."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from metricopt.losses.base import Loss, mean_over
 
 
 class FocalLoss(Loss):
-    r"""Cross-entropy scaled down where the probability of the true class is high.
+    r"""The loss is cross-entropy, scaled down where the probability of the true class is high.
 
     .. math:: -\frac1n \sum_i \alpha_{y_i} (1 - p_i)^\gamma \log p_i, \qquad p_i = \sigma((2 y_i - 1) z_i)
 
-    with :math:`\alpha_1 = \alpha` and :math:`\alpha_0 = 1 - \alpha`, both 1 if ``alpha`` is None.
+    over the n labels that are present, with :math:`\alpha_1 = \alpha` and :math:`\alpha_0 = 1 - \alpha`, or both 1 if
+    ``alpha`` is None.
 
     Parameters
     ----------
     gamma : float, >= 0
-        How little what is classified well counts; 0 gives cross-entropy.
+        The larger it is, the less a sample counts that is classified well. With 0 the loss is cross-entropy.
     alpha : float, in (0, 1], optional
         The weight of positives.
 
@@ -35,8 +36,8 @@ class FocalLoss(Loss):
     References
     ----------
     T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár (2017). Focal loss for dense object detection. ICCV. Equation 5.
-    Differs from the paper: the mean over all labels present, not the sum over the number of positives, so that the
-    size of the loss does not hang on the positives of a batch.
+    Differs from the paper: the sum is divided by the number of labels present, not by the number of positives, so that
+    the scale of the loss does not depend on the positives of a batch.
     """
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = None) -> None:

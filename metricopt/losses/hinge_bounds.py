@@ -1,10 +1,10 @@
-r"""Counts bounded by hinges, and the programs on them: convex in the scores at any fixed multiplier.
+r"""Bounds of the counts by hinges, and losses made of them, which are convex in the scores at any fixed multiplier.
 
 .. math::
     TP \ge \sum_P \bigl(1 - \max(0, 1 - z_i)\bigr), \qquad FP \le \sum_N \max(0, 1 + z_i).
 
-A bound that holds for these holds for the counts at threshold 0; the threshold stays there, and the model's bias moves
-instead.
+If precision or recall computed from these meets a bound, so do the exact ones at threshold 0. The threshold stays
+there, and the model's bias moves in its place.
 
 References
 ----------
@@ -39,22 +39,24 @@ def hinge_counts(scores: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
 
 
 class HingeRecallAtPrecision(RecallAtPrecision):
-    r"""Recall subject to a precision, on hinge bounds of the counts.
+    r"""The loss maximises recall at a precision, with hinges in the place of the counts.
 
     .. math:: \max \; TP^{l} \quad \text{s.t.} \quad \alpha \, FP^{u} \le (1 - \alpha) \, TP^{l}
 
-    by the Lagrangian of :mod:`metricopt.losses.bounded`. Needs :meth:`prepare`.
+    by the Lagrangian of :mod:`metricopt.losses.bounded`, where :math:`TP^{l}` and :math:`FP^{u}` are the bounds of
+    :mod:`metricopt.losses.hinge_bounds`. Call :meth:`prepare` first.
 
     Parameters
     ----------
     min_precision : float, in (0, 1]
-        :math:`\alpha`.
+        The bound :math:`\alpha`.
     multiplier_step : float, > 0
+        How far the multiplier moves for one unit of violation.
 
     References
     ----------
-    As of this file. Differs from the paper: counts are per expected positive, and the multiplier has a step of its own
-    in place of the model's learning rate.
+    E. Eban et al. (2017), as in :mod:`metricopt.losses.hinge_bounds`. Differs from the paper: counts are divided by the
+    expected positives, and the multiplier has a step of its own in place of the model's learning rate.
 
     Examples
     --------
@@ -72,17 +74,18 @@ class HingeRecallAtPrecision(RecallAtPrecision):
 
 
 class HingePrecisionAtRecall(PrecisionAtRecall):
-    r"""Precision subject to a recall, on hinge bounds of the counts.
+    r"""The loss maximises precision at a recall, with hinges in the place of the counts.
 
     .. math:: \min \; FP^{u} \quad \text{s.t.} \quad TP^{l} \ge \alpha \, n_+
 
-    otherwise as :class:`HingeRecallAtPrecision`.
+    with :math:`n_+` positives. In all else it is like :class:`HingeRecallAtPrecision`.
 
     Parameters
     ----------
     min_recall : float, in (0, 1]
-        :math:`\alpha`.
+        The bound :math:`\alpha`.
     multiplier_step : float, > 0
+        How far the multiplier moves for one unit of violation.
 
     Examples
     --------
@@ -100,20 +103,21 @@ class HingePrecisionAtRecall(PrecisionAtRecall):
 
 
 class HingeFBeta(Loss):
-    r"""1 - F-beta, from the hinge bounds of the counts: never below 1 - F-beta at threshold 0.
+    r"""The loss is 1 - F-beta with hinges in the place of the counts, and never below 1 - F-beta at threshold 0.
 
     .. math:: 1 - \frac{(1 + \beta^2) \, TP^{l}}{\beta^2 n_+ + \max(TP^{l}, 0) + FP^{u}}
 
-    of the batch, the mean over labels. A batch without positives gives 1 and no gradient.
+    of the batch, averaged over the labels. A batch without positives gives 1 and no gradient.
 
     Parameters
     ----------
     beta : float, > 0
+        How many times recall outweighs precision.
 
     References
     ----------
-    As of this file. The ratio is descended as it is; a negative bound of TP stays out of the denominator, which might
-    reach 0 with it.
+    E. Eban et al. (2017), as in :mod:`metricopt.losses.hinge_bounds`. Differs from the paper: the ratio itself is
+    minimised. A negative bound of TP is left out of the denominator, which could reach 0 with it.
 
     Examples
     --------

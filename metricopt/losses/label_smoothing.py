@@ -1,4 +1,4 @@
-"""Label smoothing: cross-entropy to labels that are not quite certain."""
+"""Label smoothing: cross-entropy with labels that are moved a little from 0 and 1 towards 1/2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metricopt.losses.base import Loss, mean_over
 
 
 class LabelSmoothing(Loss):
-    r"""Cross-entropy to labels mixed with the uniform distribution over the two classes.
+    r"""The loss is cross-entropy, with labels that are mixed with the uniform distribution over the two classes.
 
     .. math:: -\frac1n \sum_i \tilde y_i \log \sigma(z_i) + (1 - \tilde y_i) \log \sigma(-z_i),
         \qquad \tilde y_i = (1 - \epsilon) y_i + \epsilon / 2
@@ -18,7 +18,7 @@ class LabelSmoothing(Loss):
     Parameters
     ----------
     smoothing : float, in [0, 1]
-        The weight of the uniform distribution, :math:`\epsilon`; 0 gives cross-entropy.
+        The weight :math:`\epsilon` of the uniform distribution. With 0 the loss is cross-entropy.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""LDAM: a wider margin for the rarer class, and class weights towards the end of training."""
+"""LDAM: the rarer class gets a wider margin, and the classes get weights towards the end of training."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from metricopt.losses.class_weights import Weighting, check_weighting, class_wei
 
 
 class LDAM(CountingLoss):
-    r"""Label-distribution-aware margins with deferred re-weighting.
+    r"""The loss is cross-entropy with a wider margin for the rarer class, whose weight rises late in training.
 
     .. math:: \frac1n \sum_i w_{y_i} \log(1 + \exp(\Delta_{y_i} - (2 y_i - 1) z_i)),
         \qquad \Delta_c = \text{max\_margin} \, (\min(n_0, n_1) / n_c)^{1/4}
 
     with :math:`n_c` samples of class c in the training set. The weights are 1 until ``progress`` reaches ``defer``, and
-    those of :class:`~metricopt.losses.WeightedCrossEntropy` from then on.
+    those of :class:`~metricopt.losses.WeightedCrossEntropy` from then on. (The name stands for label-distribution-aware
+    margin.) Call :meth:`prepare` first.
 
     Parameters
     ----------
     max_margin : float, > 0
         The margin of the rarer class, in logits.
     defer : float, in [0, 1]
-        The share of training before the classes are weighted; at 1, training is over before.
+        The fraction of the training after which the classes are weighted. With 1 they never are.
     weighting : "effective_number" or "inverse_frequency"
+        How the classes are weighted then.
     decay : float, in (0, 1)
-        Of the effective number.
+        The constant of the effective number.
 
     Examples
     --------
@@ -43,12 +45,12 @@ class LDAM(CountingLoss):
     References
     ----------
     K. Cao, C. Wei, A. Gaidon, N. Arechiga, T. Ma (2019). Learning imbalanced datasets with label-distribution-aware
-    margin loss. NeurIPS 32. Sections 3.2 and 3.3, with the margins scaled as in the authors' code.
-    Differs from the paper: its softmax over two classes sees only the difference z of their logits, which is what a
-    model of one logit a label gives. There z is the cosine of normalised features and weights, times a scale of 30
-    together with its margin. A loss does not reach into the model, so here z is the model's logit as it is, without
-    scale: the margin is in logits, and a model that can enlarge all of them makes it matter less. The weights have mean
-    1 over the training samples, and the mean is over the labels present, not over their weights.
+    margin loss. NeurIPS 32. Sections 3.2 and 3.3, with the margins scaled as in the authors' code. Differs from the
+    paper: its softmax over two classes depends only on the difference z of their logits, which is what a model with one
+    logit for each label gives. There z is the cosine of normalised features and weights, multiplied by 30 together with
+    its margin. A loss cannot change the model, so here z is the model's logit as it is: the margin is in logits, and it
+    matters less for a model that can enlarge all of them. The weights have mean 1 over the training samples, and the
+    weighted losses are divided by the number of labels present, not by the sum of the weights.
     """
 
     def __init__(

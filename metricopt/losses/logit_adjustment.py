@@ -1,4 +1,4 @@
-"""Logit adjustment: cross-entropy of logits that are told the class frequencies."""
+"""Logit adjustment: cross-entropy of logits to which the class frequencies are added."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from metricopt.losses.base import CountingLoss, mean_over
 
 
 class LogitAdjustment(CountingLoss):
-    r"""Cross-entropy after the log odds of the classes are added to the scores.
+    r"""The loss is cross-entropy, after the log odds of the classes are added to the scores.
 
     .. math:: -\frac1n \sum_i \log \sigma\big((2 y_i - 1) (z_i + \tau \log(n_1 / n_0))\big)
 
-    with :math:`n_1` positives and :math:`n_0` negatives in the training set. Only the loss adds the constant, so that
-    the model's own scores are as if, at :math:`\tau = 1`, both classes were equally frequent.
+    with :math:`n_1` positives and :math:`n_0` negatives in the training set. Only the loss adds the constant. So, at
+    :math:`\tau = 1`, the model's own scores are what they would be if both classes were equally frequent. Call
+    :meth:`prepare` first.
 
     Parameters
     ----------
     temperature : float, > 0
-        The paper's :math:`\tau`.
+        The factor :math:`\tau` of the log odds.
 
     Examples
     --------
@@ -32,7 +33,7 @@ class LogitAdjustment(CountingLoss):
     References
     ----------
     A. K. Menon, S. Jayasumana, A. S. Rawat, H. Jain, A. Veit, S. Kumar (2021). Long-tail learning via logit
-    adjustment. ICLR. Equation 10, for two classes, whose softmax sees only the difference of the logits.
+    adjustment. ICLR. Equation 10, for two classes, whose softmax depends only on the difference of the logits.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:

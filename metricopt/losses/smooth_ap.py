@@ -1,4 +1,4 @@
-"""Average precision with the ranks smoothed by a sigmoid."""
+"""Average precision, with ranks that a sigmoid makes smooth."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from metricopt.losses.base import Loss
 
 
 class SmoothAP(Loss):
-    r"""1 - average precision of the batch, each indicator of a rank a sigmoid.
+    r"""The loss is 1 - average precision of the batch, with a sigmoid in the place of each comparison of two scores.
 
     .. math::
         1 - \frac{1}{|P|} \sum_{i \in P}
         \frac{1 + \sum_{j \in P, j \ne i} G(z_j - z_i)}{1 + \sum_{j \in P \cup N, j \ne i} G(z_j - z_i)},
         \qquad G(d) = \sigma(d / \tau),
 
-    the mean over labels; 0 for a label without positives. Shifting all scores changes nothing. Holds a matrix of
-    :math:`|P| \times B` per label.
+    averaged over the labels, of which one without positives counts as 0. A constant that is added to all scores changes
+    nothing. The loss holds a matrix of :math:`|P| \times B` for each label.
 
     Parameters
     ----------
     temperature : float, > 0
-        :math:`\tau`. The paper's .01 is for cosine similarities, which span 2; .1 is about the same share of the span
-        of logits.
+        The width :math:`\tau` of the sigmoid. The paper's .01 is for cosine similarities, which span 2. For logits,
+        which span about ten times as much, the default is ten times as wide.
 
     References
     ----------
     A. Brown, W. Xie, V. Kalogeiton, A. Zisserman (2020). Smooth-AP: smoothing the path towards large-scale image
-    retrieval. ECCV. Here with the model's own scores in place of similarities to a query.
+    retrieval. ECCV. Differs from the paper: the model's own scores stand in the place of similarities to a query.
 
     Examples
     --------
@@ -53,5 +53,5 @@ class SmoothAP(Loss):
         return torch.stack(losses).mean()
 
     def _soft_ranks(self, scores: Tensor, others: Tensor) -> Tensor:
-        """Return how many others lie above each score, softly, shape (len(scores),)."""
+        """Return how many others lie above each score, counted by the sigmoid, shape (len(scores),)."""
         return torch.sigmoid((others - scores[:, None]) / self.temperature).sum(dim=1)

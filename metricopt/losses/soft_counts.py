@@ -1,7 +1,7 @@
-r"""Soft confusion counts: the indicator of an alarm replaced by a number in [0, 1], and F-beta from such counts.
+r"""Soft confusion counts, in which a number in [0, 1] replaces the indicator of an alarm, and F-beta made of them.
 
-This file decides what the sigmoid relaxations count; which metric they make of it is decided beside it. The threshold
-is 0 in all of them: what a threshold would do, the model's bias does.
+This file decides how the sigmoid relaxations count. The files beside it decide which metric they make of the counts.
+The threshold is 0 in all of them, and the model's bias moves in its place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class SoftCounts(NamedTuple):
-    """Counts of a batch, of shape (L,) each."""
+    """The relaxed counts of a batch, of shape (L,) each."""
 
     true_positives: Tensor
     false_positives: Tensor
@@ -26,10 +26,11 @@ def soft_alarms(scores: Tensor, slope: float = 1.0, offset: float = 0.0) -> Tens
     Parameters
     ----------
     scores : Tensor, float
+        Any shape, which the result has as well.
     slope : float, > 0
-        :math:`\beta` of sigmoidF1.
+        The steepness of the sigmoid, :math:`\beta` in the paper.
     offset : float
-        :math:`-\eta` of sigmoidF1.
+        The score that counts as half an alarm, :math:`-\eta` in the paper.
 
     References
     ----------
@@ -40,14 +41,14 @@ def soft_alarms(scores: Tensor, slope: float = 1.0, offset: float = 0.0) -> Tens
 
 
 def soft_counts(alarms: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
-    """Count alarms label by label, each for as much as it is one.
+    """Sum the relaxed alarms of each label over its positives and over its negatives.
 
     Parameters
     ----------
     alarms : Tensor, shape (B, L), float
-        In [0, 1], or a bound of the indicator.
+        The relaxed indicators, in [0, 1].
     labels, present : Tensor, shape (B, L)
-        As :meth:`~metricopt.losses.Loss.of_columns` gets them.
+        The arguments of :meth:`~metricopt.losses.Loss.of_columns`.
 
     Examples
     --------
@@ -60,12 +61,13 @@ def soft_counts(alarms: Tensor, labels: Tensor, present: Tensor) -> SoftCounts:
 
 
 def f_beta_loss(counts: SoftCounts, present: Tensor, beta: float) -> Tensor:
-    r"""Return 1 - F-beta of the counts, the mean over labels.
+    r"""Return 1 - F-beta of the counts, averaged over the labels.
 
     .. math:: 1 - \frac{(1 + \beta^2) \, TP}{\beta^2 (TP + FN) + \max(TP, 0) + FP}
 
-    A bound of TP may be negative; it then stays out of the denominator, which might reach 0 with it. A label without
-    positives in the batch counts as 1, without gradient; one that is missing throughout counts as 0.
+    A lower bound of TP may be negative. It is then left out of the denominator, which could reach 0 with it. A label
+    without positives in the batch counts as 1 and has no gradient. A label that is missing in the whole batch counts
+    as 0.
     """
     square = beta**2
     positives = counts.true_positives + counts.false_negatives

@@ -1,4 +1,4 @@
-"""F-beta of a batch's soft counts (sigmoidF1)."""
+"""F-beta of a batch, from soft counts (sigmoidF1)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from metricopt.losses.soft_counts import f_beta_loss, soft_alarms, soft_counts
 
 
 class SoftFBeta(Loss):
-    r"""1 - F-beta, each alarm counted as the sigmoid of its logit.
+    r"""The loss is 1 - F-beta, in which each alarm counts as the sigmoid of its logit.
 
     .. math:: 1 - \frac{(1 + \beta^2) \, TP}{(1 + \beta^2) \, TP + \beta^2 FN + FP}, \qquad
         TP = \sum_P \sigma_i, \quad FP = \sum_N \sigma_i, \quad FN = \sum_P (1 - \sigma_i)
 
-    with :math:`\sigma_i = \sigma(\text{slope} \cdot (z_i - \text{offset}))`, of the batch, the mean over labels. The
-    threshold is 0: the model's bias moves instead. A batch without positives gives 1 and no gradient.
+    of the batch, with :math:`\sigma_i = \sigma(\text{slope} \cdot (z_i - \text{offset}))`, averaged over the labels.
+    The threshold is 0, and the model's bias moves in its place. A batch without positives gives 1 and no gradient.
 
     Parameters
     ----------
     beta : float, > 0
+        How many times recall outweighs precision.
     slope : float, > 0
-        How fast an alarm becomes one.
+        The steepness of the sigmoid.
     offset : float
         The logit that counts as half an alarm.
 
     References
     ----------
     G. Bénédict, V. Koops, D. Odijk, M. de Rijke (2021). sigmoidF1: a smooth F1 score surrogate loss for multilabel
-    classification. There for beta = 1, and the offset with the opposite sign.
+    classification. Differs from the paper: there beta is 1, and the offset has the opposite sign.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Recall at a precision, and precision at a recall, on soft counts."""
+"""Recall at a precision, and precision at a recall, from soft counts."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from metricopt.losses.soft_counts import SoftCounts, soft_alarms, soft_counts
 
 
 class SoftRecallAtPrecision(RecallAtPrecision):
-    r"""Recall subject to a precision, each alarm counted as the sigmoid of its logit.
+    r"""The loss maximises recall at a precision, and counts each alarm as the sigmoid of its logit.
 
     .. math:: \max \; TP \quad \text{s.t.} \quad \alpha \, FP \le (1 - \alpha) \, TP, \qquad
         TP = \sum_P \sigma_i, \quad FP = \sum_N \sigma_i
 
-    by the Lagrangian of :mod:`metricopt.losses.bounded`, with
-    :math:`\sigma_i = \sigma(\text{slope} \cdot (z_i - \text{offset}))`. Needs :meth:`prepare`. The threshold is 0: the
-    model's bias moves instead.
+    by the Lagrangian of :mod:`metricopt.losses.bounded`, with :math:`\sigma_i = \sigma(\text{slope} \cdot (z_i -
+    \text{offset}))`. Call :meth:`prepare` first. The threshold is 0, and the model's bias moves in its place.
 
     Parameters
     ----------
     min_precision : float, in (0, 1]
-        :math:`\alpha`.
+        The bound :math:`\alpha`.
     slope, offset : float
-        Of the sigmoid, as in :class:`metricopt.losses.SoftFBeta`.
+        The steepness and the place of the sigmoid, as in :class:`metricopt.losses.SoftFBeta`.
     multiplier_step : float, > 0
+        How far the multiplier moves for one unit of violation.
 
     References
     ----------
     G. Bénédict, V. Koops, D. Odijk, M. de Rijke (2021). sigmoidF1: a smooth F1 score surrogate loss for multilabel
-    classification. (The counts; the program is that of Eban et al. 2017.)
+    classification. The counts are from there; the program is that of Eban et al. (2017).
 
     Examples
     --------
@@ -55,19 +55,20 @@ class SoftRecallAtPrecision(RecallAtPrecision):
 
 
 class SoftPrecisionAtRecall(PrecisionAtRecall):
-    r"""Precision subject to a recall, each alarm counted as the sigmoid of its logit.
+    r"""The loss maximises precision at a recall, and counts each alarm as the sigmoid of its logit.
 
     .. math:: \min \; FP \quad \text{s.t.} \quad TP \ge \alpha \, n_+
 
-    otherwise as :class:`SoftRecallAtPrecision`.
+    with :math:`n_+` positives. In all else it is like :class:`SoftRecallAtPrecision`.
 
     Parameters
     ----------
     min_recall : float, in (0, 1]
-        :math:`\alpha`.
+        The bound :math:`\alpha`.
     slope, offset : float
-        Of the sigmoid, as in :class:`metricopt.losses.SoftFBeta`.
+        The steepness and the place of the sigmoid, as in :class:`metricopt.losses.SoftFBeta`.
     multiplier_step : float, > 0
+        How far the multiplier moves for one unit of violation.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-r"""Counts bounded by scaled sigmoids, and recall at a precision with a penalty on them.
+r"""Bounds of the counts by scaled sigmoids, and a loss for recall at a precision made of them, with a penalty.
 
-With tolerances :math:`\gamma > 1`, :math:`\delta, \epsilon > 0` both curves are :math:`(1 + \gamma\delta)\,
-\sigma(m z + b)`. The upper one, for negatives, is to pass :math:`(-\epsilon, \delta)` and :math:`(0, 1 + \delta)`, the
-lower one, for positives, :math:`(0, \delta)` and :math:`(\epsilon, 1 + \delta)`. Two points fix slope and shift:
+With tolerances :math:`\gamma > 1`, :math:`\delta, \epsilon > 0` both curves are :math:`(1 + \gamma\delta)\, \sigma(m z
++ b)`. The upper one, for negatives, goes through :math:`(-\epsilon, \delta)` and :math:`(0, 1 + \delta)`. The lower
+one, for positives, goes through :math:`(0, \delta)` and :math:`(\epsilon, 1 + \delta)`. Two points fix slope and shift:
 
 .. math::
     \hat b = \log \frac{1 + \delta}{(\gamma - 1)\delta}, \qquad
@@ -10,10 +10,10 @@ lower one, for positives, :math:`(0, \delta)` and :math:`(\epsilon, 1 + \delta)`
     \hat m = \tilde m = \frac{\hat b - \tilde b}{\epsilon}.
 
 The paper fits them numerically and reports 6.85, 1.59 and -3.54 for the tolerances used here; the closed form gives
-6.851, 1.595 and -3.543. The lower curve lies below the indicator *raised by* :math:`\gamma\delta`, so that it is never
-negative; less :math:`\gamma\delta` it is a lower bound of the indicator itself.
+6.851, 1.595 and -3.543. The lower curve is never negative, because it lies below the indicator *plus*
+:math:`\gamma\delta`. Minus :math:`\gamma\delta` it is a lower bound of the indicator itself.
 
-The threshold is 0: the model's bias moves instead.
+The threshold is 0, and the model's bias moves in its place.
 
 References
 ----------
@@ -34,14 +34,14 @@ from metricopt.losses.bounded import expected_positives
 
 GAMMA, DELTA, EPSILON = 7.0, 0.035, 0.75
 LIFT = GAMMA * DELTA
-"""By how much the curves end above 1, and the lower one exceeds a bound of the indicator."""
+"""How far both curves end above 1, and what is subtracted from the lower one to make it a bound of the indicator."""
 _UPPER_SHIFT = math.log((1 + DELTA) / ((GAMMA - 1) * DELTA))
 _LOWER_SHIFT = math.log(DELTA / (1 + (GAMMA - 1) * DELTA))
 _SLOPE = (_UPPER_SHIFT - _LOWER_SHIFT) / EPSILON
 
 
 def upper_curve(scores: Tensor) -> Tensor:
-    """Return what is nowhere below 1{z >= 0}, from 0 to 1 + :data:`LIFT`.
+    """Return a curve that rises from 0 to 1 + :data:`LIFT` and is nowhere below 1{z >= 0}.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def upper_curve(scores: Tensor) -> Tensor:
 
 
 def lower_curve(scores: Tensor) -> Tensor:
-    """Return what is nowhere above 1{z >= 0} + :data:`LIFT`, from 0 to 1 + :data:`LIFT`.
+    """Return a curve that rises from 0 to 1 + :data:`LIFT` and is nowhere above 1{z >= 0} + :data:`LIFT`.
 
     Examples
     --------
@@ -63,28 +63,29 @@ def lower_curve(scores: Tensor) -> Tensor:
 
 
 class TightRecallAtPrecision(CountingLoss):
-    r"""Recall subject to a precision, on tight sigmoid bounds of the counts, with a penalty for the bound.
+    r"""The loss maximises recall at a precision, with tight sigmoids in the place of the counts and a penalty.
 
     .. math::
         -\widetilde{TP} + \lambda \max\Bigl(0, -\bigl(\widetilde{TP} - \gamma\delta\, n_+\bigr)
         + \frac{\alpha}{1 - \alpha} \widehat{FP}\Bigr)
 
-    with the sums of the lower curve over positives and of the upper curve over negatives, per expected positive of the
-    batch, the mean over labels. Needs :meth:`prepare`. Where the second term is 0, precision at threshold 0 is at least
-    :math:`\alpha` on the batch, or there is no alarm. The maximum is taken batch by batch, which is stricter than over
-    the whole training set, and the more so the smaller the batches.
+    with the sums of the lower curve over positives and of the upper curve over negatives. The whole is divided by the
+    expected positives of the batch and averaged over the labels. Call :meth:`prepare` first. Where the second term is
+    0, precision at threshold 0 is at least :math:`\alpha` on the batch, or there is no alarm. The maximum is taken
+    batch by batch, which is stricter than over the whole training set, and the smaller the batches the stricter it is.
 
     Parameters
     ----------
     min_precision : float, in (0, 1)
-        :math:`\alpha`.
+        The bound :math:`\alpha`.
     penalty : float, > 0
-        :math:`\lambda`.
+        The weight :math:`\lambda` of the violation.
 
     References
     ----------
-    As of this file. Differs from the paper: divided by the expected positives in place of the samples, so that the
-    labels of a model weigh the same; no penalty on the weights, which is the optimizer's.
+    P. Rath, M. C. Hughes (2022), as in :mod:`metricopt.losses.tight_sigmoid`. Differs from the paper: the loss is
+    divided by the expected positives in place of the samples, so that the labels of a model weigh the same; and it has
+    no penalty on the weights of the model, which is left to the optimizer.
 
     Examples
     --------
