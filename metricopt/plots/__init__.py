@@ -1,8 +1,9 @@
-"""Pictures of curves, scores and trainings: one a file, matplotlib's Axes in and out.
+"""Pictures of curves, scores and trainings: one a file. Each function takes and returns matplotlib's Axes.
 
-Figures are made without pyplot: none stays open, no display is needed, and the caller's backend is left alone. Colours
-are told apart by colour-blind readers, and line styles, markers and hatching say the same in grey print. Numbers come
-from :mod:`metricopt.problem.metrics`, :mod:`metricopt.evidence.reports` and :mod:`metricopt.evidence.bootstrap`.
+Figures are made without pyplot: none stays open, no display is needed, and the caller's backend is left alone.
+Colour-blind readers can tell the colours apart, and line styles, markers and hatching say the same in grey print. The
+numbers come from :mod:`metricopt.problem.metrics`, :mod:`metricopt.evidence.reports` and
+:mod:`metricopt.evidence.bootstrap`.
 """
 
 from metricopt.plots.frontier import plot_frontier

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STYLES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"), ("#CC79A7", ":", "D"))
-"""Colour (Okabe and Ito 2008), line and marker of the first four methods; after these they begin anew."""
+"""Colour (Okabe and Ito 2008), line and marker of the first four methods. A fifth method looks like the first again."""
 
 BOUND: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
 INFEASIBLE: dict[str, Any] = {"color": "0.93", "linewidth": 0, "zorder": 0}
@@ -32,7 +32,7 @@ def own_axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
 
 
 def in_words(name: str) -> str:
-    """Return the name of a metric as an axis says it.
+    """Return the name of a metric in the words that an axis shows.
 
     Examples
     --------
@@ -43,6 +43,6 @@ def in_words(name: str) -> str:
 
 
 def legend_below(ax: Axes, handles: Sequence[Any], **options: Any) -> None:
-    """Explain the handles below the axes: no place inside is free of curves on all data."""
+    """Put the legend of the handles below the axes, because no place inside is free of curves on all data."""
     defaults: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncols": 2}
     ax.legend(handles=handles, frameon=False, fontsize="small", **{**defaults, **options})

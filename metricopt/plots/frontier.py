@@ -1,4 +1,4 @@
-"""What can be had at which bound: the metric along a list of bounds, one line a method."""
+"""The best value at each of several bounds: one line for each method."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ _DODGE = 0.012
 def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "") -> Axes:
     """Draw the metric that each method reaches along a list of bounds, with intervals.
 
-    Steps join the points: a model that meets a bound meets every looser one, so that between two bounds at least the
-    value of the stricter one can be had. A hollow mark off the line is a point whose bound is missed on these data.
+    Steps join the points: a model that meets a bound meets every looser one, so between two bounds at least the value
+    of the stricter one can be reached. A hollow mark beside the line is a point whose bound is missed on these data.
 
     Parameters
     ----------
     frame : DataFrame
-        A row a method and bound, for one label and one data set, as ``Tradeoff.to_frame()`` makes them: columns method,
-        bound, metric, value, low and high (the interval of the value, NaN where there is none), bounded_metric,
-        bound_direction (``"min"`` or ``"max"``), met.
+        One row for each method and bound, of one label and one data set, as ``Tradeoff.to_frame()`` makes them. Its
+        columns are method, bound, metric, value, low and high (the interval of the value, NaN where there is none),
+        bounded_metric, bound_direction (``"min"`` or ``"max"``), met.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw. The default is a new figure.
     title : str
+        The title of the picture.
 
     Returns
     -------
     Axes
+        ``.figure.savefig("frontier.png")`` writes the picture.
 
     Raises
     ------
     InvalidInputError
-        If a column is missing, there is no row, or several for a method and a bound.
+        If a column is missing, there is no row, or a method has several rows for one bound.
 
     Examples
     --------

@@ -28,22 +28,23 @@ def plot_history(
     figure: Figure | SubFigure | None = None,
     title: str = "",
 ) -> np.ndarray:
-    """Draw what a training reached after every epoch, one panel a quantity, with its stages shaded.
+    """Draw what a training reached after every epoch: one panel for each quantity, with the stages shaded.
 
-    The metric at the exact threshold of the selection data, and the best so far by which the model is chosen; the
-    bounded metric against its bound; the multiplier of the bound; the share of slacks that agree with the model.
-    What a training does not have gets no panel. Epochs that miss the bound are drawn thin and grey: the metric of such
-    an epoch is that at the threshold which comes nearest to the bound.
+    The panels show the metric at the exact threshold of the selection data, with the best value so far, by which the
+    model is chosen; the bounded metric and its bound; the multiplier of the bound; and the fraction of slacks that
+    agree with the model. A quantity that a training does not have gets no panel. Epochs that miss the bound are drawn
+    thin and grey: the metric of such an epoch is that at the threshold which comes nearest to the bound.
 
     Parameters
     ----------
     history : sequence of dict
         ``result.history``, or records as :func:`~metricopt.training.records.records_of` makes them.
     label : str, optional
-        Which label, the first by default.
+        Which label is drawn. The default is the first.
     figure : Figure or SubFigure, optional
-        Where to draw; a new one by default.
+        Where to draw. The default is a new figure.
     title : str
+        The title of the picture.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def plot_history(
     Raises
     ------
     InvalidInputError
-        If the history is empty or knows no such label.
+        If the history is empty, or has no label of that name.
 
     Examples
     --------
@@ -108,7 +109,7 @@ def _draw_epochs(ax: Axes, epochs: np.ndarray, values: np.ndarray, held: np.ndar
 
 
 def _draw_best(ax: Axes, epochs: np.ndarray, values: np.ndarray, stages: Sequence[str]) -> None:
-    """Draw the best value so far (-inf where the bound is missed), and as a level that of the warm-up."""
+    """Draw the best value so far (-inf where the bound is missed), and a level line for the best of the warm-up."""
     best = np.maximum.accumulate(values)
     best[np.isinf(best)] = np.nan
     ax.plot(epochs, best, color=_ORANGE, drawstyle="steps-post", linewidth=1.6, zorder=4, label="best so far")

@@ -33,12 +33,13 @@ def plot_labels(
     Parameters
     ----------
     curves : dict of str to dict of str to PrecisionRecallCurve
-        By label, then by method; a label without curves gets an empty plane.
+        The curves by label, then by method. A label without curves gets an empty plane.
     points : dict of str to dict of str to LabelReport
         The operating point of each curve, under the same names.
     figure : Figure or SubFigure, optional
-        Where to draw; a new one by default.
+        Where to draw. The default is a new figure.
     title : str
+        The title of the picture.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def plot_labels(
     ['Edema', 'Fracture']
     """
     if not curves:
-        reject("curves", "given for at least one label", dict(curves), "name the labels")
+        reject("curves", "given for at least one label", dict(curves), "give e.g. {'sick': {'model': curve}}")
     num_columns = min(_MAX_COLUMNS, math.ceil(math.sqrt(len(curves))) + (len(curves) > 4))
     num_columns = min(num_columns, len(curves))
     num_rows = math.ceil(len(curves) / num_columns)

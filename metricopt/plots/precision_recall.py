@@ -29,21 +29,23 @@ def plot_precision_recall(
 ) -> Axes:
     """Draw precision-recall curves, the bound that was asked for, and where each threshold lies.
 
-    A bound on precision or recall is a line with the infeasible side shaded; without a bound, lines of equal F-beta are
-    drawn; bounds on other metrics have no line in this plane.
+    A bound on precision or recall is a line, and its infeasible side is shaded. Without a bound, lines of equal F-beta
+    are drawn. A bound on another metric has no line in this plane.
 
     Parameters
     ----------
     curves : dict of str to PrecisionRecallCurve
-        By the name for the legend.
+        The curves, by the name that the legend shows.
     points : dict of str to LabelReport
-        The operating point of each curve, under the same name. One without alarms has no precision and no mark.
+        The operating point of each curve, under the same name. A point without alarms has no precision and no mark.
     bands : dict of str to PrecisionBand, optional
-        How sure a curve is, under the same name (:func:`~metricopt.evidence.bootstrap.precision_band`). Curves of two
-        models on the same samples differ more surely than their bands overlap.
+        The band in which each curve would lie on other samples, under the same name
+        (:func:`~metricopt.evidence.bootstrap.precision_band`). Two models on the same samples can differ clearly
+        although their bands overlap.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw. The default is a new figure.
     title : str
+        The title of the picture.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def draw_curves(
     bands: Mapping[str, PrecisionBand],
     mark_size: float = 7,
 ) -> tuple[list[Any], list[Line2D], dict[str, Line2D]]:
-    """Draw all but words; return what a legend explains: curves with their bands, the bound, the points by name."""
+    """Draw everything but words, and return what a legend explains: curves and bands, the bound, the points by name."""
     lines: list[Any] = []
     marks = {}
     for number, (name, curve) in enumerate(curves.items()):
@@ -98,7 +100,7 @@ def draw_curves(
 
 
 def _draw_request(ax: Axes, report: LabelReport) -> list[Line2D]:
-    """Draw what was asked for into the plane, behind the curves; return what the legend explains."""
+    """Draw the bound that was asked for behind the curves, and return what the legend explains."""
     line = {**BOUND, "zorder": 1, "label": f"{report.bounded_metric} >= {report.bound}"}
     if report.bounded_metric == PRECISION.name and report.bound is not None:
         ax.axhspan(0, report.bound, **INFEASIBLE)

@@ -1,4 +1,4 @@
-"""Histograms of the scores of either class, and where the threshold cuts them."""
+"""Histograms of the scores of both classes, and where the threshold divides them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _NUM_BINS = 50
 _CLASSES = {"negatives": None, "positives": "////"}
-"""With the hatching of their bars."""
+"""The two classes, with the hatching of their bars."""
 
 
 def plot_scores(
@@ -28,26 +28,28 @@ def plot_scores(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """Draw how many positives and negatives score how high, on a log scale that leaves the rare class visible.
+    """Draw how the scores of positives and negatives are distributed, on a log scale, so that the rare class is seen.
 
-    The threshold is a line, inside of its margin: the interval around it without a score, in which the threshold could
-    lie as well without another decision on these samples.
+    The threshold is a line in its margin, the interval around it that has no score. Anywhere in the margin the
+    threshold decides alike on these samples.
 
     Parameters
     ----------
     scores, labels : array, shape (n,)
-        As for :func:`~metricopt.problem.metrics.confusion_counts`.
+        The scores, and labels that are 0, 1 or NaN (missing).
     threshold : float
-        Scores at or above it are alarms; NaN, that of a label which was left out, is not drawn.
+        Scores at or above it are alarms. NaN, the threshold of a label that was left out, is not drawn.
     sample_weight : array, shape (n,), optional
-        Bars are then sums of weights.
+        Weights >= 0, of which the bars are then sums.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw. The default is a new figure.
     title : str
+        The title of the picture.
 
     Returns
     -------
     Axes
+        ``.figure.savefig("scores.png")`` writes the picture.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def plot_scores(
 
 
 def _edges(scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the edges of bars of one width, one of them at the threshold: no bar has alarms and others in it."""
+    """Return the edges of equally wide bars. One edge is the threshold, so that no bar mixes alarms with others."""
     low, high = float(scores.min()), float(scores.max())
     if low == high:
         low, high = low - 0.5, high + 0.5
@@ -119,7 +121,7 @@ def _outcome(own: RankedClass, name: str, threshold: float) -> str:
 
 
 def _margin(scores: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Return the nearest scores below the threshold and at or above it; itself where there is none."""
+    """Return the nearest scores below and at or above the threshold, or the threshold where there is none."""
     below, above = scores[scores < threshold], scores[scores >= threshold]
     return float(below.max(initial=-np.inf)) if len(below) else threshold, float(above.min()) if len(
         above
