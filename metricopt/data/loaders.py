@@ -251,57 +251,83 @@ def indexed_loader(
     keep_workers : bool
         Whether workers may live on from pass to pass, as ``loader`` says; else every pass is seeded by ``generator``.
     processes : Processes
-        That share the batches of a ``shuffled`` loader: each loads its part of every global batch.
+        The processes that train together: each loads its part of every global batch of a ``shuffled`` loader.
     """
-    own_order = shuffled and has_own_order(loader)
     indexed: Dataset[Any]
     collate: Callable[[Any], Any]
     if type(dataset) is TensorDataset and loader.collate_fn is default_collate:
         indexed, collate = IndexedTensors(dataset, rows), _as_they_are
     else:
         indexed, collate = IndexedDataset(dataset, rows), IndexedCollate(loader.collate_fn)
-    order: dict[str, Any]
-    if own_order and type(loader.batch_sampler) is not BatchSampler:
-        order = {"batch_sampler": loader.batch_sampler}
-    else:
-        size = batch_size or batch_size_of(loader)
-        whole = size * (processes.number if shuffled else 1)
-        # Holding rows out must not leave a batch of one, on which batch normalisation fails.
-        leaves_one = len(rows) < len(dataset) and len(rows) > whole > 1 == len(rows) % whole  # type: ignore[arg-type]
-        order = {"batch_size": whole, "drop_last": shuffled and (loader.drop_last or leaves_one)}
-        if own_order:
-            order["sampler"] = loader.sampler
-        else:
-            order["shuffle"] = shuffled and type(loader.sampler) in (RandomSampler, SubsetRandomSampler)
-            if isinstance(indexed, IndexedTensors) and not (loader.num_workers or loader.pin_memory):
-                drop_last = order["drop_last"]
-                shared = processes if shuffled else ALONE
-                return TensorBatches(
-                    indexed,
-                    size,
-                    shuffled=order["shuffle"],
-                    drop_last=drop_last,
-                    generator=generator,
-                    processes=shared,
-                )
-    own = _own_batches(order, indexed, loader, processes, generator) if shuffled and processes.number > 1 else None
-    workers: dict[str, Any] = {}
-    if loader.num_workers:
-        persistent = loader.persistent_workers and keep_workers
-        workers = {"prefetch_factor": loader.prefetch_factor, "persistent_workers": persistent}
+    taking_part = processes if shuffled else ALONE
+    size = batch_size or batch_size_of(loader)
+    is_part = len(rows) < len(dataset)  # type: ignore[arg-type]
+    order = _order_of(loader, len(rows), size * taking_part.number, shuffled=shuffled, is_part=is_part)
+    needs_loader = loader.num_workers or loader.pin_memory or "shuffle" not in order
+    if isinstance(indexed, IndexedTensors) and not needs_loader:
+        return TensorBatches(
+            indexed,
+            size,
+            shuffled=order["shuffle"],
+            drop_last=order["drop_last"],
+            generator=generator,
+            processes=taking_part,
+        )
+    own = None if taking_part.number == 1 else _own_batches(order, indexed, loader, processes, generator)
     built = DataLoader(
         indexed,
-        num_workers=loader.num_workers,
         collate_fn=collate,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
         generator=generator,
         **(order if own is None else {"batch_sampler": own}),
-        **workers,
+        **_workers_of(loader, keep_workers),
     )
     return built if own is None else OwnSteps(built, own, processes.position, generator)
+
+
+def _order_of(
+    loader: DataLoader[Any], num_rows: int, batch_size: int, *, shuffled: bool, is_part: bool
+) -> dict[str, Any]:
+    """Return in which batches rows are drawn, as the arguments of a loader.
+
+    Parameters
+    ----------
+    loader : DataLoader
+        The user's.
+    num_rows : int
+    batch_size : int
+        The number of rows in a batch of all processes.
+    shuffled : bool
+        Draw batches as ``loader`` does; else all rows, in order.
+    is_part : bool
+        Whether some rows of the data set are left out.
+    """
+    has_own = shuffled and has_own_order(loader)
+    if has_own and type(loader.batch_sampler) is not BatchSampler:
+        return {"batch_sampler": loader.batch_sampler}
+    # Holding rows out must not leave a batch of one, on which batch normalisation fails.
+    leaves_one = is_part and num_rows > batch_size > 1 == num_rows % batch_size
+    order: dict[str, Any] = {
+        "batch_size": batch_size,
+        "drop_last": shuffled and (loader.drop_last or leaves_one),
+    }
+    if has_own:
+        return {**order, "sampler": loader.sampler}
+    return {**order, "shuffle": shuffled and type(loader.sampler) in (RandomSampler, SubsetRandomSampler)}
+
+
+def _workers_of(loader: DataLoader[Any], keep_workers: bool) -> dict[str, Any]:
+    """Return how a loader loads, as the arguments of another."""
+    workers: dict[str, Any] = {
+        "num_workers": loader.num_workers,
+        "pin_memory": loader.pin_memory,
+        "timeout": loader.timeout,
+        "worker_init_fn": loader.worker_init_fn,
+        "multiprocessing_context": loader.multiprocessing_context,
+    }
+    if loader.num_workers:
+        workers["prefetch_factor"] = loader.prefetch_factor
+        workers["persistent_workers"] = loader.persistent_workers and keep_workers
+    return workers
 
 
 def _own_batches(
