@@ -53,17 +53,21 @@ class Processes:
     Parameters
     ----------
     accelerator : Accelerator, optional
-        Of accelerate; None for one process without any need of it.
+        An accelerator of the library accelerate; None for one process that needs none.
+    device : device, optional
+        Where this process trains; the CPU by default.
 
     Attributes
     ----------
     number : int
+        How many processes there are.
     position : int
-        From 0.
+        The position of this process among them, from 0.
     """
 
-    def __init__(self, accelerator: Any = None) -> None:
+    def __init__(self, accelerator: Any = None, device: torch.device | None = None) -> None:
         self.accelerator = accelerator
+        self.device = torch.device("cpu") if device is None else device
         self.number: int = 1 if accelerator is None else accelerator.num_processes
         self.position: int = 0 if accelerator is None else accelerator.process_index
         self._advice = "give checkpoint_dir to be able to go on from there"
@@ -75,8 +79,8 @@ class Processes:
 
     # Who has which rows
 
-    def share_of(self, rows: np.ndarray) -> np.ndarray:
-        """Return a stretch of rows, such that those of all processes are all rows in order."""
+    def own_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return the part of the rows that falls to this process; the parts of all processes are all rows in order."""
         return rows if self.number == 1 else np.array_split(rows, self.number)[self.position]
 
     def part_of(self, batch: Rows, batch_size: int) -> Rows:
@@ -269,16 +273,18 @@ def join_launch(device: Any = None) -> Processes:
     from accelerate import Accelerator
 
     launched = int(os.environ.get("WORLD_SIZE") or 1)
-    if launched == 1:
-        return Processes(Accelerator())
     where = None if device is None else torch.device(device)
+    if launched == 1:
+        accelerator = Accelerator()
+        return Processes(accelerator, accelerator.device if where is None else where)
     has_devices = torch.cuda.is_available() or (hasattr(torch, "xpu") and torch.xpu.is_available())
     # Without a device of its own accelerate would take each process for the only one.
-    processes = Processes(Accelerator(cpu=not has_devices or (where is not None and where.type == "cpu")))
+    accelerator = Accelerator(cpu=not has_devices or (where is not None and where.type == "cpu"))
+    processes = Processes(accelerator, accelerator.device)
     if processes.number != launched:
         remedy = "make no Accelerator before fit, or Accelerator(cpu=True) where there is no other device"
         reject("accelerate", f"set up for the {launched} processes of the launch", processes.number, remedy)
-    own = processes.accelerator.device
+    own = processes.device
     if where is not None and (where.type != own.type or where.index not in (None, own.index)):
         reject("device", f"left out in a launch, or {own.type!r}", repr(str(where)), f"this process has {own}")
     return processes

@@ -37,7 +37,7 @@ def test_parts_of_a_batch_are_the_batch_in_order_and_none_is_a_single_row_withou
 @given(st.integers(1, 9), st.integers(0, 50))
 def test_shares_of_rows_are_all_rows_in_order(number, num_rows):
     rows = np.arange(num_rows) * 2
-    shares = [each.share_of(rows) for each in processes(number)]
+    shares = [each.own_rows(rows) for each in processes(number)]
     assert np.concatenate(shares).tolist() == rows.tolist()
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -47,7 +47,7 @@ def test_one_process_exchanges_nothing():
     assert all(a is b for a, b in zip(ALONE.whole_batch(scores, labels, index), (scores, labels, index), strict=True))
     model, rows = nn.Linear(2, 1), np.ones((3, 2))
     ALONE.average_gradients(model), ALONE.share_weights(model), ALONE.share_buffers(model)
-    assert model.weight.grad is None and ALONE.concatenated(rows) is rows and ALONE.share_of(rows) is rows
+    assert model.weight.grad is None and ALONE.concatenated(rows) is rows and ALONE.own_rows(rows) is rows
     assert ALONE.all_of("a") == ["a"] and ALONE.from_main(lambda: "b") == "b" and ALONE.is_main
     with pytest.raises(OSError, match="as it is"), ALONE.in_step():
         raise OSError("as it is")

@@ -31,7 +31,8 @@ from metricopt.results.page import write_report
 from metricopt.results.result import FitResult
 from metricopt.results.storage import load
 from metricopt.training.checkpoint import has_checkpoints
-from metricopt.training.fit import default_epochs, fit
+from metricopt.training.fit import fit
+from metricopt.training.plan import default_epochs
 from metricopt.training.table_models import make_table_model
 
 FORMAT = 1

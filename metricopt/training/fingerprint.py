@@ -7,55 +7,58 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from torch import nn
-from torch.utils.data import DataLoader
 
 from metricopt.data.loaders import batch_size_of
-from metricopt.problem.objectives import Objective
-from metricopt.solvers import Solver, Stage
+from metricopt.processes import Processes
+from metricopt.solvers import Stage
 from metricopt.training.partition import Part, Partition
+from metricopt.training.request import Request
 
 
 def fingerprint_of(
-    model: nn.Module,
-    loader: DataLoader[Any],
+    request: Request,
     parts: Partition,
-    objective: Objective,
-    solver: Solver,
     plan: Sequence[Stage],
     label_names: Sequence[str],
-    num_processes: int = 1,
-    **arguments: object,
+    processes: Processes,
+    *,
+    num_generators: int,
 ) -> dict[str, str]:
     """Return the name and value of everything that must be the same when a training is resumed.
 
     Parameters
     ----------
-    model : Module
-        By its layers, and the kinds and shapes of its weights.
-    loader : DataLoader
-        The user's, by its batch size (times ``num_processes``) and the kind of its sampler. Workers may differ.
+    request : Request
+        The model counts by its layers and the kinds and shapes of its weights; the loader by its batch size (times the
+        number of processes) and the kind of its sampler. The number of its workers may differ.
     parts : Partition
-        By its labels and weights; those of an iterable data set in any order.
-    objective, solver, plan, label_names
-        Of the training.
-    **arguments
-        Others of ``fit``, by name.
+        The parts count by their labels and weights; those of an iterable data set in any order.
+    plan : sequence of Stage
+    label_names : sequence of str
+    processes : Processes
+    num_generators : int
+        Number of the random generators that the loaders, samplers and data sets hold.
     """
-    validation = parts.validation
+    model, loader, validation = request.model, request.loader, parts.validation
+    stages = [
+        f"{stage.name} by {repr(request.solver) if stage.is_direct else 'cross_entropy'} for {stage.epochs} epochs"
+        for stage in plan
+    ]
     return {
-        "objective": repr(objective),
+        "objective": repr(request.objective),
         "label_names": ", ".join(label_names),
-        "stages": ", ".join(
-            f"{stage.name} by {repr(solver) if stage.is_direct else 'cross_entropy'} for {stage.epochs} epochs"
-            for stage in plan
-        ),
+        "stages": ", ".join(stages),
         "model": f"{type(model).__name__} {zlib.crc32(repr(model).encode()):08x}",
-        **{name: str(value) for name, value in arguments.items()},
-        "batch size": str(batch_size_of(loader) * num_processes),
+        "seed": str(request.seed),
+        "learning_rate": str(request.learning_rate),
+        "optimizer": type(request.optimizer).__name__,
+        "gradient_clip": str(request.gradient_clip),
+        "scheduler": str(request.scheduler is not None),
+        "precision": str(processes.accelerator.mixed_precision),
+        "generators": str(num_generators),
+        "batch size": str(batch_size_of(loader) * processes.number),
         "sampler": type(loader.sampler).__name__,
         "steps an epoch": str(len(parts.train_loader)),
         "training data": _describe(parts.train, parts.is_stream),

@@ -1,45 +1,33 @@
-"""The front door: :func:`fit` checks what it is given and sets the loop to work.
+"""The front door: :func:`fit` reads its arguments, prepares a training and runs it.
 
-This file decides arguments and defaults. It leaves training to :mod:`metricopt.training.loop`, and what is held out to
-:mod:`metricopt.training.partition`.
+This file decides the signature and in what order things happen. It leaves arguments to
+:mod:`metricopt.training.request`, what a training is made of to :mod:`metricopt.training.preparation`, and training to
+:mod:`metricopt.training.loop`.
 """
 
 from __future__ import annotations
 
-import copy
-import math
-import os
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Real
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
-from metricopt._validation import Faults, is_integer, reject
-from metricopt.data.loaders import has_own_order, is_iterable
-from metricopt.problem.objectives import Objective, get_objective
-from metricopt.problem.prevalence import partition_at, read_prevalence
+from metricopt.problem.objectives import Objective
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
-from metricopt.solvers import Solver, Stage, get_solver
-from metricopt.training.checkpoint import Checkpoints, claim_folder
-from metricopt.training.fingerprint import fingerprint_of
+from metricopt.solvers import Solver
+from metricopt.training.checkpoint import claim_folder
 from metricopt.training.loop import Loop
-from metricopt.training.loss import DirectMetricLoss, default_warmup_epochs
-from metricopt.training.optimizers import OptimizerLike, is_linear, optimizer_maker
-from metricopt.training.partition import make_partition
-from metricopt.training.random_states import RandomStates, generators_of
+from metricopt.training.optimizers import OptimizerLike
+from metricopt.training.preparation import prepare
+from metricopt.training.random_states import seeded
 from metricopt.training.records import Callback
-
-DEFAULT_STEPS = 6000
-MIN_DEFAULT_EPOCHS = 20
+from metricopt.training.request import read_request
 
 
 def fit(
@@ -178,232 +166,53 @@ def fit(
     L. Peng, Y. Travadi, C. He, Y. Cui, J. Sun (2025). Exact reformulation and optimization for direct metric
     optimization in binary imbalanced classification.
     """
-    label_names = _names(label_names, loader)
-    target = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
-    chosen = get_solver(solver, target)
-    shares = read_prevalence(prevalence, label_names)
-    faults = Faults()
-    counts = (("epochs", epochs, 1), ("warmup_epochs", warmup_epochs, 0), ("checkpoint_every", checkpoint_every, 1))
-    for name, number, least in counts:
-        is_count = is_integer(number) and number >= least
-        faults.check(number is None or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
-    is_seed = is_integer(seed) and 0 <= seed < 2**32
-    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
-    for name, value in (("learning_rate", learning_rate), ("gradient_clip", gradient_clip)):
-        is_positive = _is_real(value) and math.isfinite(value) and value > 0
-        faults.check(value is None or is_positive, name, "a finite number above 0", repr(value), "give e.g. 0.01")
-    faults.check(
-        _is_real(val_fraction) and 0 <= val_fraction < 1,
-        *("val_fraction", "in [0, 1)", repr(val_fraction), "give e.g. 0.2, or 0 to select on the training data"),
+    request = read_request(
+        model=model,
+        loader=loader,
+        objective=objective,
+        alpha=alpha,
+        beta=beta,
+        label_names=label_names,
+        groups=groups,
+        val_loader=val_loader,
+        eval_dataset=eval_dataset,
+        val_fraction=val_fraction,
+        solver=solver,
+        epochs=epochs,
+        warmup_epochs=warmup_epochs,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        gradient_clip=gradient_clip,
+        sample_weight=sample_weight,
+        prevalence=prevalence,
+        seed=seed,
+        device=device,
+        progress=progress,
+        callbacks=callbacks,
+        checkpoint_dir=checkpoint_dir,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
-    faults.check(
-        optimizer is None or learning_rate is None,
-        *("learning_rate", "left out beside optimizer", learning_rate, "set it in the optimizer"),
-    )
-    called = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
-    faults.check(
-        all(map(callable, called)),
-        *("callbacks", "a sequence of callables", repr(callbacks), "put it in a list: [callback]"),
-    )
-    is_folder = checkpoint_dir is None or isinstance(checkpoint_dir, (str, os.PathLike))
-    faults.check(is_folder, "checkpoint_dir", "a path", repr(checkpoint_dir), "give the path of a folder")
-    faults.check(isinstance(resume, bool), "resume", "True or False", repr(resume), "give one of them")
-    faults.check(
-        checkpoint_dir is not None or not resume,
-        *("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted"),
-    )
-    faults.check(isinstance(model, nn.Module), "model", "a torch Module", type(model).__name__, "wrap it in one")
-    _check_loaders(faults, loader, val_loader, eval_dataset, val_fraction, groups, sample_weight, shares, chosen)
-    faults.raise_if_any()
-    if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
-        reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
     processes = join_launch(device)
     with processes.in_step():
         if checkpoint_dir is not None and processes.is_main:
             claim_folder(checkpoint_dir, resume=resume)
-
     with (
-        _as_it_was(model, seed + processes.position),
+        seeded(request.seed + processes.position),
+        _modes_kept(model),
         Display(progress if processes.is_main else False) as display,
         processes.watched(checkpoint_dir),
     ):
-        on = processes.accelerator.device if device is None or processes.number > 1 else torch.device(device)
-        model.to(on)
-        processes.share_weights(model)
-        parts = make_partition(
-            loader,
-            val_loader=val_loader,
-            eval_dataset=eval_dataset,
-            val_fraction=0.0 if val_loader is not None else float(val_fraction),
-            groups=groups,
-            sample_weight=sample_weight,
-            seed=seed,
-            watch=display.watch,
-            keep_workers=checkpoint_dir is None,
-            processes=processes,
-        )
-        parts = partition_at(shares, parts)
-        num_labels = parts.train.labels.shape[1]
-        default_names = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
-        names = tuple(default_names if label_names is None else label_names)
-        if len(names) != num_labels:
-            reject(
-                "label_names", f"one name a label ({num_labels})", list(names), "give as many names as y has columns"
-            )
-        if len(set(names)) < num_labels:
-            reject("label_names", "different", list(names), "give each label a name of its own")
-        target.for_labels(num_labels)
-        steps_an_epoch = len(parts.train_loader)
-        plan = _plan(chosen, epochs, warmup_epochs, steps_an_epoch, is_linear(model))
-        loss = DirectMetricLoss(
-            target,
-            parts.train.labels,
-            epochs=sum(stage.epochs for stage in plan),
-            steps_per_epoch=steps_an_epoch,
-            solver=chosen,
-            warmup_epochs=sum(stage.epochs for stage in plan if not stage.is_direct),
-            sample_weight=parts.train.sample_weight,
-        )
-        own_generators = generators_of(loader, val_loader, eval_dataset)
-        checkpoints = None
-        if checkpoint_dir is not None:
-            fingerprint = fingerprint_of(
-                model,
-                loader,
-                parts,
-                target,
-                chosen,
-                plan,
-                names,
-                processes.number,
-                seed=seed,
-                learning_rate=learning_rate,
-                optimizer=type(optimizer).__name__,
-                gradient_clip=gradient_clip,
-                scheduler=scheduler is not None,
-                precision=processes.accelerator.mixed_precision,
-                generators=len(own_generators),
-            )
-            checkpoints = Checkpoints(checkpoint_dir, checkpoint_every, fingerprint)
-        loop = Loop(
-            model,
-            parts,
-            loss,
-            names,
-            processes=processes,
-            device=on,
-            make_optimizer=optimizer_maker(model, optimizer, learning_rate),
-            make_scheduler=scheduler,
-            first_optimizer_state=(
-                copy.deepcopy(optimizer.state_dict()) if isinstance(optimizer, torch.optim.Optimizer) else None
-            ),
-            gradient_clip=None if gradient_clip is None else float(gradient_clip),
-            callbacks=called,
-            display=display,
-            seed=seed,
-            checkpoints=checkpoints,
-            random_states=RandomStates([parts.order, *own_generators]),
-        )
-        return loop.run(plan)
-
-
-def _names(label_names: Any, loader: Any) -> list[str] | None:
-    """Return the names of the labels as given, or as the data set knows them."""
-    dataset = getattr(loader, "dataset", None)
-    while label_names is None and isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    names = getattr(dataset, "label_names", None) if label_names is None else label_names
-    if names is None:
-        return None
-    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
-        reject("label_names", "a sequence of names", repr(names), "give e.g. ['Edema', 'Pneumonia']")
-    return list(names)
-
-
-def default_epochs(steps_an_epoch: int) -> int:
-    """Return how many epochs :func:`fit` takes unless it is told: about 6,000 steps, at least 20 epochs."""
-    return max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_an_epoch))
-
-
-def _is_real(number: Any) -> TypeGuard[float]:
-    return isinstance(number, Real) and not isinstance(number, bool)
-
-
-def _plan(
-    solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_an_epoch: int, is_linear: bool
-) -> list[Stage]:
-    """Return the stages of a training."""
-    if epochs is None:
-        epochs = max(default_epochs(steps_an_epoch), (warmup_epochs or 0) + 1)
-    if warmup_epochs is None:
-        warmup_epochs = default_warmup_epochs(solver, epochs)
-    warmup = [Stage("warm-up", warmup_epochs, is_direct=False)] if warmup_epochs else []
-    return [*warmup, *solver.stages(epochs - warmup_epochs, is_linear)]
-
-
-def _check_loaders(
-    faults: Faults,
-    loader: Any,
-    val_loader: Any,
-    eval_dataset: Any,
-    val_fraction: float,
-    groups: Any,
-    sample_weight: Any,
-    prevalence: Any,
-    solver: Solver,
-) -> None:
-    """Note what does not fit together among the arguments that bring data."""
-    remedy = "wrap the data set: DataLoader(dataset, batch_size=256)"
-    are_loaders = {
-        "loader": isinstance(loader, DataLoader),
-        "val_loader": val_loader is None or isinstance(val_loader, DataLoader),
-    }
-    for name, value in (("loader", loader), ("val_loader", val_loader)):
-        faults.check(are_loaders[name], name, "a torch DataLoader", type(value).__name__, remedy)
-    if not all(are_loaders.values()):
-        return
-    for name, value in (("loader", loader), ("val_loader", val_loader)):
-        makes_batches = value is None or is_iterable(value) or value.batch_sampler is not None
-        faults.check(makes_batches, name, "one that makes batches", "batch_size=None", "give batch_size, e.g. 256")
-    holds_out = val_loader is None and val_fraction != 0
-    known = prevalence is None or not any(each is not None and is_iterable(each) for each in (loader, val_loader))
-    remedy = "its order may change; use map-style ones"
-    faults.check(known, "prevalence", "left out for an iterable data set", "given", remedy)
-    if is_iterable(loader):
-        remedy = "pass val_loader, or val_fraction=0"
-        faults.check(not holds_out, "loader", "over a map-style data set to hold rows out", "an iterable one", remedy)
-        faults.check(not solver.needs_index, "loader", f"map-style for {solver.name}", "iterable", "use 'profiled'")
-        for name, value in (("groups", groups), ("sample_weight", sample_weight), ("eval_dataset", eval_dataset)):
-            faults.check(value is None, name, "left out for an iterable data set", "given", "use a map-style one")
-        return
-    got = "a sampler of its own"
-    faults.check(
-        not (holds_out and has_own_order(loader)), "loader", "without one to hold rows out", got, "pass val_loader"
-    )
-    if groups is not None:
-        rows, values = len(loader.dataset), len(groups)
-        rule = f"one value a row ({rows})"
-        faults.check(values == rows, "groups", rule, f"{values} values", "give one group a row")
-    if eval_dataset is not None:
-        rows, own = len(loader.dataset), len(eval_dataset)
-        rule = f"the same {rows} rows as the loader's"
-        faults.check(rows == own, "eval_dataset", rule, f"{own} rows", "pass the same rows")
+        return Loop(prepare(request, processes, display), display, request.callbacks).run()
 
 
 @contextmanager
-def _as_it_was(model: nn.Module, seed: int) -> Iterator[None]:
-    """Seed the random generators; afterwards leave them and the model's mode as they were."""
+def _modes_kept(model: nn.Module) -> Iterator[None]:
+    """Leave every module in the mode, training or evaluation, that it was in."""
     modes = [(module, module.training) for module in model.modules()]
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count()))
     try:
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
+        yield
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
         for module, mode in modes:
             module.training = mode

@@ -2,7 +2,7 @@
 
 This file decides the order of things. It leaves the loss, with all that moves the solver, to
 :mod:`metricopt.training.loss`, thresholds to :mod:`metricopt.problem.thresholds`, devices and precision to accelerate,
-and arguments to :mod:`metricopt.training.fit`.
+and what a training is made of to :mod:`metricopt.training.preparation`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,27 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metricopt._validation import reject
 from metricopt.data.loaders import as_label_columns, split_batch
 from metricopt.problem.thresholds import choose_threshold, mask_labels, selection_criterion
-from metricopt.processes import Processes
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
 from metricopt.results.scored import History, Scored
 from metricopt.scoring.forward import forward, score_loader, to_device
-from metricopt.solvers import Stage
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.training.averaging import average_weights, is_as_good, with_finalist
-from metricopt.training.checkpoint import Checkpoints
-from metricopt.training.loss import DirectMetricLoss, DivergedError
-from metricopt.training.partition import Part, Partition
-from metricopt.training.random_states import RandomStates
+from metricopt.training.loss import DivergedError
+from metricopt.training.partition import Part
+from metricopt.training.preparation import Training
 from metricopt.training.records import Callback, records_of
 from metricopt.training.state import Candidate, State
 
@@ -42,46 +38,25 @@ from metricopt.training.state import Candidate, State
 class Loop:
     """The one training loop: stages of epochs of batches, the exact metric after every epoch, the best weights kept."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        parts: Partition,
-        loss: DirectMetricLoss,
-        label_names: tuple[str, ...],
-        *,
-        processes: Processes,
-        device: torch.device,
-        make_optimizer: Callable[[], torch.optim.Optimizer],
-        make_scheduler: Callable[[torch.optim.Optimizer], Any] | None,
-        first_optimizer_state: dict[str, Any] | None,
-        gradient_clip: float | None,
-        callbacks: Sequence[Callback],
-        display: Display,
-        seed: int,
-        checkpoints: Checkpoints | None,
-        random_states: RandomStates,
-    ) -> None:
-        self._model, self._parts, self._loss = model, parts, loss
-        self._objective, self._solver = loss.objective, loss.solver
-        self._label_names, self._callbacks, self._display, self._seed = label_names, callbacks, display, seed
-        self._processes, self._accelerator = processes, processes.accelerator
-        self._device, self._gradient_clip = device, gradient_clip
-        self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
-        self._first_optimizer_state = first_optimizer_state
-        self._checkpoints, self._random_states = checkpoints, random_states
-        self._optimizer: Any = None
-        self._scheduler: Any = None
+    def __init__(self, training: Training, display: Display, callbacks: Sequence[Callback]) -> None:
+        self._model, self._parts, self._label_names = training.model, training.parts, training.label_names
+        self._loss, self._objective, self._solver = training.loss, training.loss.objective, training.loss.solver
+        self._plan = [stage for stage in training.plan if stage.epochs]
+        self._stepping = training.stepping
+        self._processes, self._accelerator = training.processes, training.processes.accelerator
+        self._device = training.processes.device
+        self._checkpoints, self._random_states = training.checkpoints, training.random_states
+        self._display, self._callbacks = display, callbacks
         self._at_epoch_start: dict[str, Any] | None = None
-        self._learnable = parts.learnable
+        self._learnable = training.parts.learnable
 
-    def run(self, plan: Sequence[Stage]) -> FitResult:
+    def run(self) -> FitResult:
         """Train stage by stage, or go on where a checkpoint ends, and return the best."""
-        self._plan = [stage for stage in plan if stage.epochs]
         self._clock = time.perf_counter()
         if not self._resume():
             self._begin()
         state = self._state
-        self._display.begin(sum(stage.epochs for stage in plan))
+        self._display.begin(sum(stage.epochs for stage in self._plan))
         while not state.finished:
             try:
                 if not state.begun:
@@ -112,18 +87,10 @@ class Loop:
             reject("checkpoint_dir", "the same folder for all processes", "different checkpoints", remedy)
         if saved is None:
             return False
-        self._state, self._first_optimizer_state = saved["state"], saved["first_optimizer"]
+        self._state = saved["state"]
         self._loss.load_state_dict(saved["loss"])
         self._model.load_state_dict(saved["model"])
-        if self._state.begun:
-            self._make_optimizer_and_scheduler()
-            self._optimizer.load_state_dict(saved["optimizer"])
-            if self._scheduler is not None:
-                self._scheduler.load_state_dict(saved["scheduler"])
-                # It did take steps, in a process that is gone; torch would warn of a scheduler without any.
-                self._optimizer._opt_called = self._state.batch > 0
-        if self._accelerator.scaler is not None:
-            self._accelerator.scaler.load_state_dict(saved["scaler"])
+        self._stepping.load_state_dict(saved, has_stepped=self._state.batch > 0)
         # One state a process; a process that was not there before goes on as it was seeded.
         self._at_epoch_start = self._random_states.capture()
         for states in saved["random"][self._processes.position :][:1]:
@@ -142,15 +109,11 @@ class Loop:
         self._state.seconds, self._clock = self._state.seconds + now - self._clock, now
         if self._checkpoints is None:
             return
-        optimizer, scheduler, scaler = self._optimizer, self._scheduler, self._accelerator.scaler
         content = {
             "state": self._state,
             "model": self._model.state_dict(),
             "loss": self._loss.state_dict(),
-            "first_optimizer": self._first_optimizer_state,
-            "optimizer": None if optimizer is None else optimizer.state_dict(),
-            "scheduler": None if scheduler is None else scheduler.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
+            **self._stepping.state_dict(),
             "random": self._processes.all_of(
                 {"at_epoch_start": self._at_epoch_start, "now": self._random_states.capture()}
             ),
@@ -176,27 +139,17 @@ class Loop:
         """Begin a stage: its weights, its optimizer, and for the solver the scores that these weights give."""
         state, stage = self._state, self._plan[self._state.stage]
         self._model.load_state_dict(state.best.weights if stage.start == "best" else state.warm)
-        self._make_optimizer_and_scheduler()
+        self._stepping.begin_stage()
         if stage.is_direct:
             scores, labels = self._scores(self._parts.train)
             self._loss.start(stage, scores, labels if self._parts.is_stream else None)
         state.begun = True
 
-    def _make_optimizer_and_scheduler(self) -> None:
-        optimizer = self._make_optimizer()
-        if self._first_optimizer_state is not None:
-            optimizer.load_state_dict(deepcopy(self._first_optimizer_state))
-        if self._accelerator.mixed_precision != "no":
-            self._accelerator.free_memory()  # the optimizers of earlier stages
-            optimizer = self._accelerator.prepare(optimizer)
-        self._optimizer = optimizer
-        self._scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
-
     def _train_epoch(self) -> float:
         """Take one step a batch; return the mean loss."""
-        state, optimizer = self._state, self._optimizer
+        state = self._state
         for batch, index in self._batches():
-            optimizer.zero_grad()
+            self._stepping.zero_grad()
             scores, labels, index = self._scores_and_labels(batch, index)
             loss = self._loss(scores, labels, None if self._parts.is_stream else index)
             state.loss_sum += loss.item()
@@ -204,13 +157,7 @@ class Loop:
                 raise DivergedError
             self._accelerator.backward(loss)
             self._processes.average_gradients(self._model)
-            if self._gradient_clip is not None:
-                if self._accelerator.mixed_precision != "no":
-                    self._accelerator.unscale_gradients(optimizer)
-                # Of what is stepped: the gradients of other weights pile up from step to step.
-                moving = [weight for group in optimizer.param_groups for weight in group["params"]]
-                torch.nn.utils.clip_grad_norm_(moving, self._gradient_clip)
-            optimizer.step()
+            self._stepping.step()
             state.batch, state.step = state.batch + 1, state.step + 1
             if self._checkpoints is not None and self._checkpoints.is_due(state.step):
                 self._save()
@@ -238,7 +185,7 @@ class Loop:
         else:
             state.epoch += 1
             self._at_epoch_start = None if self._checkpoints is None else self._random_states.capture()
-        self._parts.order.manual_seed(self._seed * 1_000_003 + state.epoch)
+        self._parts.begin_epoch(state.epoch)
         self._model.train()
         batches = iter(self._parts.train_loader)
         if now is not None:
@@ -252,8 +199,7 @@ class Loop:
         """Judge what the epoch led to; say whether its stage is over."""
         state, stage = self._state, self._plan[self._state.stage]
         candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
-        if self._scheduler is not None:
-            self._scheduler.step()
+        self._stepping.end_epoch()
         records = self._records(candidate, stage.name, loss, self._agreement_by_latest(candidate.slack))
         state.history.extend(records)
         state.stopped = self._processes.from_main(lambda: any([bool(each(records)) for each in self._callbacks]))
@@ -280,7 +226,7 @@ class Loop:
         state.stage, state.stage_epoch, state.unimproved, state.begun = state.stage + 1, 0, 0, False
         is_done = state.stopped or (self._is_perfect(state.best) and not is_warmup)
         state.finished = is_done or state.stage == len(self._plan)
-        self._optimizer = self._scheduler = None
+        self._stepping.end_stage()
 
     def _average_or_best(self) -> Candidate:
         """Return the average of as many finalists as keep up with the best, or the best itself."""

@@ -52,20 +52,15 @@ from metricopt.data.loaders import as_label_columns
 from metricopt.problem.objectives import Objective, get_objective
 from metricopt.problem.thresholds import choose_threshold, has_both_classes
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
+from metricopt.training.plan import default_warmup_epochs
 from metricopt.training.score_memory import ScoreMemory
 
 MIN_REFRESH_STEPS = 10
 REFRESHES_AN_EPOCH = 2
-WARMUP_SHARE = 0.25
 
 
 class DivergedError(ArithmeticError):
     """Scores or losses became NaN or infinite."""
-
-
-def default_warmup_epochs(solver: Solver, epochs: int) -> int:
-    """Return how many of ``epochs`` are with cross-entropy unless the user says: a quarter, or none."""
-    return round(WARMUP_SHARE * epochs) if solver.warms_up else 0
 
 
 @dataclass

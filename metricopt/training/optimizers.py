@@ -1,11 +1,12 @@
-"""What steps the weights: Adam at a rate by the model's size, or what the user brings.
+"""What steps the weights: Adam at a rate by the model's size, or the optimizer that the user brings.
 
-This file decides defaults; the loop asks for an optimizer at every stage.
+This file decides defaults and how an optimizer begins a stage; the loop decides when a stage begins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 import torch
@@ -14,6 +15,95 @@ from torch import nn
 from metricopt._validation import reject
 
 OptimizerLike: TypeAlias = "torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]"
+
+
+class Stepping:
+    """The optimizer of the stage that runs, with its scheduler; both are made anew for every stage.
+
+    Parameters
+    ----------
+    make_optimizer : callable ``() -> Optimizer``
+    make_scheduler : callable ``(optimizer) -> LRScheduler``, or None
+    first_state : dict or None
+        The state in which an optimizer that the user made begins every stage.
+    gradient_clip : float or None
+        The largest norm of the gradient.
+    accelerator : Accelerator
+        It scales gradients in mixed precision.
+    """
+
+    def __init__(
+        self,
+        make_optimizer: Callable[[], torch.optim.Optimizer],
+        make_scheduler: Callable[[torch.optim.Optimizer], Any] | None,
+        *,
+        first_state: dict[str, Any] | None,
+        gradient_clip: float | None,
+        accelerator: Any,
+    ) -> None:
+        self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
+        self._first_state, self._gradient_clip = first_state, gradient_clip
+        self._accelerator = accelerator
+        self._is_mixed = accelerator.mixed_precision != "no"
+        self._optimizer: Any = None
+        self._scheduler: Any = None
+
+    def begin_stage(self) -> None:
+        """Make the optimizer and the scheduler of a stage."""
+        optimizer: Any = self._make_optimizer()
+        if self._first_state is not None:
+            optimizer.load_state_dict(deepcopy(self._first_state))
+        if self._is_mixed:
+            self._accelerator.free_memory()  # the optimizers of earlier stages
+            optimizer = self._accelerator.prepare(optimizer)
+        self._optimizer = optimizer
+        self._scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
+
+    def end_stage(self) -> None:
+        """Drop the optimizer and the scheduler of a stage."""
+        self._optimizer = self._scheduler = None
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        self._optimizer.zero_grad()
+
+    def step(self) -> None:
+        """Clip the gradient where that is wanted, and move the weights."""
+        if self._gradient_clip is not None:
+            if self._is_mixed:
+                self._accelerator.unscale_gradients(self._optimizer)
+            # The norm is that of the weights which move: gradients of others pile up from step to step.
+            moving = [weight for group in self._optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(moving, self._gradient_clip)
+        self._optimizer.step()
+
+    def end_epoch(self) -> None:
+        """Let the scheduler move the learning rate."""
+        if self._scheduler is not None:
+            self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that moves, and the state that every stage begins with."""
+        optimizer, scheduler, scaler = self._optimizer, self._scheduler, self._accelerator.scaler
+        return {
+            "first_optimizer": self._first_state,
+            "optimizer": None if optimizer is None else optimizer.state_dict(),
+            "scheduler": None if scheduler is None else scheduler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], *, has_stepped: bool) -> None:
+        """Take over what :meth:`state_dict` returned; ``has_stepped`` says whether the epoch under way has steps."""
+        self._first_state = state["first_optimizer"]
+        if state["optimizer"] is not None:
+            self.begin_stage()
+            self._optimizer.load_state_dict(state["optimizer"])
+            if self._scheduler is not None:
+                self._scheduler.load_state_dict(state["scheduler"])
+                # It did take steps, in a process that is gone; torch would warn of a scheduler without any.
+                self._optimizer._opt_called = has_stepped
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
 
 
 def optimizer_maker(

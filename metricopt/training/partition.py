@@ -41,7 +41,7 @@ class Part:
     Attributes
     ----------
     loader : iterable of (batch, index)
-        For scoring: all samples, in order; of several processes each has its own stretch of them.
+        The batches for scoring: all samples, in order; of several processes each has its own part of them.
     labels : ndarray, shape (n, L), float32
     sample_weight : ndarray, shape (n, L), float64, or None
     """
@@ -71,7 +71,9 @@ class Partition:
     train_loader : sized iterable of (batch, index)
         For training: batches as the user's loader draws them; index counts the rows of ``train``.
     order : torch.Generator
-        What the order of ``train_loader`` is drawn from.
+        The generator from which the order of ``train_loader`` is drawn.
+    seed : int
+        The seed of the training, from which that of every epoch follows.
     is_stream : bool
         Whether the samples come from an iterable data set, so that an index is a position in the latest pass.
     prevalence : float, tuple of float, or None
@@ -82,6 +84,7 @@ class Partition:
     validation: Part | None
     train_loader: Any
     order: torch.Generator
+    seed: int
     is_stream: bool
     prevalence: float | tuple[float, ...] | None = None
 
@@ -89,6 +92,10 @@ class Partition:
     def selection(self) -> Part:
         """The part whose exact metric chooses the model."""
         return self.validation or self.train
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the order of an epoch depend on the seed and the number of the epoch alone."""
+        self.order.manual_seed(self.seed * 1_000_003 + epoch)
 
     @property
     def learnable(self) -> np.ndarray:
@@ -119,7 +126,7 @@ def make_partition(
     keep_workers : bool
         Whether workers may live on from pass to pass; their random states can then not be put back.
     processes : Processes
-        That share the work.
+        The processes that train together.
 
     Raises
     ------
@@ -127,64 +134,119 @@ def make_partition(
         If labels are not 0, 1 or NaN, a part has no positive or no negative or fewer rows than there are processes, or
         ``sample_weight`` does not fit.
     """
-    order = torch.Generator().manual_seed(seed)
     for argument, given in (("loader", loader), ("val_loader", val_loader)):
         if processes.number > 1 and given is not None and is_iterable(given):
-            got, remedy = "an iterable one", "its rows cannot be shared out: use a map-style one, or one process"
+            got, remedy = "an iterable one", "its rows cannot be divided: use a map-style one, or one process"
             reject(argument, "over a map-style data set in a launch of several processes", got, remedy)
-    validation = None if val_loader is None else _whole(val_loader, order, watch, keep_workers, processes)
+    reader = _Reader(torch.Generator().manual_seed(seed), watch, keep_workers, processes)
+    validation = None if val_loader is None else reader.whole(val_loader)
     if is_iterable(loader):
-        stream = _Stream(loader, keep_workers)
-        labels = _read_stream(stream, watch)
-        _check_part("loader", labels)
-        return _learnable(Partition(Part(stream, labels, None), validation, stream, order, is_stream=True))
+        train = reader.stream("loader", loader)
+        parts = Partition(train, validation, train.loader, reader.order, seed, is_stream=True)
+    else:
+        scored = loader.dataset if eval_dataset is None else eval_dataset
+        labels = reader.labels_of(loader, "reading labels")
+        weight = _as_weight(sample_weight, labels)
+        rows, held_out = rows_of(loader), None
+        check_labels(labels[rows])
+        if not len(rows):
+            reject("loader", "non-empty", "a data set of 0 samples", "check the data set")
+        if validation is None and val_fraction > 0:
+            rows, held_out = _hold_out(rows, labels, groups, val_fraction, seed)
+        train = reader.rows(loader, scored, rows, labels, weight)
+        if held_out is not None:
+            validation = reader.rows(loader, scored, held_out, labels, weight)
+            _check_part("the held-out part of loader", validation.labels)
+        _check_part("loader" if held_out is None else "the training part of loader", train.labels)
+        parts = Partition(train, validation, reader.batches(loader, rows), reader.order, seed, is_stream=False)
+    _check_alike(parts)
+    return parts
 
-    labels = read_labels(loader, lambda scan: watch(scan, "reading labels"))
-    rows = rows_of(loader)
-    check_labels(labels[rows])
-    weight = _as_weight(sample_weight, labels)
-    if not len(rows):
-        reject("loader", "non-empty", "a data set of 0 samples", "check the data set")
-    held_out = None
-    if validation is None and val_fraction > 0:
-        _check_part("loader", labels[rows])
-        if groups is not None and len(groups) != len(labels):
-            reject("groups", f"one value a row ({len(labels)})", f"{len(groups)} values", "give one group a row")
-        own_groups = None if groups is None else [groups[row] for row in rows]
-        parts = stratified_split(labels[rows], (1 - val_fraction, val_fraction), seed, own_groups)
-        rows, held_out = (rows[part] for part in parts)
 
-    def scored(rows: np.ndarray) -> Part:
-        dataset = loader.dataset if eval_dataset is None else eval_dataset
+@dataclass(frozen=True)
+class _Reader:
+    """How the user's loaders are read; see :func:`make_partition`."""
+
+    order: torch.Generator
+    watch: Callable[[Iterable[Any], str], Iterator[Any]]
+    keep_workers: bool
+    processes: Processes
+
+    def whole(self, loader: DataLoader[Any]) -> Part:
+        """Return all samples of a loader for validation."""
+        if is_iterable(loader):
+            return self.stream("val_loader", loader)
+        check_scored_whole("val_loader", loader)
+        labels = self.labels_of(loader, "reading validation labels")
+        part = self.rows(loader, loader.dataset, rows_of(loader), labels, None)
+        _check_part("val_loader", part.labels)
+        return part
+
+    def stream(self, argument: str, loader: DataLoader[Any]) -> Part:
+        """Return all samples of a loader over an iterable data set."""
+        stream = _Stream(loader, self.keep_workers)
+        columns = [as_label_columns(split_batch(batch)[1]) for batch, _ in self.watch(stream, "reading labels")]
+        if not columns:
+            reject("loader", "non-empty", "no batch", "check the data set")
+        labels = np.concatenate(columns)
+        _check_part(argument, labels)
+        return Part(stream, labels, None)
+
+    def labels_of(self, loader: DataLoader[Any], what: str) -> np.ndarray:
+        """Return the labels of all rows of a loader's data set."""
+        return read_labels(loader, lambda scan: self.watch(scan, what))
+
+    def rows(
+        self,
+        loader: DataLoader[Any],
+        dataset: Dataset[Any],
+        rows: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+    ) -> Part:
+        """Return chosen rows for scoring, of which each process scores a part."""
+        number = self.processes.number
+        if 1 < number > len(rows):
+            rule = f"one with a row for each of {number} processes in every part"
+            reject("loader", rule, f"{len(rows)} rows", "use fewer processes or more data")
         scoring = indexed_loader(
             loader,
             dataset,
-            _share_of(rows, processes),
+            self.processes.own_rows(rows),
             shuffled=False,
-            generator=order,
+            generator=self.order,
             batch_size=_scoring_batch(loader),
-            keep_workers=keep_workers,
+            keep_workers=self.keep_workers,
         )
         return Part(scoring, labels[rows], None if weight is None else weight[rows])
 
-    train = scored(rows)
-    if held_out is not None:
-        validation = scored(held_out)
-        _check_part("the held-out part of loader", validation.labels)
-    _check_part("loader" if held_out is None else "the training part of loader", train.labels)
-    train_loader = indexed_loader(
-        loader,
-        loader.dataset,
-        rows,
-        shuffled=True,
-        generator=order,
-        keep_workers=keep_workers,
-        processes=processes,
-    )
-    if len(train_loader) == 0:
-        got = f"{len(rows)} training samples in batches of {loader.batch_size} with drop_last"
-        reject("loader", "one with at least one batch", got, "lower batch_size or val_fraction")
-    return _learnable(Partition(train, validation, train_loader, order, is_stream=False))
+    def batches(self, loader: DataLoader[Any], rows: np.ndarray) -> Any:
+        """Return chosen rows for training, in batches as the loader draws them."""
+        batches = indexed_loader(
+            loader,
+            loader.dataset,
+            rows,
+            shuffled=True,
+            generator=self.order,
+            keep_workers=self.keep_workers,
+            processes=self.processes,
+        )
+        if len(batches) == 0:
+            got = f"{len(rows)} training samples in batches of {loader.batch_size} with drop_last"
+            reject("loader", "one with at least one batch", got, "lower batch_size or val_fraction")
+        return batches
+
+
+def _hold_out(
+    rows: np.ndarray, labels: np.ndarray, groups: Sequence[Any] | None, val_fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that train and the rows that are held out."""
+    _check_part("loader", labels[rows])
+    if groups is not None and len(groups) != len(labels):
+        reject("groups", f"one value a row ({len(labels)})", f"{len(groups)} values", "give one group a row")
+    own_groups = None if groups is None else [groups[row] for row in rows]
+    train, held_out = stratified_split(labels[rows], (1 - val_fraction, val_fraction), seed, own_groups)
+    return rows[train], rows[held_out]
 
 
 class _Stream:
@@ -209,50 +271,6 @@ class _Stream:
         return self._num_batches
 
 
-def _read_stream(stream: Any, watch: Callable[[Iterable[Any], str], Iterator[Any]]) -> np.ndarray:
-    columns = [as_label_columns(split_batch(batch)[1]) for batch, _ in watch(stream, "reading labels")]
-    if not columns:
-        reject("loader", "non-empty", "no batch", "check the data set")
-    return np.concatenate(columns)
-
-
-def _whole(
-    loader: DataLoader[Any],
-    order: torch.Generator,
-    watch: Callable[[Iterable[Any], str], Iterator[Any]],
-    keep_workers: bool,
-    processes: Processes,
-) -> Part:
-    """Return all samples of a loader for validation."""
-    if is_iterable(loader):
-        stream = _Stream(loader, keep_workers)
-        labels = _read_stream(stream, watch)
-        scoring: Any = stream
-    else:
-        check_scored_whole("val_loader", loader)
-        rows = rows_of(loader)
-        labels = read_labels(loader, lambda scan: watch(scan, "reading validation labels"))[rows]
-        scoring = indexed_loader(
-            loader,
-            loader.dataset,
-            _share_of(rows, processes),
-            shuffled=False,
-            generator=order,
-            batch_size=_scoring_batch(loader),
-            keep_workers=keep_workers,
-        )
-    _check_part("val_loader", labels)
-    return Part(scoring, labels, None)
-
-
-def _share_of(rows: np.ndarray, processes: Processes) -> np.ndarray:
-    """Return the rows that a process scores."""
-    if 1 < processes.number > len(rows):
-        rule = f"one with a row for each of {processes.number} processes in every part"
-        reject("loader", rule, f"{len(rows)} rows", "use fewer processes or more data")
-    return processes.share_of(rows)
-
-
 def _check_part(argument: str, labels: np.ndarray) -> None:
     """Reject a part from which no label can be learnt."""
     check_labels(labels)
@@ -264,7 +282,7 @@ def _check_part(argument: str, labels: np.ndarray) -> None:
     reject(argument, "one with positives and negatives", got, "add samples of that class or check the labels")
 
 
-def _learnable(parts: Partition) -> Partition:
+def _check_alike(parts: Partition) -> None:
     """Reject parts of other labels, and parts of which each can be learnt from, but not by the same label."""
     if parts.validation is not None and parts.validation.labels.shape[1] != parts.train.labels.shape[1]:
         wanted, found = parts.train.labels.shape[1], parts.validation.labels.shape[1]
@@ -274,7 +292,6 @@ def _learnable(parts: Partition) -> Partition:
         got = "none that has them in training and selection data"
         remedy = "add samples, hold out others, or check the labels"
         reject("loader", "one with a label that has positives and negatives", got, remedy)
-    return parts
 
 
 def _as_weight(sample_weight: Any, labels: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""The random generators that a training draws from, captured and put back.
+"""The random generators that a training draws from, seeded, captured and put back.
 
 This file decides which generators these are: the global ones of Python, NumPy, torch and its devices, and those that
 the user's loaders, samplers and data sets hold. It leaves when to do so to the training loop.
@@ -7,7 +7,8 @@ the user's loaders, samplers and data sets hold. It leaves when to do so to the 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,6 +96,31 @@ class RandomStates:
             torch.cuda.set_rng_state_all(states["cuda"])
         for generator, state in zip(self._generators, states["own"], strict=True):
             _put_back(generator, state)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global random generators; afterwards put them back to the state they were in.
+
+    Examples
+    --------
+    >>> with seeded(3):
+    ...     first = torch.rand(2)
+    >>> with seeded(3):
+    ...     torch.equal(torch.rand(2), first)
+    True
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count()))
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 def _state_of(generator: Generator) -> Any:

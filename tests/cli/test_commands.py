@@ -457,7 +457,7 @@ def test_damaged_run_is_code_2(tmp_path, table, content):
 
 
 def test_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr("metricopt.training.fit.DEFAULT_STEPS", 200)  # the real one takes its time
+    monkeypatch.setattr("metricopt.training.plan.DEFAULT_STEPS", 200)  # the real one takes its time
     for _ in range(2):  # a second demo replaces the first
         result = run("demo", "--out", tmp_path / "demo")
         assert result.exit_code == 0, result.output

@@ -1,0 +1,48 @@
+"""The plan of a training: how many epochs there are, and into which stages they fall.
+
+This file decides the defaults. It leaves the stages after the warm-up to the solvers.
+"""
+
+from __future__ import annotations
+
+import math
+
+from metricopt.solvers import Solver, Stage
+
+DEFAULT_STEPS = 6000
+MIN_DEFAULT_EPOCHS = 20
+WARMUP_FRACTION = 0.25
+
+
+def default_epochs(steps_per_epoch: int) -> int:
+    """Return how many epochs :func:`~metricopt.fit` takes unless it is told: about 6,000 steps, at least 20 epochs."""
+    return max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / steps_per_epoch))
+
+
+def default_warmup_epochs(solver: Solver, epochs: int) -> int:
+    """Return how many of ``epochs`` train with cross-entropy unless the user says: a quarter, or none."""
+    return round(WARMUP_FRACTION * epochs) if solver.warms_up else 0
+
+
+def make_plan(
+    solver: Solver, epochs: int | None, warmup_epochs: int | None, steps_per_epoch: int, is_linear: bool
+) -> list[Stage]:
+    """Return the stages of a training: the warm-up, if there is one, and those of the solver.
+
+    Parameters
+    ----------
+    solver : Solver
+    epochs : int or None
+        Number of epochs in total; None takes the default.
+    warmup_epochs : int or None
+        Number of these that train with cross-entropy; None takes the default.
+    steps_per_epoch : int, >= 1
+    is_linear : bool
+        Whether a linear model is trained, not a network.
+    """
+    if epochs is None:
+        epochs = max(default_epochs(steps_per_epoch), (warmup_epochs or 0) + 1)
+    if warmup_epochs is None:
+        warmup_epochs = default_warmup_epochs(solver, epochs)
+    warmup = [Stage("warm-up", warmup_epochs, is_direct=False)] if warmup_epochs else []
+    return [*warmup, *solver.stages(epochs - warmup_epochs, is_linear)]

@@ -1,0 +1,207 @@
+"""What a caller of :func:`~metricopt.fit` asks for: the arguments, read and checked before anything else happens.
+
+This file decides which arguments can be used, and reports all faults among them at once. It leaves faults of the data
+themselves to :mod:`metricopt.training.partition`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from metricopt._validation import Faults, is_integer, reject
+from metricopt.data.loaders import has_own_order, is_iterable
+from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.prevalence import Prevalence, read_prevalence
+from metricopt.solvers import Solver, get_solver
+from metricopt.training.optimizers import OptimizerLike
+from metricopt.training.records import Callback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The arguments of :func:`~metricopt.fit`, under their names there, with names turned into what they stand for.
+
+    Attributes
+    ----------
+    objective : Objective
+    solver : Solver
+    label_names : list of str or None
+        Names of the labels; None where neither the caller nor the data set gives any.
+    callbacks : tuple of callable
+    """
+
+    model: nn.Module
+    loader: DataLoader[Any]
+    objective: Objective
+    label_names: list[str] | None
+    groups: Sequence[Any] | None
+    val_loader: DataLoader[Any] | None
+    eval_dataset: Dataset[Any] | None
+    val_fraction: float
+    solver: Solver
+    epochs: int | None
+    warmup_epochs: int | None
+    learning_rate: float | None
+    optimizer: OptimizerLike | None
+    scheduler: Callable[[torch.optim.Optimizer], Any] | None
+    gradient_clip: float | None
+    sample_weight: Any
+    prevalence: Prevalence | None
+    seed: int
+    device: str | torch.device | None
+    progress: bool | None
+    callbacks: tuple[Callback, ...]
+    checkpoint_dir: str | Path | None
+    checkpoint_every: int
+    resume: bool
+
+
+def read_request(
+    *,
+    loader: Any,
+    objective: str | Objective,
+    alpha: float | Sequence[float] | Mapping[str, float] | None,
+    beta: float | None,
+    label_names: Sequence[str] | None,
+    solver: str | Solver | Callable[[Tensor, Tensor], Tensor],
+    prevalence: float | Sequence[float] | Mapping[str, float] | None,
+    callbacks: Any,
+    **as_given: Any,
+) -> Request:
+    """Return the arguments of :func:`~metricopt.fit`, read and checked.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument cannot be used, or does not fit another; with all such faults that do not depend on each other.
+    """
+    names = _read_names(label_names, loader)
+    target = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
+    request = Request(
+        loader=loader,
+        objective=target,
+        label_names=names,
+        solver=get_solver(solver, target),
+        prevalence=read_prevalence(prevalence, names),
+        callbacks=tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,),
+        **as_given,
+    )
+    faults = Faults()
+    _check_numbers(faults, request)
+    are_callbacks = isinstance(callbacks, Iterable) and all(map(callable, request.callbacks))
+    remedy = "put it in a list: [callback]"
+    faults.check(are_callbacks, "callbacks", "a sequence of callables", repr(callbacks), remedy)
+    _check_checkpoints(faults, request)
+    is_module = isinstance(request.model, nn.Module)
+    faults.check(is_module, "model", "a torch Module", type(request.model).__name__, "wrap it in one")
+    _check_loaders(faults, request)
+    faults.raise_if_any()
+    epochs, warmup_epochs = request.epochs, request.warmup_epochs
+    if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
+        reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
+    return request
+
+
+def _read_names(label_names: Any, loader: Any) -> list[str] | None:
+    """Return the names of the labels as given, or as the data set knows them."""
+    dataset = getattr(loader, "dataset", None)
+    while label_names is None and isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    names = getattr(dataset, "label_names", None) if label_names is None else label_names
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        reject("label_names", "a sequence of names", repr(names), "give e.g. ['Edema', 'Pneumonia']")
+    return list(names)
+
+
+def _check_numbers(faults: Faults, request: Request) -> None:
+    for name, least in (("epochs", 1), ("warmup_epochs", 0), ("checkpoint_every", 1)):
+        number = getattr(request, name)
+        is_count = is_integer(number) and number >= least
+        faults.check(number is None or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
+    is_seed = is_integer(request.seed) and 0 <= request.seed < 2**32
+    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(request.seed), "give e.g. 0")
+    for name in ("learning_rate", "gradient_clip"):
+        value = getattr(request, name)
+        is_positive = _is_real(value) and math.isfinite(value) and value > 0
+        faults.check(value is None or is_positive, name, "a finite number above 0", repr(value), "give e.g. 0.01")
+    fraction = request.val_fraction
+    is_fraction = _is_real(fraction) and 0 <= fraction < 1
+    remedy = "give e.g. 0.2, or 0 to select on the training data"
+    faults.check(is_fraction, "val_fraction", "in [0, 1)", repr(fraction), remedy)
+    rate, remedy = request.learning_rate, "set it in the optimizer"
+    one_rate = request.optimizer is None or rate is None
+    faults.check(one_rate, "learning_rate", "left out beside optimizer", rate, remedy)
+
+
+def _check_checkpoints(faults: Faults, request: Request) -> None:
+    folder, resume = request.checkpoint_dir, request.resume
+    is_folder = folder is None or isinstance(folder, (str, os.PathLike))
+    faults.check(is_folder, "checkpoint_dir", "a path", repr(folder), "give the path of a folder")
+    faults.check(isinstance(resume, bool), "resume", "True or False", repr(resume), "give one of them")
+    remedy = "pass the folder of the run that was interrupted"
+    faults.check(folder is not None or not resume, "checkpoint_dir", "given to resume", None, remedy)
+
+
+def _check_loaders(faults: Faults, request: Request) -> None:
+    """Note what does not fit together among the arguments that bring data."""
+    loader, loaders = request.loader, {"loader": request.loader, "val_loader": request.val_loader}
+    are_loaders = {
+        name: isinstance(value, DataLoader) or (name == "val_loader" and value is None)
+        for name, value in loaders.items()
+    }
+    remedy = "wrap the data set: DataLoader(dataset, batch_size=256)"
+    for name, value in loaders.items():
+        faults.check(are_loaders[name], name, "a torch DataLoader", type(value).__name__, remedy)
+    if not all(are_loaders.values()):
+        return
+    given = {name: value for name, value in loaders.items() if value is not None}
+    for name, value in given.items():
+        makes_batches = is_iterable(value) or value.batch_sampler is not None
+        faults.check(makes_batches, name, "one that makes batches", "batch_size=None", "give batch_size, e.g. 256")
+    in_known_order = request.prevalence is None or not any(map(is_iterable, given.values()))
+    remedy = "its order may change; use map-style ones"
+    faults.check(in_known_order, "prevalence", "left out for an iterable data set", "given", remedy)
+    holds_out = request.val_loader is None and request.val_fraction != 0
+    if is_iterable(loader):
+        _check_stream(faults, request, holds_out)
+        return
+    can_hold_out, remedy = not (holds_out and has_own_order(loader)), "pass val_loader"
+    faults.check(can_hold_out, "loader", "without one to hold rows out", "a sampler of its own", remedy)
+    _check_rows(faults, request)
+
+
+def _check_stream(faults: Faults, request: Request, holds_out: bool) -> None:
+    solver, remedy = request.solver, "pass val_loader, or val_fraction=0"
+    faults.check(not holds_out, "loader", "over a map-style data set to hold rows out", "an iterable one", remedy)
+    faults.check(not solver.needs_index, "loader", f"map-style for {solver.name}", "iterable", "use 'profiled'")
+    for name in ("groups", "sample_weight", "eval_dataset"):
+        is_left_out = getattr(request, name) is None
+        faults.check(is_left_out, name, "left out for an iterable data set", "given", "use a map-style one")
+
+
+def _check_rows(faults: Faults, request: Request) -> None:
+    rows: int = len(request.loader.dataset)  # type: ignore[arg-type]
+    if request.groups is not None:
+        values, rule = len(request.groups), f"one value a row ({rows})"
+        faults.check(values == rows, "groups", rule, f"{values} values", "give one group a row")
+    if request.eval_dataset is not None:
+        own: int = len(request.eval_dataset)  # type: ignore[arg-type]
+        faults.check(
+            rows == own, "eval_dataset", f"the same {rows} rows as the loader's", f"{own} rows", "pass the same rows"
+        )
+
+
+def _is_real(number: Any) -> TypeGuard[float]:
+    return isinstance(number, Real) and not isinstance(number, bool)
