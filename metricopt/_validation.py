@@ -51,6 +51,17 @@ class Faults:
         if not holds:
             self._messages.append(message(argument, rule, got, remedy))
 
+    def check_integer(self, argument: str, number: Any, minimum: int, remedy: str | None = None) -> None:
+        """Note a fault unless ``number`` is an integer of at least ``minimum``."""
+        holds = is_integer(number) and number >= minimum
+        remedy = f"give {minimum} or more" if remedy is None else remedy
+        self.check(holds, argument, f"an integer >= {minimum}", repr(number), remedy)
+
+    def check_seed(self, seed: Any) -> None:
+        """Note a fault unless every random generator can be seeded with ``seed``."""
+        is_seed = is_integer(seed) and 0 <= seed < 2**32
+        self.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
+
     def raise_if_any(self) -> None:
         """Raise :class:`InvalidInputError` with every fault noted so far, one a line."""
         if self._messages:
@@ -60,6 +71,14 @@ class Faults:
 def is_integer(number: Any) -> TypeGuard[int]:
     """Say whether something is an integer, which True is not."""
     return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
+def check_integer(argument: str, number: Any, minimum: int, remedy: str | None = None) -> int:
+    """Return an integer as Python's own; reject one below ``minimum`` and anything else."""
+    faults = Faults()
+    faults.check_integer(argument, number, minimum, remedy)
+    faults.raise_if_any()
+    return int(number)
 
 
 def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:

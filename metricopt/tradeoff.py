@@ -231,20 +231,14 @@ def _check(
         check_fraction("alphas", alpha)
     faults = Faults()
     faults.check(len(set(alphas)) == len(alphas), "alphas", "different", list(alphas), "give each bound once")
-    is_count = isinstance(num_workers, int) and not isinstance(num_workers, bool) and num_workers >= 1
-    faults.check(num_workers is None or is_count, "num_workers", "an integer >= 1", repr(num_workers), "give 1 or more")
-    is_bound_to_one = isinstance(options.get("optimizer"), torch.optim.Optimizer)
-    faults.check(
-        not is_bound_to_one, "optimizer", "a callable (parameters) -> Optimizer", "an optimizer", "wrap it in a lambda"
-    )
-    seed = options.get("seed", 0)
-    is_seed = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and bool(0 <= seed < 2**32)
-    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
-    faults.check(
-        _makes_new_models(model_factory),
-        *("model_factory", "a callable that returns a new Module each time", repr(model_factory)),
-        "give e.g. lambda: torch.nn.Linear(20, 1)",
-    )
+    if num_workers is not None:
+        faults.check_integer("num_workers", num_workers, 1)
+    serves_one_model = isinstance(options.get("optimizer"), torch.optim.Optimizer)
+    rule = "a callable (parameters) -> Optimizer"
+    faults.check(not serves_one_model, "optimizer", rule, "an optimizer", "wrap it in a lambda")
+    faults.check_seed(options.get("seed", 0))
+    rule, remedy = "a callable that returns a new Module each time", "give e.g. lambda: torch.nn.Linear(20, 1)"
+    faults.check(_makes_new_models(model_factory), "model_factory", rule, repr(model_factory), remedy)
     faults.raise_if_any()
     target = objective if isinstance(objective, Objective) else get_objective(objective, alpha=float(alphas[0]))
     return target.with_bound(float(alphas[0]))

@@ -9,6 +9,7 @@ from metricopt._validation import (
     check_choice,
     check_finite,
     check_fraction,
+    check_integer,
     check_labels,
     check_positive,
     message,
@@ -49,6 +50,35 @@ def test_near_misses_are_recognised(value, remedy):
     with pytest.raises(InvalidInputError) as caught:
         check_choice("solver", value, choices)
     assert str(caught.value) == f"solver must be one of 'lagrangian', 'profiled', got {value!r}; {remedy}"
+
+
+def test_integers():
+    for good in (2, np.int64(3), np.uint8(5)):
+        value = check_integer("epochs", good, 2)
+        assert type(value) is int and value == good
+    for bad in (1, True, 2.0, np.float32(3), None, "3", math.nan):
+        with pytest.raises(InvalidInputError) as caught:
+            check_integer("epochs", bad, 2)
+        assert str(caught.value) == f"epochs must be an integer >= 2, got {bad!r}; give 2 or more"
+    with pytest.raises(InvalidInputError, match=r"got 0; give e\.g\. 64$"):
+        check_integer("batch_size", 0, 1, "give e.g. 64")
+
+
+def test_integers_and_seeds_are_noted_beside_other_faults():
+    faults = Faults()
+    faults.check_integer("epochs", 3, 1)
+    for good in (0, np.int64(7), 2**32 - 1):
+        faults.check_seed(good)
+    faults.raise_if_any()
+    faults.check_integer("epochs", 0, 1)
+    for bad in (-1, 2**32, 1.0, True):
+        faults.check_seed(bad)
+    with pytest.raises(InvalidInputError) as caught:
+        faults.raise_if_any()
+    assert str(caught.value).splitlines() == [
+        "epochs must be an integer >= 1, got 0; give 1 or more",
+        *(f"seed must be an integer in [0, 2**32), got {bad}; give e.g. 0" for bad in (-1, 2**32, 1.0, True)),
+    ]
 
 
 def test_fractions():

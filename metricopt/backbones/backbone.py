@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from metricopt._validation import check_choice, reject
+from metricopt._validation import check_choice, check_integer, reject
 
 
 class Normalisation(NamedTuple):
@@ -136,9 +136,7 @@ class Backbone(nn.Module):
 
 def new_head(num_features: int, num_outputs: int, seed: int, like: Tensor) -> nn.Linear:
     """Return a linear head on the device and in the precision of a tensor; global random states are left alone."""
-    is_count = isinstance(num_outputs, int) and not isinstance(num_outputs, bool) and num_outputs >= 1
-    if not is_count:
-        reject("num_outputs", "an integer >= 1", repr(num_outputs), "give one output a label, e.g. 1")
+    num_outputs = check_integer("num_outputs", num_outputs, 1, "give one output a label, e.g. 1")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Linear(num_features, num_outputs).to(like)

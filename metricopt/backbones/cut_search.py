@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from metricopt._validation import InvalidInputError, reject
+from metricopt._validation import InvalidInputError, check_integer, reject
 from metricopt.backbones.backbone import IMAGE_SIZE, Backbone
 from metricopt.backbones.counting import count_macs, count_parameters
 from metricopt.backbones.families import as_backbone
@@ -195,8 +195,7 @@ def search_cut(
     L. Peng, H. Liang, G. Luo, T. Li, J. Sun (2023). Rethinking transfer learning for medical image classification.
     BMVC.
     """
-    if not (isinstance(max_fine, int) and max_fine >= 0):
-        reject("max_fine", "an integer >= 0", repr(max_fine), "give 0 for the ends of blocks alone")
+    max_fine = check_integer("max_fine", max_fine, 0, "give 0 for the ends of blocks alone")
     source = as_backbone(model)
     points, ends = source.points, [block[-1] for block in source.blocks.values()]
     tell = _teller(progress)

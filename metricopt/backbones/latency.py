@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from metricopt._validation import reject
+from metricopt._validation import check_integer
 from metricopt.backbones.counting import one_image
 
 _WARMUP_ROUNDS = 3
@@ -74,9 +74,8 @@ def cpu_latencies(
     >>> {name: values.shape for name, values in times.items()}
     {'whole': (3,), 'stem': (3,)}
     """
-    for name, number in (("repeats", repeats), ("threads", threads)):
-        if number is not None and not (isinstance(number, int) and number >= 1):
-            reject(name, "an integer >= 1", repr(number), "give for example 20" if name == "repeats" else "give 1")
+    repeats = check_integer("repeats", repeats, 1, "give for example 20")
+    threads = None if threads is None else check_integer("threads", threads, 1, "give 1")
     images = {name: one_image(model, input_size, "cpu") for name, model in models.items()}
     timed = {name: copy.deepcopy(model).cpu().eval() for name, model in models.items()}
     milliseconds: dict[str, list[float]] = {name: [] for name in models}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from metricopt._validation import Faults, check_labels, reject
+from metricopt._validation import Faults, check_labels, is_integer, reject
 from metricopt.data.loaders import as_label_columns
 
 
@@ -74,22 +74,15 @@ class BalancedBatchSampler(Sampler[list[int]]):
         columns = as_label_columns(labels)
         check_labels(columns)
         faults = Faults()
-        faults.check(
-            _is_integer(batch_size) and batch_size >= 2,
-            "batch_size",
-            "an integer >= 2",
-            repr(batch_size),
-            "give e.g. 64",
-        )
+        faults.check_integer("batch_size", batch_size, 2, "give e.g. 64")
         is_share = isinstance(positive_share, (float, np.floating)) and 0 < positive_share < 1
         faults.check(is_share, "positive_share", "in (0, 1)", repr(positive_share), "give a fraction, e.g. 0.5")
-        is_number = num_batches is None or (_is_integer(num_batches) and num_batches >= 1)
-        faults.check(is_number, "num_batches", "an integer >= 1", repr(num_batches), "leave it out for one pass")
-        is_column = _is_integer(label) and 0 <= label < columns.shape[1]
+        if num_batches is not None:
+            faults.check_integer("num_batches", num_batches, 1, "leave it out for one pass")
+        is_column = is_integer(label) and 0 <= label < columns.shape[1]
         rule = f"a column of labels, 0 to {columns.shape[1] - 1}"
         faults.check(is_column, "label", rule, repr(label), "give the number of one")
-        is_seed = _is_integer(seed) and 0 <= seed < 2**32
-        faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
+        faults.check_seed(seed)
         faults.raise_if_any()
 
         self.batch_size = int(batch_size)
@@ -146,7 +139,3 @@ class BalancedBatchSampler(Sampler[list[int]]):
         passes = range(math.ceil(num_drawn / len(rows)))
         order = torch.cat([torch.randperm(len(rows), generator=self.generator) for _ in passes])
         return rows[order[:num_drawn]].reshape(self._num_batches, places)
-
-
-def _is_integer(number: Any) -> bool:
-    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)

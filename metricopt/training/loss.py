@@ -47,7 +47,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._arrays import Samples, to_numpy
-from metricopt._validation import Faults, check_finite, check_labels, is_integer, message, reject
+from metricopt._validation import Faults, check_finite, check_labels, message, reject
 from metricopt.data.loaders import as_label_columns
 from metricopt.problem.objectives import Objective, get_objective
 from metricopt.problem.thresholds import choose_threshold, has_both_classes
@@ -178,14 +178,14 @@ class DirectMetricLoss(nn.Module):
         super().__init__()
         self.objective = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
         self.solver = get_solver(solver, self.objective)
-        counts = (("epochs", epochs, 1), ("steps_per_epoch", steps_per_epoch, 1), ("warmup_epochs", warmup_epochs, 0))
         faults = Faults()
-        for name, number, least in counts:
-            is_left_out = number is None and name == "warmup_epochs"
-            is_count = is_integer(number) and number >= least
-            faults.check(is_left_out or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
+        faults.check_integer("epochs", epochs, 1)
+        faults.check_integer("steps_per_epoch", steps_per_epoch, 1)
+        if warmup_epochs is not None:
+            faults.check_integer("warmup_epochs", warmup_epochs, 0)
         faults.raise_if_any()
-        self.warmup_epochs = default_warmup_epochs(self.solver, epochs) if warmup_epochs is None else warmup_epochs
+        epochs = int(epochs)
+        self.warmup_epochs = default_warmup_epochs(self.solver, epochs) if warmup_epochs is None else int(warmup_epochs)
         if self.warmup_epochs >= epochs:
             reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
         truth = as_label_columns(labels)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from metricopt._validation import Faults, is_integer, reject
+from metricopt._validation import Faults, reject
 from metricopt.data.loaders import has_own_order, is_iterable
 from metricopt.problem.objectives import Objective, get_objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence
@@ -126,12 +126,11 @@ def _read_names(label_names: Any, loader: Any) -> list[str] | None:
 
 
 def _check_numbers(faults: Faults, request: Request) -> None:
-    for name, least in (("epochs", 1), ("warmup_epochs", 0), ("checkpoint_every", 1)):
+    for name, minimum in (("epochs", 1), ("warmup_epochs", 0), ("checkpoint_every", 1)):
         number = getattr(request, name)
-        is_count = is_integer(number) and number >= least
-        faults.check(number is None or is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
-    is_seed = is_integer(request.seed) and 0 <= request.seed < 2**32
-    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(request.seed), "give e.g. 0")
+        if number is not None:
+            faults.check_integer(name, number, minimum)
+    faults.check_seed(request.seed)
     for name in ("learning_rate", "gradient_clip"):
         value = getattr(request, name)
         is_positive = _is_real(value) and math.isfinite(value) and value > 0
@@ -198,9 +197,8 @@ def _check_rows(faults: Faults, request: Request) -> None:
         faults.check(values == rows, "groups", rule, f"{values} values", "give one group a row")
     if request.eval_dataset is not None:
         own: int = len(request.eval_dataset)  # type: ignore[arg-type]
-        faults.check(
-            rows == own, "eval_dataset", f"the same {rows} rows as the loader's", f"{own} rows", "pass the same rows"
-        )
+        rule = f"the same {rows} rows as the loader's"
+        faults.check(rows == own, "eval_dataset", rule, f"{own} rows", "pass the same rows")
 
 
 def _is_real(number: Any) -> TypeGuard[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from metricopt._validation import check_fraction, reject
+from metricopt._validation import check_fraction, check_integer, reject
 from metricopt.transfer.inputs import read_classes, read_features
 from metricopt.transfer.leep import log_expected_prediction
 from metricopt.transfer.score import Score, report
@@ -72,8 +72,7 @@ def n_leep(
     from sklearn.mixture import GaussianMixture
 
     check_fraction("energy", energy)
-    if not (isinstance(components_per_class, int) and components_per_class >= 1):
-        reject("components_per_class", "an integer >= 1", repr(components_per_class), "give for example 5")
+    components_per_class = check_integer("components_per_class", components_per_class, 1, "give for example 5")
     f = read_features("features", features)
     classes = read_classes("labels", labels, len(f), "features")
     components = components_per_class * len(classes.names)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricopt._validation import check_positive, reject
+from metricopt._validation import check_integer, check_positive, reject
 from metricopt.transfer.transport import import_pot
 
 
@@ -88,8 +88,7 @@ def tune_by_otce(
         embed = getattr(model, "embed", None)
     if embed is None:
         reject("embed", "given for a network without a method embed", None, "pass a callable from inputs to features")
-    if not (isinstance(epochs, int) and epochs >= 1):
-        reject("epochs", "an integer >= 1", repr(epochs), "give for example 5")
+    epochs = check_integer("epochs", epochs, 1, "give for example 5")
     check_positive("learning_rate", learning_rate)
     check_positive("regularisation", regularisation)
     device = next(model.parameters()).device

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricopt._arrays import to_numpy
-from metricopt._validation import check_finite, check_fraction, reject
+from metricopt._validation import check_finite, check_fraction, check_integer, reject
 from metricopt.transfer.inputs import Classes, Floats, read_classes, read_features
 from metricopt.transfer.otce import lost_classes, match
 from metricopt.transfer.sampling import check_size, draw
@@ -87,8 +87,7 @@ def segmentation_otce(
     """
     check_fraction("boundary_share", boundary_share, zero=True)
     check_size("max_pixels", max_pixels)
-    if not (isinstance(boundary_width, int) and boundary_width >= 1):
-        reject("boundary_width", "an integer >= 1", repr(boundary_width), "give for example 1")
+    boundary_width = check_integer("boundary_width", boundary_width, 1, "give for example 1")
     source = _Pixels("source", source_features, source_labels, ignore_label, boundary_width, min_classes=1)
     target = _Pixels("target", target_features, target_labels, ignore_label, boundary_width, min_classes=2)
     random = np.random.default_rng(seed)

@@ -111,8 +111,7 @@ class CheXpertImages(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         self.labels, self.label_names = apply_policy(table, policy, unmentioned=unmentioned)
         faults = Faults()
-        is_size = isinstance(image_size, (int, np.integer)) and not isinstance(image_size, bool) and image_size >= 1
-        faults.check(is_size, "image_size", "an integer >= 1", repr(image_size), "give e.g. 224")
+        faults.check_integer("image_size", image_size, 1, "give e.g. 224")
         faults.check(isinstance(augment, bool), "augment", "True or False", repr(augment), "give one of them")
         for name, values in (("mean", mean), ("std", std)):
             are_three = np.shape(values) == (3,) and np.isfinite(values).all()

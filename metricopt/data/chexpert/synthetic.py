@@ -71,10 +71,8 @@ def write_synthetic_chexpert(root: str | Path, *, num_patients: int = 200, image
     """
     faults = Faults()
     for name, number, least in (("num_patients", num_patients, 1), ("image_size", image_size, _SMALLEST)):
-        is_count = isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= least
-        faults.check(is_count, name, f"an integer >= {least}", repr(number), f"give {least} or more")
-    is_seed = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and 0 <= seed < 2**32
-    faults.check(is_seed, "seed", "an integer in [0, 2**32)", repr(seed), "give e.g. 0")
+        faults.check_integer(name, number, least)
+    faults.check_seed(seed)
     faults.raise_if_any()
     folder = Path(root) / FOLDERS[0]
     mark = {
