@@ -268,12 +268,15 @@ def join_launch(device: Any = None) -> Processes:
     Raises
     ------
     InvalidInputError
-        If the launch cannot be joined, or ``device`` is one that all processes would share.
+        If the launch cannot be joined, if torch knows no such device, or if all processes would train on it.
     """
     from accelerate import Accelerator
 
     launched = int(os.environ.get("WORLD_SIZE") or 1)
-    where = None if device is None else torch.device(device)
+    try:
+        where = None if device is None else torch.device(device)
+    except RuntimeError:
+        reject("device", "one that torch can use here", repr(device), "choose e.g. cpu")
     if launched == 1:
         accelerator = Accelerator()
         return Processes(accelerator, accelerator.device if where is None else where)
