@@ -4,6 +4,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from metricopt._validation import InvalidInputError
+from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold
 from metricopt.problem.metrics import (
     alarm_rate,
     average_precision,
@@ -16,7 +17,6 @@ from metricopt.problem.metrics import (
     specificity,
 )
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
-from metricopt.problem.thresholds import ThresholdChoice, choose_threshold
 from metricopt.results.result import FitResult
 from metricopt.results.status import Status
 from metricopt.results.storage import load

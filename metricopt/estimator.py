@@ -23,9 +23,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
+from metricopt.evidence.thresholds import ThresholdChoice, selection_criterion
+from metricopt.problem.labels import has_both_classes
 from metricopt.problem.metrics import Ranking, confusion_counts
 from metricopt.problem.objectives import REGISTRY, CountObjective, Objective, get_objective
-from metricopt.problem.thresholds import ThresholdChoice, has_both_classes, selection_criterion
 from metricopt.results.status import Status
 from metricopt.solvers import Solver
 from metricopt.training.fit import fit

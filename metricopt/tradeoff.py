@@ -20,8 +20,9 @@ from torch import nn
 
 from metricopt._validation import Faults, check_choice, check_fraction, reject
 from metricopt.evidence.reports import Report
+from metricopt.evidence.thresholds import choose_threshold, selection_criterion
+from metricopt.problem.labels import mask_labels
 from metricopt.problem.objectives import Bound, Objective, get_objective
-from metricopt.problem.thresholds import choose_threshold, mask_labels, selection_criterion
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
@@ -320,9 +321,12 @@ def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
     def rank(result: FitResult) -> tuple[Any, ...]:
         part = result.scored.get("validation", result.scored["train"])
         kept = ~np.isnan(result.thresholds)
-        choice = choose_threshold(part.scores, mask_labels(part.labels, kept), objective, part.sample_weight)
-        # Of equals, the one that was trained for the bound.
-        return *selection_criterion(choice, objective), result.objective == objective
+        choice = choose_threshold(
+            part.scores, mask_labels(part.labels, kept), objective, sample_weight=part.sample_weight
+        )
+        return *selection_criterion(
+            choice, objective
+        ), result.objective == objective  # of equals the one trained for it
 
     best = max(models, key=rank)
     return best if best.objective == objective else best.with_bound(cast(Bound, objective.bound))

@@ -173,7 +173,7 @@ def test_few_modules_beside_the_rooms():
             "",
             ["helpers is on no floor: move the module into a room, or give the new room a place in FLOORS"],
         ),
-        ("metricopt/problem/thresholds.py", "from metricopt.problem import metrics", []),
+        ("metricopt/evidence/thresholds.py", "from metricopt.problem import metrics", []),
         ("metricopt/solvers/base.py", "from .profiled import Profiled\nfrom ..problem.objectives import FPOR", []),
         ("metricopt/solvers/lagrangian.py", "import cooper", []),
         ("metricopt/solvers/base.py", "if TYPE_CHECKING:\n    import torchvision", []),

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt.tradeoff
 from metricopt import FROP, InvalidInputError, RecallAtFPR, Tradeoff, choose_threshold, tradeoff
-from metricopt.problem.thresholds import selection_criterion
+from metricopt.evidence.thresholds import selection_criterion
 from metricopt.training.fit import fit
 
 RANDOM = np.random.default_rng(0)

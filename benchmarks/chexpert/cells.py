@@ -17,8 +17,8 @@ from benchmarks.chexpert.methods import METHODS, WARMED, WARMUP_SHARE
 from benchmarks.chexpert.request import Request
 from benchmarks.running.runner import Row
 from metricopt.evidence.reports import evaluate
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import precision_recall_curve
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.scoring.forward import score_loader
 
 MAX_POINTS = 300

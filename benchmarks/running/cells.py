@@ -24,8 +24,8 @@ from benchmarks.running.task import make_task
 from benchmarks.suites import Suite
 from benchmarks.suites.suite import OBJECTIVES
 from metricopt.evidence.reports import LabelReport, evaluate
+from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
-from metricopt.problem.thresholds import choose_threshold, selection_criterion
 
 COUNTS = {"tp": "true_positives", "fp": "false_positives", "fn": "false_negatives", "tn": "true_negatives"}
 

@@ -24,8 +24,8 @@ from benchmarks.peers.scores import PeerScores
 from benchmarks.running.resampling import missing as missing_for_resampling
 from benchmarks.running.resampling import resample
 from benchmarks.running.task import Task
+from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import FPOR, FROP, OAP, Objective
-from metricopt.problem.thresholds import choose_threshold, selection_criterion
 
 WARMUP_SHARE = 0.25
 LEARNING_RATE = {"linear": 0.02, "mlp": 0.003}

@@ -124,7 +124,7 @@ def coverage(case: Case, num_draws: int = NUM_DRAWS) -> list[dict[str, Any]]:
             case.population.draw(random, size) for size in (case.num_selection, case.num_calibration)
         )
         weight = None if deployed is None else weights_at(deployed, selection[1][:, np.newaxis])[:, 0]
-        tuned = float(metricopt.choose_threshold(*selection, objective, weight).threshold)
+        tuned = float(metricopt.choose_threshold(*selection, objective, sample_weight=weight).threshold)
         ranked = [Ranking.of(Samples.read(*data), 0) for data in (selection, calibration)]
         certificate = certify_label(objective, ranked[1], ranked[0], tuned, CONFIDENCE, prevalence=deployed)
         tested = thresholds_to_test(objective, ranked[0], tuned, deployed)

@@ -23,9 +23,9 @@ from benchmarks.data.digits import load_digits
 from benchmarks.reporting.statistics import t_interval
 from metricopt.backbones import Backbone, count_macs, count_parameters, load_backbone, truncate
 from metricopt.data import stratified_split
+from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.metrics import average_precision
 from metricopt.problem.objectives import FPOR
-from metricopt.problem.thresholds import choose_threshold, selection_criterion
 
 BACKBONE = "efficientnet_lite0"
 WEIGHTS = ("imagenet", "random")

@@ -2,7 +2,7 @@
 
 This file decides what each metric *is*: every rate is a :class:`Ratio` of linear forms in the confusion counts, which
 is also what the objectives, the thresholds and the solvers build on. It leaves the choice of a threshold to
-:mod:`metricopt.problem.thresholds`.
+:mod:`metricopt.evidence.thresholds`.
 
 Conventions, everywhere in the library: a sample is predicted positive when its score >= threshold; a NaN label is
 missing and counts nowhere; tied scores stay together; what is undefined is NaN. Arrays are (n,) for one label or

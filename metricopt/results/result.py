@@ -17,9 +17,10 @@ from torch import nn
 
 from metricopt._validation import InvalidInputError, per_label
 from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.thresholds import choose_threshold
+from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, scored_at, weights_at
-from metricopt.problem.thresholds import choose_threshold, has_both_classes, mask_labels
 from metricopt.results.scored import History, Scored
 from metricopt.results.status import Status
 from metricopt.scoring.forward import check_scores, forward, score_loader, to_device
@@ -121,7 +122,7 @@ class FitResult:
         names = rest["label_names"]
         kept = np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in scored.values()])
         choice, baseline = (
-            choose_threshold(scores, mask_labels(labels, kept), objective, chooser.sample_weight)
+            choose_threshold(scores, mask_labels(labels, kept), objective, sample_weight=chooser.sample_weight)
             for scores, labels in (
                 (chooser.scores, chooser.labels),
                 (chooser.baseline_scores, chooser.baseline_labels),

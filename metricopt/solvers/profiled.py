@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from metricopt._validation import check_choice, reject
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import CountObjective, Objective
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
 from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, Position, stages_of
 from metricopt.solvers.program import MULTIPLIER_STEP, Program
@@ -74,7 +74,7 @@ class Profiled(Solver):
         self._multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._program.most)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        choice = choose_threshold(scores, labels, self._program.objective, sample_weight)
+        choice = choose_threshold(scores, labels, self._program.objective, sample_weight=sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
         self._spread = spread_of(scores, sample_weight)
         self._program.set_value(self._value)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import CountObjective
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.solvers.base import spread_of
 from metricopt.solvers.program import Program
@@ -147,7 +147,7 @@ class SampleSlacks(Slacks):
         self._spread = np.ones(num_labels)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        choice = choose_threshold(scores, labels, self._program.objective, sample_weight)
+        choice = choose_threshold(scores, labels, self._program.objective, sample_weight=sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
         self._spread = spread_of(scores, sample_weight)
         self._program.set_value(self._value)
@@ -217,7 +217,7 @@ class SampleSlacks(Slacks):
         label_names: Sequence[str],
     ) -> tuple[SlackAgreement, ...]:
         objective = self._program.objective
-        choice = choose_threshold(scores, labels, objective, sample_weight)
+        choice = choose_threshold(scores, labels, objective, sample_weight=sample_weight)
         columns = scores >= choice.threshold if slack is None else slack.reshape(self._shape)
         distance = (scores - choice.threshold) / spread_of(scores, sample_weight)
         weight = np.ones_like(labels) if sample_weight is None else sample_weight

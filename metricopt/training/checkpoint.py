@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
+from metricopt.evidence.thresholds import ThresholdChoice
 from metricopt.problem.metrics import Counts
-from metricopt.problem.thresholds import ThresholdChoice
 from metricopt.training.state import Candidate, State
 
 FORMAT = 2

@@ -1,7 +1,7 @@
 """The one training loop: stages of epochs of batches, the exact metric after every epoch, the best weights kept.
 
 This file decides the order of things. It leaves the loss, with all that moves the solver, to
-:mod:`metricopt.training.loss`, thresholds to :mod:`metricopt.problem.thresholds`, devices and precision to accelerate,
+:mod:`metricopt.training.loss`, thresholds to :mod:`metricopt.evidence.thresholds`, devices and precision to accelerate,
 and what a training is made of to :mod:`metricopt.training.preparation`.
 """
 
@@ -21,7 +21,8 @@ from torch import Tensor
 
 from metricopt._validation import reject
 from metricopt.data.loaders import as_label_columns, split_batch
-from metricopt.problem.thresholds import choose_threshold, mask_labels, selection_criterion
+from metricopt.evidence.thresholds import choose_threshold, selection_criterion
+from metricopt.problem.labels import mask_labels
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
 from metricopt.results.scored import History, Scored
@@ -249,7 +250,7 @@ class Loop:
         if not np.isfinite(scores).all():
             raise DivergedError
         kept = mask_labels(labels, self._learnable)  # a label left out must not choose the model
-        choice = choose_threshold(scores, kept, self._objective, part.sample_weight)
+        choice = choose_threshold(scores, kept, self._objective, sample_weight=part.sample_weight)
         return Candidate(choice, selection_criterion(choice, self._objective), self._weights(), stage, epoch, slack)
 
     def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:

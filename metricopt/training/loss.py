@@ -49,8 +49,9 @@ from torch import Tensor, nn
 from metricopt._arrays import Samples, to_numpy
 from metricopt._validation import Faults, check_finite, check_labels, message, reject
 from metricopt.data.loaders import as_label_columns
+from metricopt.evidence.thresholds import choose_threshold
+from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective, get_objective
-from metricopt.problem.thresholds import choose_threshold, has_both_classes
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 from metricopt.training.plan import default_warmup_epochs
 from metricopt.training.score_memory import ScoreMemory
@@ -308,7 +309,9 @@ class DirectMetricLoss(nn.Module):
         if self._memory.is_empty:
             reject("scores", "known for a threshold", "none", "train first, or call loss.update(scores)")
         memory = self._memory
-        threshold = choose_threshold(memory.scores, memory.labels, self.objective, self._sample_weight).threshold
+        threshold = choose_threshold(
+            memory.scores, memory.labels, self.objective, sample_weight=self._sample_weight
+        ).threshold
         return float(threshold[0]) if len(threshold) == 1 else threshold
 
     @property

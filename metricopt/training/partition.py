@@ -27,7 +27,7 @@ from metricopt.data.loaders import (
     split_batch,
 )
 from metricopt.data.splits import stratified_split
-from metricopt.problem.thresholds import has_both_classes
+from metricopt.problem.labels import has_both_classes
 from metricopt.processes import ALONE, Processes
 
 SCORING_BATCH = 4096

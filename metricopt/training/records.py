@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from metricopt.evidence.thresholds import ThresholdChoice
 from metricopt.problem.objectives import Objective
-from metricopt.problem.thresholds import ThresholdChoice
 from metricopt.solvers.agreement import SlackAgreement
 
 Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"

@@ -112,7 +112,7 @@ def test_precision_at_another_prevalence_is_certified_and_holds():
     for _ in range(100):
         selection, calibration = drawn(random, 1000, 0.4), drawn(random, 3000, 0.4)
         weight = weights_at(0.05, selection[1][:, np.newaxis])[:, 0]
-        tuned = float(choose_threshold(*selection, objective, weight).threshold)
+        tuned = float(choose_threshold(*selection, objective, sample_weight=weight).threshold)
         one = certify_label(objective, ranked(*calibration), ranked(*selection), tuned, 0.9, prevalence=0.05)
         found += one.is_certified
         missed += one.is_certified and worth(one.threshold, 0.05)[0] < 0.5

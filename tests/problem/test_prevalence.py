@@ -174,7 +174,7 @@ def test_a_result_at_another_prevalence_is_chosen_and_reported_by_weights(object
     scores, labels = drawn(800, 0.4)
     moved = result_of(scores, labels, objective).at_prevalence(0.05)
     weight = weights_at(0.05, labels)
-    choice = choose_threshold(scores, labels, objective, weight)
+    choice = choose_threshold(scores, labels, objective, sample_weight=weight)
     assert moved.threshold == choice.threshold[0] and moved.prevalence == 0.05
     assert moved.train.value == pytest.approx(choice.value[0])
     assert moved.train.precision == pytest.approx(

@@ -311,7 +311,7 @@ def test_with_bound_keeps_the_weights_of_samples():
     weight = np.arange(1.0, 201)[:, np.newaxis]
     scores, labels = X[:, 0].numpy(), Y[:, 0].numpy()
     other = made_of(scores, labels, FPOR(0.9), weight=weight).with_bound(0.5)
-    choice = choose_threshold(scores[:, np.newaxis], Y.numpy(), FPOR(0.5), weight)
+    choice = choose_threshold(scores[:, np.newaxis], Y.numpy(), FPOR(0.5), sample_weight=weight)
     assert other.threshold == choice.threshold[0]
 
 

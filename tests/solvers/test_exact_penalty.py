@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import FPOR, FROP, OFBS
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers import Profiled
 from metricopt.solvers.exact_penalty import TOLERANCE, ExactPenalty
 from metricopt.solvers.paths import PATHS
@@ -122,7 +122,7 @@ def gradients(objective, stage, has_missing=True):
         for solver in (ExactPenalty(), Profiled())
     ]  # fmt: skip
     path = PATHS[stage]
-    choice = choose_threshold(scores, labels, objective, weight)
+    choice = choose_threshold(scores, labels, objective, sample_weight=weight)
     spread = np.sqrt([np.cov(scores[:, label], aweights=weight[:, label], ddof=0) for label in (0, 1)])
     u = np.where(labels == 1, 1, -1) * (scores - choice.threshold) / spread
     return *found, (u - path.margin(0))[index], choice, labels[index]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricopt._validation import InvalidInputError
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, Objective, RecallAtAlarmRate, RecallAtFPR
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.explicit import SLACK_STEP
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
@@ -37,7 +37,7 @@ class Plain:
         self.strength, self.margin = path.strength(self.progress), path.margin(self.progress)
         self.quadratic = 2 * self.strength**2
         self.multipliers = state["penalties" if self.kind is ExactPenalty else "of_links"].double().numpy().ravel()
-        choice = choose_threshold(scores, labels, objective, weight)
+        choice = choose_threshold(scores, labels, objective, sample_weight=weight)
         self.sign = np.where(labels == 1, 1.0, -1.0)[:, 0]
         weights = None if weight is None else weight[:, 0]
         self.threshold, self.spread = choice.threshold[0], np.sqrt(np.cov(scores[:, 0], aweights=weights, ddof=0))
@@ -343,8 +343,8 @@ def test_an_integer_weight_repeats_the_sample(kind, objective):
         solver.prepare(objective, labels[rows], own)
         solver.start(solver.stages(200)[1], 10)
         solver._slacks._spread = np.ones(1)  # weights leave a sample its part in the spread, copies have one each
-        solver._slacks._threshold = choose_threshold(scores, labels, objective, weight).threshold
-        solver._slacks._program.set_value(choose_threshold(scores, labels, objective, weight).value)
+        solver._slacks._threshold = choose_threshold(scores, labels, objective, sample_weight=weight).threshold
+        solver._slacks._program.set_value(choose_threshold(scores, labels, objective, sample_weight=weight).value)
         solver._slacks.restart(scores[rows], labels[rows], own)
     for _ in range(4):
         loss, gradient = loss_and_gradient(solvers[0], scores, labels, weight)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import FPOR, OFBS, RecallAtAlarmRate
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.lagrangian import BOUND_PENALTY, DUAL_GROWTH, AugmentedLagrangian, Lagrangian
 from metricopt.solvers.paths import PATHS

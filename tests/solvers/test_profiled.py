@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import InvalidInputError
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers import Profiled
 from metricopt.solvers.paths import PATHS
 from metricopt.solvers.program import MULTIPLIER_STEP
@@ -109,7 +109,7 @@ def test_multiplier_moves_by_the_violation_of_the_counts(objective, is_weighted)
     scores, labels = problem(num_labels=3, has_missing=True)
     weight = np.random.default_rng(1).random(labels.shape) if is_weighted else None
     solver = at_the_end(objective, scores, labels, weight)
-    far, is_alarm = far_from(choose_threshold(scores, labels, objective, weight).threshold, labels)
+    far, is_alarm = far_from(choose_threshold(scores, labels, objective, sample_weight=weight).threshold, labels)
     before = solver.multiplier()
     loss_and_gradient(solver, far, labels, weight)
     solver.step()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers.slack import SampleSlacks, gap
 from tests.solvers.driving import problem
 
@@ -95,7 +95,7 @@ def test_slacks_start_at_the_predictions_and_their_counts():
     scores, labels = problem(num_labels=2, has_missing=True)
     weight = np.random.default_rng(0).random(labels.shape)
     slacks = ready(OBJECTIVES[0], scores, labels, weight)
-    threshold = choose_threshold(scores, labels, OBJECTIVES[0], weight).threshold
+    threshold = choose_threshold(scores, labels, OBJECTIVES[0], sample_weight=weight).threshold
     np.testing.assert_array_equal(slacks.values.reshape(labels.shape), scores >= threshold)
     counts = confusion_counts(scores, labels, threshold, weight)
     errors = slacks.state_dict()["errors"].numpy().reshape(2, 2)
@@ -129,7 +129,9 @@ def test_items_weigh_errors_as_the_objective_says(objective):
     weight = np.random.default_rng(3).random(labels.shape)
     slacks, index = ready(objective, scores, labels, weight), np.arange(0, 60, 3)
     items, _ = batch_of(slacks, scores, labels, weight, index)
-    w_plus, w_minus = objective.class_weights(np.ones(2), choose_threshold(scores, labels, objective, weight).value)
+    w_plus, w_minus = objective.class_weights(
+        np.ones(2), choose_threshold(scores, labels, objective, sample_weight=weight).value
+    )
     heavier = np.maximum(w_plus, w_minus)
     positives = (weight * (labels == 1)).sum(axis=0)
     share = len(labels) / positives / len(index) / 2
@@ -209,7 +211,7 @@ def test_metrics_by_slacks_and_by_the_model_are_put_side_by_side():
     weight = np.array([1.0, 2, 1, 1, 1, 9])[:, np.newaxis]
     slack = np.array([1, 0.75, 0.5, 0, 0, 0], dtype=np.float32)
     (compared,) = slacks.compare(slack, scores, labels, weight, ["sick"])
-    choice = choose_threshold(scores, labels, OFBS(1.0), weight)
+    choice = choose_threshold(scores, labels, OFBS(1.0), sample_weight=weight)
     alarms = (scores >= choice.threshold)[:, 0]
     distance = (scores[:, 0] - choice.threshold[0]) / scores.std()
     tp, fp = 1 + 2 * 0.75, 0.5

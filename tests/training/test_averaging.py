@@ -7,8 +7,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import fit
+from metricopt.evidence.thresholds import ThresholdChoice, selection_criterion
 from metricopt.problem.metrics import Counts
-from metricopt.problem.thresholds import ThresholdChoice, selection_criterion
 from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, with_finalist
 from metricopt.training.state import Candidate
 

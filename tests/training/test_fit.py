@@ -20,8 +20,8 @@ from torch.utils.data import (
 
 from metricopt import FPOR, OAP, OFBS, InvalidInputError, Status, fit
 from metricopt.data import rath_hughes_toy
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import REGISTRY
-from metricopt.problem.thresholds import choose_threshold
 from metricopt.solvers import Profiled, ProfiledRanking, Solver, Stage
 from metricopt.solvers.slack import SampleSlacks
 from tests import oracle
@@ -605,7 +605,7 @@ def test_solvers_with_slacks_report_them_beside_the_model(solver, name):
     for compared in result.slack[:2]:
         assert f"Slacks    {compared.label}: {compared}" in result.summary()
     scored = result.scored["train"]
-    best = choose_threshold(scored.scores, scored.labels, result.objective, scored.sample_weight)
+    best = choose_threshold(scored.scores, scored.labels, result.objective, sample_weight=scored.sample_weight)
     if result.objective.bounded:
         np.testing.assert_allclose([c.model_bounded_value for c in result.slack], best.bounded_value)
     np.testing.assert_allclose([c.model_value for c in result.slack], best.value)

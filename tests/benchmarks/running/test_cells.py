@@ -13,7 +13,7 @@ from benchmarks.running.roster import METHODS, NUM_SETTINGS
 from benchmarks.running.task import make_task
 from benchmarks.suites import SUITES, Plan, Suite
 from benchmarks.suites.suite import OBJECTIVES
-from metricopt.problem.thresholds import choose_threshold
+from metricopt.evidence.thresholds import choose_threshold
 
 
 def problem(name="made up"):

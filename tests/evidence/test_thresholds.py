@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricopt._validation import InvalidInputError
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem import metrics
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR
-from metricopt.problem.thresholds import choose_threshold
 from tests import oracle
 
 BOUNDS = [0.1, 0.2, 0.25, 1 / 3, 0.5, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0]
@@ -57,7 +57,7 @@ def test_equals_brute_force_over_all_cuts(name):
         scores, labels, weights = random_case(rng)
         number = random_number(rng, name)
         best = judge(scores, labels, weights, oracle.program(name, number))
-        assert_equal(choose_threshold(scores, labels, REGISTRY[name](number), weights), best)
+        assert_equal(choose_threshold(scores, labels, REGISTRY[name](number), sample_weight=weights), best)
         seen.add((best.feasible, math.isnan(best.threshold)))
     assert {(True, False), (False, True)} <= seen
     if name == "FPOR":
@@ -114,7 +114,7 @@ def test_equals_brute_force_for_a_users_own_objective(objective, value, bounded,
         scores, labels, weights = random_case(rng)
         bound = float(rng.choice(BOUNDS))
         best = judge(scores, labels, weights, oracle.Program(value, bounded, bound, sense))
-        assert_equal(choose_threshold(scores, labels, objective(bound), weights), best)
+        assert_equal(choose_threshold(scores, labels, objective(bound), sample_weight=weights), best)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,8 +129,8 @@ def test_labels_are_chosen_one_by_one(name):
         if name != "OFBS":
             numbers = [random_number(rng, name) for _ in range(num_labels)]
         objective = REGISTRY[name](numbers[0] if name == "OFBS" else tuple(numbers))
-        choice = choose_threshold(scores, labels, objective, weights)
-        shared = choose_threshold(scores, labels, objective, weights[:, 0])
+        choice = choose_threshold(scores, labels, objective, sample_weight=weights)
+        shared = choose_threshold(scores, labels, objective, sample_weight=weights[:, 0])
         assert choice.threshold.shape == choice.feasible.shape == (num_labels,)
         for k in range(num_labels):
             for found, weight in [(choice, weights[:, k]), (shared, weights[:, 0])]:
@@ -168,8 +168,8 @@ def fields_of(choice, threshold=True):
 @given(cases)
 def test_order_of_rows_does_not_matter(case):
     scores, labels, weights, objective, order = unpack(case)
-    choice = choose_threshold(scores, labels, objective, weights)
-    shuffled = choose_threshold(scores[order], labels[order], objective, weights[order])
+    choice = choose_threshold(scores, labels, objective, sample_weight=weights)
+    shuffled = choose_threshold(scores[order], labels[order], objective, sample_weight=weights[order])
     np.testing.assert_array_equal(fields_of(choice), fields_of(shuffled))
 
 
@@ -177,8 +177,8 @@ def test_order_of_rows_does_not_matter(case):
 @given(cases)
 def test_rising_transform_of_scores_changes_the_threshold_alone(case):
     scores, labels, weights, objective, _ = unpack(case)
-    choice = choose_threshold(scores, labels, objective, weights)
-    transformed = choose_threshold(np.exp(scores) - 7.0, labels, objective, weights)
+    choice = choose_threshold(scores, labels, objective, sample_weight=weights)
+    transformed = choose_threshold(np.exp(scores) - 7.0, labels, objective, sample_weight=weights)
     np.testing.assert_array_equal(fields_of(choice, threshold=False), fields_of(transformed, threshold=False))
 
 
@@ -187,7 +187,7 @@ def test_rising_transform_of_scores_changes_the_threshold_alone(case):
 def test_integer_weights_repeat_samples(case):
     scores, labels, weights, objective, _ = unpack(case)
     repeated = np.repeat(np.arange(len(scores)), weights.astype(int))
-    choice = choose_threshold(scores, labels, objective, weights)
+    choice = choose_threshold(scores, labels, objective, sample_weight=weights)
     np.testing.assert_array_equal(
         fields_of(choice), fields_of(choose_threshold(scores[repeated], labels[repeated], objective))
     )
@@ -301,15 +301,22 @@ def test_scores_with_gradients_are_read():
 def test_what_came_in_is_left_alone():
     scores, labels, weights = np.array([3.0, 1.0, 2.0]), np.array([1.0, np.nan, 0.0]), np.array([1.0, 2.0, 0.0])
     copies = scores.copy(), labels.copy(), weights.copy()
-    choose_threshold(scores, labels, FPOR(0.5), weights)
+    choose_threshold(scores, labels, FPOR(0.5), sample_weight=weights)
     for array, copy in zip((scores, labels, weights), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
 def test_objective_must_be_one():
-    with pytest.raises(InvalidInputError, match=r"objective must be an Objective, got 'FPOR'; give e\.g\."):
+    with pytest.raises(InvalidInputError, match=r"objective must be one of .*, got 'FPOX'; did you mean 'FPOR'\?"):
+        choose_threshold([0.0, 1.0], [0, 1], "FPOX", alpha=0.9)
+    with pytest.raises(InvalidInputError, match=r"alpha must be given for FPOR"):
         choose_threshold([0.0, 1.0], [0, 1], "FPOR")
+    with pytest.raises(InvalidInputError, match=r"alpha and beta must be left out when objective is an instance"):
+        choose_threshold([0.0, 1.0], [0, 1], FPOR(0.9), alpha=0.9)
+    with pytest.raises(InvalidInputError, match=r"objective must be one of"):
+        choose_threshold([0.0, 1.0], [0, 1], 0.9)
     assert choose_threshold([0.0, 1.0], [0, 1], FPOR(0.9)).feasible
+    assert choose_threshold([0.0, 1.0], [0, 1], "FPOR", alpha=0.9).feasible
 
 
 def test_number_of_bounds_must_be_that_of_labels():
@@ -328,7 +335,9 @@ def test_average_precision_is_exact_and_its_threshold_that_of_f1(is_weighted):
         scores = random.integers(0, 8, (20, 2)) / 8
         labels = random.choice([0.0, 1.0, np.nan], (20, 2))
         weights = random.integers(0, 3, (20, 2)) / 2 if is_weighted else None
-        choice, of_f1 = (choose_threshold(scores, labels, objective, weights) for objective in (OAP(), OFBS(1.0)))
+        choice, of_f1 = (
+            choose_threshold(scores, labels, objective, sample_weight=weights) for objective in (OAP(), OFBS(1.0))
+        )
         np.testing.assert_array_equal(choice.threshold, of_f1.threshold)
         np.testing.assert_array_equal(choice.counts.true_positives, of_f1.counts.true_positives)
         for k in range(2):
