@@ -17,6 +17,7 @@ from metricopt.evidence.bootstrap import precision_band
 from metricopt.evidence.reports import evaluate
 from metricopt.plots import plot_frontier, plot_history, plot_labels, plot_precision_recall, plot_scores
 
+DPI = 50
 BASELINE = Path(__file__).with_name("baseline")
 STYLE = {**matplotlib.rcParamsDefault, "font.family": "DejaVu Sans", "backend": matplotlib.get_backend()}
 
@@ -121,7 +122,9 @@ def write(name, folder, *changed):
         for words in figure.findobj(Text):
             words.set_visible(False)
             words.set_in_layout(False)
-        figure.savefig(path, dpi=50, metadata={"Software": None})
+        # Whole pixels: of 229.99999 some versions of matplotlib make 229, and others 230.
+        figure.set_size_inches((np.round(figure.get_size_inches() * DPI) + 0.01) / DPI)
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
     return path
 
 
