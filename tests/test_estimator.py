@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, fbeta_score, precision_scor
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -26,6 +26,7 @@ from metricopt.problem.objectives import REGISTRY
 from metricopt.solvers import Profiled
 
 SHORT = {"epochs": 20, "learning_rate": 0.1, "random_state": 0}
+CHECKS = list(estimator_checks_generator(DirectMetricClassifier(epochs=40, learning_rate=0.1)))
 SKIPPED = {"check_array_api_input": "wants SCIPY_ARRAY_API set before SciPy is imported"}
 ALPHAS = {"RecallAtFPR": 0.1, "RecallAtAlarmRate": 0.3}
 
@@ -45,7 +46,7 @@ def make_network(num_features):
 
 
 @pytest.mark.filterwarnings("ignore:infeasible")
-@parametrize_with_checks([DirectMetricClassifier(epochs=40, learning_rate=0.1)])
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[check.func.__name__ for _, check in CHECKS])
 def test_scikit_learn_checks(estimator, check):
     try:
         check(estimator)
