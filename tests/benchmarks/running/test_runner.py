@@ -9,23 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from benchmarks.running import runner
-from benchmarks.running.cells import cells_of
-from benchmarks.suites import Plan, Suite
+from tests.benchmarks.running.quick_cells import CELLS, QuickCell
 
 ROOT = Path(__file__).parents[3]
-SUITE = Suite(
-    "tiny",
-    "Tiny",
-    ("toy",),
-    (Plan(("F1",), ("cross-entropy", "focal", "profiled"), ("linear",)),),
-    num_splits=2,
-    num_steps=12,
-    batch_size=256,
-)
 QUIET = Console(file=io.StringIO())
 
 
@@ -34,61 +23,56 @@ def lines(file):
 
 
 def test_runs_every_cell_once(tmp_path):
-    file = tmp_path / "runs" / "tiny.jsonl"
-    assert runner.run("tiny", cells_of(SUITE), file, 2, QUIET) == {}
-    assert sorted(entry["cell"] for entry in lines(file)) == sorted(cell.key for cell in cells_of(SUITE))
-    rows = runner.rows_of(cells_of(SUITE), file)
-    assert [(row["split"], row["method"]) for row in rows[:3]] == [(0, "cross-entropy"), (0, "focal"), (0, "profiled")]
+    file = tmp_path / "runs" / "quick.jsonl"
+    assert runner.run("quick", CELLS, file, 2, QUIET) == {}
+    assert sorted(entry["cell"] for entry in lines(file)) == sorted(cell.key for cell in CELLS)
+    assert runner.rows_of(CELLS, file) == [row for cell in CELLS for row in cell.run()]
     before = file.read_bytes()
-    assert runner.run("tiny", cells_of(SUITE), file, 2, QUIET) == {}
+    assert runner.run("quick", CELLS, file, 2, QUIET) == {}
     assert file.read_bytes() == before
 
 
 def test_goes_on_after_a_line_that_was_cut(tmp_path):
-    file = tmp_path / "tiny.jsonl"
-    runner.run("tiny", cells_of(SUITE), file, 1, QUIET)
+    file = tmp_path / "quick.jsonl"
+    runner.run("quick", CELLS, file, 1, QUIET)
     whole = lines(file)
     kept = [json.dumps(entry) for entry in whole[:3]]
     file.write_text("\n".join(kept) + "\n" + json.dumps(whole[3])[:40])
-    assert len(runner.rows_of(cells_of(SUITE), file)) == 3
-    runner.run("tiny", cells_of(SUITE), file, 1, QUIET)
+    assert len(runner.rows_of(CELLS, file)) == 6
+    runner.run("quick", CELLS, file, 1, QUIET)
     again = lines(file)
-    assert [entry["cell"] for entry in again] == [entry["cell"] for entry in whole]
     assert again[:3] == whole[:3]  # with their seconds: they were not run again
-    for one, other in zip(again[3:], whole[3:], strict=True):
-        assert [{**row, "seconds": 0} for row in one["rows"]] == [{**row, "seconds": 0} for row in other["rows"]]
+    assert [(entry["cell"], entry["rows"]) for entry in again] == [(entry["cell"], entry["rows"]) for entry in whole]
 
 
-def test_failed_cell_costs_itself_alone_and_is_tried_again(tmp_path, monkeypatch):
-    file = tmp_path / "tiny.jsonl"
-    bad = Suite("tiny", "Tiny", ("toy", "no such set"), SUITE.plans, 1, 12, 256)
-    failed = runner.run("bad", cells_of(bad), file, 1, QUIET)
-    assert len(failed) == 3 and all("no such set" in key for key in failed)
-    assert len(lines(file)) == 3
-    assert len(runner.run("bad", cells_of(bad), file, 1, QUIET)) == 3
+def test_failed_cell_costs_itself_alone_and_is_tried_again(tmp_path):
+    file = tmp_path / "quick.jsonl"
+    cells = [*CELLS[:3], QuickCell(-1), *CELLS[3:6]]
+    assert runner.run("quick", cells, file, 2, QUIET) == {"quick -1": "ValueError: no such seed"}
+    assert len(lines(file)) == 6
+    assert runner.run("quick", cells, file, 1, QUIET).keys() == {"quick -1"}
+    assert len(lines(file)) == 6
 
 
-@pytest.mark.slow
 def test_killed_run_goes_on_where_it_was(tmp_path):
-    file = tmp_path / "tiny.jsonl"
-    code = (
-        "import io\nfrom pathlib import Path\nfrom rich.console import Console\nfrom benchmarks import runner\n"
-        "from benchmarks.running.cells import cells_of\nfrom tests.benchmarks.test_runner import SUITE\n"
+    file, script = tmp_path / "quick.jsonl", tmp_path / "go.py"
+    script.write_text(
+        "import io\nfrom pathlib import Path\nfrom rich.console import Console\n"
+        "from benchmarks.running import runner\nfrom tests.benchmarks.running.quick_cells import CELLS\n"
         f"if __name__ == '__main__':\n"
-        f"    runner.run('tiny', cells_of(SUITE), Path({str(file)!r}), 1, Console(file=io.StringIO()))\n"
+        f"    runner.run('quick', CELLS, Path({str(file)!r}), 1, Console(file=io.StringIO()))\n"
     )
-    script = tmp_path / "go.py"
-    script.write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, script], env=environment, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (file.exists() and len(file.read_text().splitlines()) >= 2) and time.monotonic() < deadline:
-        time.sleep(0.02)
+        assert process.poll() is None
+        time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    survived = [line for line in file.read_text().split("\n")[:-1]]
-    assert len(survived) >= 2
-    assert runner.run("tiny", cells_of(SUITE), file, 1, QUIET) == {}
+    survived = file.read_text().split("\n")[:-1]
+    assert 2 <= len(survived) < len(CELLS)
+    assert runner.run("quick", CELLS, file, 1, QUIET) == {}
     after = file.read_text().splitlines()
     assert after[: len(survived)] == survived
-    assert len(after) == len(cells_of(SUITE)) == len({json.loads(line)["cell"] for line in after})
+    assert len(after) == len(CELLS) == len({json.loads(line)["cell"] for line in after})
