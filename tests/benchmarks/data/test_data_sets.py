@@ -90,13 +90,14 @@ def test_counts(name):
 def test_features_can_be_trained_on(name):
     features = loaded(name).features
     assert np.isfinite(features).all() and (features.std(axis=0) > 0).all()
-    assert np.unique(features, axis=1).shape == features.shape  # no column twice
+    assert len({column.tobytes() for column in features.T}) == features.shape[1]  # no column twice
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_label_is_not_among_the_features(name):
     data = loaded(name)
-    areas = np.array([roc_auc_score(data.labels, column) for column in data.features.T])
+    some = slice(None, None, -(-len(data.labels) // 5000))
+    areas = np.array([roc_auc_score(data.labels[some], column) for column in data.features[some].T])
     assert np.maximum(areas, 1 - areas).max() < 0.999
 
 
