@@ -116,18 +116,22 @@ def test_many_processes_fill_one_cache(saved, tmp_path):
     code = """
 import sys
 from metricopt.data import ResizedCache
+print("ready", flush=True)
 cache = ResizedCache(sys.argv[1], 16)
 for path in sys.argv[2:]:
     cache.read(path)
 """
     command = [sys.executable, "-c", code, str(tmp_path / "cache"), *paths]
-    running = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
-    for process in running:
-        assert process.communicate()[1] == b"" and process.returncode == 0
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"ready\n"
+        own = ResizedCache(tmp_path / "cache", 16)
+        images = [own.read(path) for path in paths]
+        assert other.communicate()[1] == b"" and other.returncode == 0
     left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert len(left) == 12 and all(path.suffix == ".gray" and path.stat().st_size == 256 for path in left)
-    for path in paths:
-        np.testing.assert_array_equal(ResizedCache(tmp_path / "cache", 16).read(path), read_gray(path, 16))
+    for path, image in zip(paths, images, strict=True):
+        np.testing.assert_array_equal(image, read_gray(path, 16))
+        np.testing.assert_array_equal(ResizedCache(tmp_path / "cache", 16).read(path), image)
 
 
 def test_faults_of_the_cache(saved, tmp_path):
