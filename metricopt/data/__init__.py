@@ -1,4 +1,4 @@
-"""Where samples come from: one source a file. Heavy packages (pandas, scikit-learn) are imported when first used."""
+"""Where samples come from: each file is one source. pandas and scikit-learn are imported when they are first used."""
 
 from metricopt.data.balanced import BalancedBatchSampler
 from metricopt.data.chexpert import (

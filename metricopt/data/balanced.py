@@ -1,4 +1,4 @@
-"""Batches with a fixed share of positives, in an order that is seeded and can be resumed.
+"""Batches with a fixed number of positives, in an order that is seeded and can be resumed.
 
 This file decides which rows a batch holds. It leaves loading them to the data loader.
 """
@@ -21,22 +21,25 @@ class BalancedBatchSampler(Sampler[list[int]]):
     r"""Draws every batch with the same number of positives, however rare they are.
 
     Of a batch of B rows, :math:`B_+ = \text{positive\_share} \cdot B` (rounded, at least 1 and at most B - 1) are
-    positives and the others negatives. Each class is dealt out in shuffled passes: no row of it comes again before all
-    of them came. Rare positives repeat within an epoch; a class of fewer rows than its places repeats within a batch.
+    positives and the others negatives. The rows of each class come in shuffled passes: no row comes again before all
+    rows of its class have come. So rare positives repeat within an epoch, and a class with fewer rows than it has
+    places in a batch repeats within the batch.
 
-    For ``DataLoader(dataset, batch_sampler=...)``, and with ``val_loader`` or ``val_fraction=0`` for
-    :func:`metricopt.fit`, which keeps and puts back its :attr:`generator`: a training that is resumed goes on bit for
-    bit. In a loop of one's own, :meth:`state_dict` does so.
+    The sampler is for ``DataLoader(dataset, batch_sampler=...)``. With :func:`metricopt.fit` it needs ``val_loader`` or
+    ``val_fraction=0``; a training that is resumed then goes on bit for bit, because ``fit`` saves and restores
+    :attr:`generator`. In your own loop, use :meth:`state_dict` for that.
 
     Parameters
     ----------
     labels : array, shape (n,) or (n, L)
         Labels of all rows of the data set: 0, 1 or NaN (missing).
     batch_size : int, >= 2
+        The number of rows in a batch.
     positive_share : float, in (0, 1)
+        The fraction of a batch that is positive.
     num_batches : int, >= 1, optional
-        Batches an epoch. By default as many as show every labelled row once at least: one pass over the majority,
-        unless the share of the minority is smaller still than its prevalence.
+        The number of batches in an epoch. By default every labelled row comes at least once: an epoch is as many
+        batches as the class takes that needs the most, usually the negatives.
     label : int
         The column of ``labels`` that is balanced. Rows where it is missing are never drawn.
     seed : int
@@ -45,7 +48,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
     Attributes
     ----------
     generator : torch.Generator
-        What the order is drawn from, at the start of an epoch.
+        The generator that draws the order at the start of an epoch.
 
     Raises
     ------
@@ -75,13 +78,13 @@ class BalancedBatchSampler(Sampler[list[int]]):
         check_labels(columns)
         faults = Faults()
         faults.check_integer("batch_size", batch_size, 2, "give e.g. 64")
-        is_share = isinstance(positive_share, (float, np.floating)) and 0 < positive_share < 1
-        faults.check(is_share, "positive_share", "in (0, 1)", repr(positive_share), "give a fraction, e.g. 0.5")
+        is_fraction = isinstance(positive_share, (float, np.floating)) and 0 < positive_share < 1
+        faults.check(is_fraction, "positive_share", "in (0, 1)", repr(positive_share), "give a fraction, e.g. 0.5")
         if num_batches is not None:
             faults.check_integer("num_batches", num_batches, 1, "leave it out for one pass")
         is_column = is_integer(label) and 0 <= label < columns.shape[1]
         rule = f"a column of labels, 0 to {columns.shape[1] - 1}"
-        faults.check(is_column, "label", rule, repr(label), "give the number of one")
+        faults.check(is_column, "label", rule, repr(label), "give the number of the column that you want balanced")
         faults.check_seed(seed)
         faults.raise_if_any()
 
@@ -114,9 +117,9 @@ class BalancedBatchSampler(Sampler[list[int]]):
             yield batches[position].tolist()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the sampler stands: the state of the order and the batches drawn in this epoch.
+        """Return where the sampler stands: the state of its generator, and how many batches of the epoch are drawn.
 
-        A loader with workers draws some batches ahead of those that it hands out.
+        A loader with workers draws some batches before it hands them out.
         """
         is_within = 0 < self._position < self._num_batches
         return {
@@ -125,10 +128,11 @@ class BalancedBatchSampler(Sampler[list[int]]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned; the next pass yields the rest of the epoch."""
+        """Go back to where :meth:`state_dict` was called. The next pass yields the rest of that epoch."""
         if state["position"] >= self._num_batches:
-            rule = f"that of a sampler of as many batches an epoch ({self._num_batches})"
-            reject("state", rule, f"one within its batch {state['position'] + 1}", "pass the same arguments")
+            rule = f"of a sampler with {self._num_batches} batches in an epoch"
+            remedy = "make the sampler with the arguments that it was saved with"
+            reject("state", rule, f"one at batch {state['position'] + 1}", remedy)
         self._at_epoch_start = state["generator"].clone()
         self.generator.set_state(self._at_epoch_start)
         self._position = self._num_to_skip = state["position"]

@@ -1,4 +1,4 @@
-"""The real table that comes with the package: UCI Thyroid Disease, the hypothyroid records."""
+"""The table of real patients that comes with the package: the hypothyroid records of UCI Thyroid Disease."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from metricopt.data.tables import Table, make_table, read_table
 
 
 def load_hypothyroid() -> Table:
-    """Return 3163 patients with 25 features, 151 of them hypothyroid (4.8 %).
+    """Return 3163 patients with 25 features, of whom 151 (4.8 %) are hypothyroid.
 
-    Age, sex, yes/no findings and six blood tests; 8 to 22 % of the values of a test are missing, of the sixth (TBG)
-    92 %. Source and licence (CC BY 4.0): ``hypothyroid.txt`` beside the data file.
+    The features are age, sex, yes/no findings and six blood tests. Of five tests 8 to 22 % of the values are missing,
+    of the sixth (TBG) 92 %. The file ``hypothyroid.txt`` beside the data names the source and the licence (CC BY 4.0).
 
     Returns
     -------
     Table
-        Label column ``diagnosis``, positive value ``hypothyroid``.
+        The label column is ``diagnosis``, and its positive value is ``hypothyroid``.
 
     References
     ----------

@@ -1,6 +1,6 @@
-"""Image files that a table lists, with a class each: what the command line reads networks' data from.
+"""Image files that a table lists, with a class each, as ``metricopt rank-cuts`` reads them.
 
-This file decides how a table's rows become images and classes. Radiographs of CheXpert have a recipe of their own, in
+This file decides how the rows of a table become images and classes. Radiographs of CheXpert are read in another way, by
 :mod:`metricopt.data.chexpert`.
 """
 
@@ -24,31 +24,35 @@ _SHOWN = 3
 
 
 class ImageTable(Dataset[tuple[Tensor, Tensor]]):
-    """The images of a table's rows, squeezed into squares of three channels, and their classes.
+    """The images that the rows of a table name, squeezed into squares of three channels, and their classes.
 
     Parameters
     ----------
     frame : DataFrame
+        One row for each image.
     image : str
-        The column with the files, relative to ``root`` or absolute.
+        The column with the files. Their paths are relative to ``root``, or absolute.
     label : str
-        The column with the classes; rows without one are left out.
+        The column with the classes. Rows without a class are left out.
     root : str or Path
+        The folder that the paths are relative to.
     size : int, >= 1
-        Side of the squares in pixels.
+        The side of the squares in pixels.
     mean, std : sequence of float, length 3
-        What the channels, in [0, 1], are normalised by.
+        The mean and the deviation that each channel, with values in [0, 1], is normalised by.
 
     Attributes
     ----------
     classes : list of str
-        In sorted order; an item's label is a position in it.
+        The classes in sorted order.
     labels : ndarray, shape (n,), int
+        The class of each row, as a position in ``classes``.
 
     Raises
     ------
     InvalidInputError
-        On columns that do not exist, files that do not, or fewer than two classes; when read, on damaged files.
+        If a column or a file does not exist, or there are fewer than two classes. Damaged files raise when an item is
+        read.
     """
 
     def __init__(
@@ -73,7 +77,8 @@ class ImageTable(Dataset[tuple[Tensor, Tensor]]):
             )
         names, codes = np.unique(known[label].astype(str).to_numpy(dtype=str), return_inverse=True)
         if len(names) < 2:
-            reject("label", "a column of at least two classes", names.tolist(), "choose another column")
+            got = f"{label!r} with {names.tolist()}"
+            reject("label", "a column of at least two classes", got, "choose another column")
         self.classes, self.labels = names.tolist(), codes
         self._size = size
         self._mean, self._std = (torch.tensor(list(values)).view(3, 1, 1) for values in (mean, std))
@@ -87,7 +92,14 @@ class ImageTable(Dataset[tuple[Tensor, Tensor]]):
 
 
 def read_color(path: str | Path, size: int) -> np.ndarray:
-    """Return an image as colours, the whole of it squeezed into a square; a gray one has three equal channels.
+    """Return the whole image, squeezed into a square of colours. A gray image gets three equal channels.
+
+    Parameters
+    ----------
+    path : str or Path
+        The image file.
+    size : int
+        The side of the square in pixels.
 
     Returns
     -------
@@ -96,7 +108,7 @@ def read_color(path: str | Path, size: int) -> np.ndarray:
     Raises
     ------
     InvalidInputError
-        When the file is missing or damaged.
+        If the file is missing or damaged.
     """
     from PIL import Image
 

@@ -1,6 +1,6 @@
-"""Which rows go where: stratified parts that keep groups (patients) whole.
+"""Stratified parts of a data set, which keep groups (the rows of a patient) whole.
 
-This file decides the rows; it leaves loading them to :mod:`metricopt.data.loaders`.
+This file decides which row belongs to which part. It leaves loading the rows to :mod:`metricopt.data.loaders`.
 """
 
 from __future__ import annotations
@@ -22,31 +22,34 @@ def stratified_split(
     seed: int = 0,
     groups: Sequence[Any] | NDArray[Any] | None = None,
 ) -> tuple[NDArray[np.intp], ...]:
-    """Deal rows out to parts that all have the prevalence of the whole; always the same rows for the same seed.
+    """Deal the rows out to parts that all have the prevalence of the whole. The same seed gives the same parts.
 
-    Rows are dealt out stratum by stratum. A row belongs to the rarest label that it is positive for, else to the
-    negatives, else (nothing labelled) to the rest; a group belongs to the rarest stratum of its rows.
+    Rows are dealt out stratum by stratum. A row belongs to the stratum of the rarest label that it is positive for; if
+    it is positive for none, to the negatives; if it has no label, to a stratum of its own. A group belongs to the
+    rarest stratum of its rows.
 
     Parameters
     ----------
     labels : ndarray, shape (n,) or (n, L), float
-        0, 1 or NaN.
+        0, 1 or NaN (missing).
     fractions : sequence of float
-        The share of each part, summing to 1.
+        The fraction of the rows in each part. They sum to 1.
     seed : int
+        The seed of the random order in which rows are dealt out.
     groups : sequence, shape (n,), optional
-        Rows of equal value (one patient's images) stay in one part; any hashable values, tuples as well.
+        Rows of equal value (the images of one patient) stay in one part. The values can be anything hashable, tuples
+        included.
 
     Returns
     -------
     tuple of ndarray of int
-        The row numbers of each part, ascending; together every row once.
+        The row numbers of each part, ascending. Every row is in exactly one part.
 
     Raises
     ------
     InvalidInputError
-        When the fractions do not sum to 1, ``groups`` has another length than ``labels`` or missing values, or, with
-        one label, a part would stay without a positive or a negative.
+        If the fractions do not sum to 1, if ``groups`` has missing values or another length than ``labels``, or, with
+        one label, if a part would have no positive or no negative.
 
     Examples
     --------
@@ -107,7 +110,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _strata(columns: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Return each row's stratum, numbered from the rarest label to the negatives and the unlabelled rows."""
+    """Return the stratum of each row, numbered from the rarest label to the negatives and the unlabelled rows."""
     is_positive = columns == 1
     by_rarity = np.argsort(is_positive.sum(axis=0), kind="stable")
     strata = np.where(np.isnan(columns).all(axis=1), columns.shape[1] + 1, columns.shape[1])

@@ -1,4 +1,4 @@
-"""Tables of features with one label column, and what turns them into numbers.
+"""Tables of features with one label column, and the preprocessing that turns them into numbers.
 
 This file decides what counts as missing, which value of the label column is positive, and how columns become float
 features. It leaves the choice of a file and of the columns to its callers, and training to :func:`metricopt.fit`.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CATEGORIES = 50
-"""Columns a categorical feature may grow to; rarer categories are treated like unseen ones."""
+"""How many columns a categorical feature can become. Rarer categories are treated like unseen ones."""
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -31,12 +31,12 @@ _PARQUET = (".parquet", ".pq")
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Features and one binary label.
+    """A table of features with one binary label.
 
     Attributes
     ----------
     features : pandas.DataFrame, shape (n, d)
-        As read: numbers, text and missing values.
+        The features as they were read: numbers, text and missing values.
     labels : ndarray, shape (n,), float64
         1 where the label column holds ``positive``, 0 elsewhere, NaN where it is missing.
     label : str
@@ -59,19 +59,29 @@ class Table:
         return f"Table({len(self)} rows, {num_features} features, {self.label} = {self.positive} in {num_positives})"
 
     def take(self, rows: NDArray[np.intp]) -> Table:
-        """Return the table of these row numbers."""
+        """Return the table with these row numbers alone."""
         return Table(self.features.iloc[rows], self.labels[rows], self.label, self.positive)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet file; the suffix says which (``.csv``, ``.tsv``, also ``.gz``; ``.parquet``, ``.pq``).
+    """Read a table from a CSV, TSV or Parquet file.
 
     In text files blank cells, ``?`` and the usual words (``NA``, ``NaN``, ``null``, ...) are missing values.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Its suffix says how it is read: ``.csv`` or ``.tsv``, both also with ``.gz``; ``.parquet`` or ``.pq``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table, with the names of its columns as text.
 
     Raises
     ------
     InvalidInputError
-        When there is no such file, its suffix is unknown, it cannot be parsed, or it has no rows.
+        If there is no such file, its suffix is unknown, it cannot be parsed, or it has no rows.
     """
     import pandas as pd
 
@@ -112,17 +122,23 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
     Parameters
     ----------
     frame : pandas.DataFrame, shape (n, d + 1)
+        The table as it was read.
     label : str
-        The label column; all other columns are features.
+        The label column. All other columns are features.
     positive : str or number, optional
-        The value that counts as 1; every other value counts as 0. Left out, the column must hold two values: of 0 and
-        1 (or false and true) the positive is 1, of any other two the rarer one.
+        The value that counts as 1. Every other value counts as 0. If ``positive`` is left out, the column must hold two
+        values: of 0 and 1 (or false and true) the positive is 1, of any other two it is the rarer one.
+
+    Returns
+    -------
+    Table
+        The features, and the labels as 0, 1 or NaN (missing).
 
     Raises
     ------
     InvalidInputError
-        When two columns share a name, the label column does not exist, holds no positive or no negative, or leaves it
-        open which value is positive.
+        If two columns have the same name, or the label column does not exist, holds no positive or no negative, or does
+        not tell which value is positive.
 
     Examples
     --------
@@ -164,7 +180,7 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
 
 
 def _likely_positive(counts: pd.Series) -> str | None:
-    """Return the positive one of two values, None where that is open."""
+    """Return which of two values is the positive one, or None where the values do not tell."""
     for pair in ({"0", "1"}, {"False", "True"}):
         if set(counts.index) == pair:
             return max(pair)
@@ -175,7 +191,7 @@ def _likely_positive(counts: pd.Series) -> str | None:
 
 @dataclass(frozen=True)
 class NumericColumn:
-    """What was learnt of a numeric column: replacement of missing values, mean and deviation after it."""
+    """A numeric column of the training rows: its median, which replaces missing values, its mean and its deviation."""
 
     name: str
     median: float
@@ -186,7 +202,7 @@ class NumericColumn:
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """The categories of a column, as text; None stands for a missing value."""
+    """A column of categories, as text. None stands for a missing value."""
 
     name: str
     categories: tuple[str | None, ...]
@@ -194,23 +210,25 @@ class CategoricalColumn:
 
 @dataclass(frozen=True)
 class TablePreprocessor:
-    """Turns a data frame into float features, with what was learnt from the training rows.
+    """Turns a data frame into float features, by statistics of the training rows.
 
-    Numeric columns: missing values become the median, then the column is standardised; columns with missing values
-    also get a 0/1 column that marks them. Other columns: one 0/1 column a category, missing being a category if the
-    training rows have it, unseen and rare categories (beyond the 50 most frequent) all 0. A text column whose values
-    all parse as numbers is numeric.
+    In a numeric column missing values become the median, and then the column is standardised; a column with missing
+    values also gets a 0/1 column that marks them. Every other column becomes one 0/1 column for each category. Missing
+    is a category if the training rows have missing values. Unseen categories, and rare ones beyond the 50 most
+    frequent, are 0 in all columns. A text column whose values all parse as numbers is numeric.
 
-    scikit-learn learns the statistics, on the training rows alone (:meth:`fit`). They are kept as plain numbers and
-    strings and applied by :meth:`transform`: so the preprocessing is saved as JSON, opens with any later version of
+    scikit-learn computes the statistics, from the training rows alone (:meth:`fit`). They are kept as plain numbers and
+    strings, and :meth:`transform` applies them. So the preprocessing is saved as JSON, opens with any later version of
     scikit-learn, and never runs code from a file as pickle does.
 
     Attributes
     ----------
     numeric : tuple of NumericColumn
+        The numeric columns.
     categorical : tuple of CategoricalColumn
+        The other columns.
     dropped : dict of str to str
-        Columns that are left out, and why.
+        The columns that are left out, with the reason for each.
 
     Examples
     --------
@@ -230,12 +248,22 @@ class TablePreprocessor:
 
     @classmethod
     def fit(cls, features: pd.DataFrame) -> TablePreprocessor:
-        """Learn from the training rows.
+        """Return the preprocessing learnt from these rows, which should be the training rows alone.
+
+        Parameters
+        ----------
+        features : pandas.DataFrame, shape (n, d)
+            The features of the training rows.
+
+        Returns
+        -------
+        TablePreprocessor
+            The preprocessing for these and other rows.
 
         Raises
         ------
         InvalidInputError
-            When a column holds infinite values, or no column is of use.
+            If a column holds infinite values, or no column is of use.
         """
         from sklearn.impute import SimpleImputer
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -292,7 +320,12 @@ class TablePreprocessor:
         return names
 
     def transform(self, features: pd.DataFrame) -> NDArray[np.float32]:
-        """Return the float features of a table with the same columns; others are ignored.
+        """Return the float features of a table that has the columns of the training rows. Other columns are ignored.
+
+        Parameters
+        ----------
+        features : pandas.DataFrame
+            The rows to transform.
 
         Returns
         -------
@@ -301,7 +334,7 @@ class TablePreprocessor:
         Raises
         ------
         InvalidInputError
-            When a column is missing, or one that was numeric holds text or infinite values.
+            If a column is missing, or a numeric column holds text or infinite values.
         """
         known = [column.name for column in self.numeric] + [group.name for group in self.categorical]
         absent = [name for name in known if name not in features.columns]
@@ -326,12 +359,12 @@ class TablePreprocessor:
         return np.column_stack(blocks).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything learnt as what JSON can hold; :meth:`from_dict` is the way back."""
+        """Return the preprocessing as plain values that JSON can hold. :meth:`from_dict` reads them again."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> TablePreprocessor:
-        """Return the preprocessor that :meth:`to_dict` described."""
+        """Return the preprocessing that :meth:`to_dict` wrote."""
         return cls(
             tuple(NumericColumn(**column) for column in saved["numeric"]),
             tuple(CategoricalColumn(group["name"], tuple(group["categories"])) for group in saved["categorical"]),

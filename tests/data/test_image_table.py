@@ -39,7 +39,7 @@ def test_numbers_as_classes(frame, tmp_path):
 def test_bad_input(frame, tmp_path):
     with pytest.raises(InvalidInputError, match="image must be one of 'file', 'finding', got 'path'"):
         ImageTable(frame, "path", "finding", tmp_path, 4, MEAN, STD)
-    with pytest.raises(InvalidInputError, match=r"label must be a column of at least two classes, got \['a'\]"):
+    with pytest.raises(InvalidInputError, match=r"label must be a column of at least two classes, got .* with \['a'\]"):
         ImageTable(frame[1:2], "file", "finding", tmp_path, 4, MEAN, STD)
     with pytest.raises(InvalidInputError, match=r"got 1 of 4 that do not exist, such as .*missing\.png"):
         ImageTable(frame.fillna("a"), "file", "finding", tmp_path, 4, MEAN, STD)

@@ -1,4 +1,4 @@
-"""CheXpert: its tables, what uncertain findings count as, its images, and a synthetic tree of the same form."""
+"""CheXpert: its tables, the meaning of uncertain findings, its images, and a folder of drawings in the same layout."""
 
 from metricopt.data.chexpert.checking import ImageCheck, check_images
 from metricopt.data.chexpert.decoding import ResizedCache

@@ -1,6 +1,6 @@
-"""A chest without findings, drawn in gray levels: the canvas on which signs are put.
+"""A chest without findings, drawn in gray levels, into which the signs of findings are drawn.
 
-This file decides the normal anatomy of a frontal and a lateral view and how much it varies. It leaves the signs of
+This file decides the normal anatomy of a frontal and a lateral view, and how much it varies. It leaves the signs of
 findings to :mod:`metricopt.data.chexpert.findings`.
 
 Coordinates run from -1 to 1, x to the right of the image and y downwards. Gray levels are attenuations, from 0 (air) to
@@ -20,18 +20,18 @@ Field = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Lung:
-    """Where one lung lies.
+    """The place of one lung.
 
     Attributes
     ----------
     mask : ndarray, shape (height, width)
-        1 inside, 0 outside, soft at the edge.
+        1 inside the lung and 0 outside, with a soft edge.
     depth : ndarray, shape (height, width)
-        0 at the lung's axis, 1 at its edge, beyond 1 outside.
+        0 at the axis of the lung, 1 at its edge, and more outside.
     x, y, half_width, half_height : float
-        Of the middle.
+        The middle of the lung, and half of its width and height.
     outward : int
-        In which direction of x the chest wall lies.
+        The direction of x in which the chest wall lies, 1 or -1.
     """
 
     mask: Field
@@ -49,12 +49,13 @@ class Chest:
     Parameters
     ----------
     height, width : int
-        In pixels.
+        The size of the image in pixels.
     random : RandomState
+        The generator of all variation.
     lateral : bool
         Whether the chest is seen from the side.
     heart, mediastinum : float
-        Sizes relative to normal ones.
+        The sizes of heart and mediastinum, relative to normal ones.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Chest:
             self._draw_frontal(heart, mediastinum)
 
     def soft(self, excess: Field, softness: float) -> Field:
-        """Return 1 where ``excess`` is well above 0, 0 where well below, with an edge as wide as ``softness``."""
+        """Return 1 where ``excess`` is well above 0, and 0 well below, with an edge of width ``softness``."""
         # never sharper than a pixel, which is what keeps small images free of jagged edges
         return 0.5 + 0.5 * np.tanh(excess * np.float32(1 / max(softness, 0.7 * self.pixel)))
 
@@ -105,12 +106,12 @@ class Chest:
         nearest = np.full_like(self.x, np.inf)
         for (x0, y0), (x1, y1) in pairwise(points):
             dx, dy = x1 - x0, y1 - y0
-            share = ((self.x - np.float32(x0)) * np.float32(dx) + (self.y - np.float32(y0)) * np.float32(dy)) / (
+            along = ((self.x - np.float32(x0)) * np.float32(dx) + (self.y - np.float32(y0)) * np.float32(dy)) / (
                 np.float32(dx * dx + dy * dy + 1e-9)
             )
-            share = np.clip(share, 0, 1)
-            away_x = self.x - np.float32(x0) - share * np.float32(dx)
-            away_y = self.y - np.float32(y0) - share * np.float32(dy)
+            along = np.clip(along, 0, 1)
+            away_x = self.x - np.float32(x0) - along * np.float32(dx)
+            away_y = self.y - np.float32(y0) - along * np.float32(dy)
             nearest = np.minimum(nearest, away_x * away_x + away_y * away_y)
         width = max(width, 0.6 * self.pixel)
         return np.exp(-nearest / np.float32(width * width))
@@ -226,7 +227,7 @@ def _axis(size: int) -> Field:
 
 
 def _smooth_weights(size: int, coarse: int) -> Field:
-    """Return weights by which ``coarse`` values become ``size`` smooth ones, of sums of squares about 1."""
+    """Return the weights that turn ``coarse`` values into ``size`` smooth ones. Their squares sum to about 1."""
     centres = _axis(coarse)
     weights = np.exp(-(((_axis(size)[:, np.newaxis] - centres) * coarse / 2) ** 2) * 1.5)
     return (weights / np.sqrt((weights**2).sum(axis=1, keepdims=True))).astype(np.float32)

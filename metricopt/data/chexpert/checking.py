@@ -1,6 +1,6 @@
-"""Whether the images of a table are there and whole, told before a training and not in its middle.
+"""A check that the images of a table exist and are whole, so that a training does not stop in its middle.
 
-This file decides how files are gone through and how faults are told. It leaves decoding to
+This file decides in which order files are checked and how faults are reported. It leaves decoding to
 :mod:`metricopt.data.chexpert.decoding`.
 """
 
@@ -26,17 +26,18 @@ _MISSING = "missing"
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """What :func:`check_images` found; ``str()`` lists every fault.
+    """The faults that :func:`check_images` found. ``str()`` lists every one.
 
     Attributes
     ----------
     root : Path
-        The folder that was looked at.
+        The folder that was checked.
     num_images : int
+        How many images were checked.
     faults : dict of str to str
-        By path: ``"missing"``, or what is wrong with the file.
+        The fault of each image that has one, by path: ``"missing"``, or what is wrong with the file.
     intact : ndarray of int
-        The rows of the table without a fault: ``table.take(check.intact)`` goes on without the others.
+        The rows of the table without a fault. ``table.take(check.intact)`` leaves out the others.
     """
 
     root: Path
@@ -74,30 +75,32 @@ def check_images(
     num_threads: int | None = None,
     progress: bool | None = None,
 ) -> ImageCheck:
-    """Look whether every image of a table is there, and whether all of it can be decoded.
+    """Check that every image of a table exists, and that all of it can be decoded.
 
     Damage that leaves a valid file behind (gray stripes in a JPEG that was cut and closed) is not noticed.
 
     Parameters
     ----------
     table : CheXpertTable
+        The table whose images are checked.
     root : str or Path, optional
-        The folder with ``train/`` and ``valid/``; that of the table by default.
+        The folder with ``train/`` and ``valid/``. The default is the folder of the table.
     decode : bool
-        False looks no further than whether the files exist.
+        Whether to decode the files. With False the check is only whether they exist.
     num_threads : int, >= 1, optional
-        As many as there are processors by default.
+        How many files are decoded at once. The default is the number of processors.
     progress : bool, optional
-        Show a progress bar; by default if standard error is a terminal.
+        Whether to show a progress bar. The default is to show one if standard error is a terminal.
 
     Returns
     -------
     ImageCheck
+        The faults, and the rows without a fault.
 
     Raises
     ------
     InvalidInputError
-        When not one image exists: then the root is wrong, and one message says so.
+        If none of the images exists, because then ``root`` is wrong.
 
     Examples
     --------

@@ -1,12 +1,14 @@
-"""Which findings go together in CheXpert's reports: the statistics behind synthetic label rows, and the rows.
+"""Synthetic labels of studies, drawn so that findings occur together as often as in CheXpert's reports.
 
-This file decides how labels of studies are drawn. It leaves their images to :mod:`metricopt.data.chexpert.findings`.
+This file decides how the labels of studies are drawn. It leaves their images to
+:mod:`metricopt.data.chexpert.findings`.
 
-The model. A share of studies states "No Finding" and with it none of the 12 findings. For the others, each of the 13
-labels beside "No Finding" has a latent normal variable, the finding is stated above the threshold of its prevalence and
-uncertain just below it; the latent variables have the correlations at which every pair of findings is stated together
-as often as in the real table (a Gaussian copula; tetrachoric correlations). A finding that is neither is ruled out or
-not mentioned, at their real ratio. Studies of one patient share a part of each latent variable.
+The model is this. A fraction of the studies states "No Finding" and none of the 12 findings. In the other studies each
+of the 13 labels beside "No Finding" has a latent normal variable. The finding is stated where the variable is above a
+threshold, which its prevalence sets, and uncertain where it is just below. The latent variables have those correlations
+at which every pair of findings is stated together as often as in the real table (a Gaussian copula with tetrachoric
+correlations). A finding that is neither stated nor uncertain is ruled out or not mentioned, in the real proportion. The
+latent variables of two studies of one patient are correlated.
 """
 
 from __future__ import annotations
@@ -21,18 +23,18 @@ from metricopt.data.chexpert.table import CHEXPERT_LABELS, CheXpertTable
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """What synthetic label rows follow; arrays over the 13 labels beside "No Finding".
+    """The statistics that synthetic label rows follow, as arrays over the 13 labels beside "No Finding".
 
     Attributes
     ----------
     no_finding : float
-        The share of rows with "No Finding".
+        The fraction of the rows with "No Finding".
     stated, uncertain, ruled_out : ndarray, shape (13,)
-        Shares of the other rows.
+        For each label, the fraction of the other rows that state it, leave it uncertain, and rule it out.
     stated_beside, uncertain_beside, ruled_out_beside : ndarray, shape (13,)
-        Shares of the rows with "No Finding".
+        The same fractions of the rows with "No Finding".
     correlation : ndarray, shape (13, 13)
-        Of the latent variables of the rows without "No Finding".
+        The correlations of the latent variables in the rows without "No Finding".
     """
 
     no_finding: float
@@ -46,10 +48,10 @@ class LabelStatistics:
 
 
 WITHIN_PATIENT = 0.55
-"""Correlation of a latent variable between two studies of a patient.
+"""The correlation of a latent variable between two studies of a patient.
 
-The mean over labels of the tetrachoric correlation between the first two studies of a patient is 0.55, between .32
-(Atelectasis) and .83 (Pneumothorax).
+In the real table the tetrachoric correlation between the first two studies of a patient is 0.55 on average over the
+labels. It ranges from .32 (Atelectasis) to .83 (Pneumothorax).
 """
 
 
@@ -60,8 +62,8 @@ def estimate_statistics(table: CheXpertTable) -> LabelStatistics:
 
     .. math:: \Phi_2(\Phi^{-1}(p), \Phi^{-1}(q); \rho) = P(\text{both stated}).
 
-    :data:`CHEXPERT_STATISTICS` is this function of the real training table, rounded to 4 decimals (the correlations to
-    2).
+    :data:`CHEXPERT_STATISTICS` holds the statistics of the real training table, rounded to 4 decimals (the correlations
+    to 2).
     """
     from scipy.optimize import brentq
     from scipy.stats import multivariate_normal, norm
@@ -100,9 +102,11 @@ def draw_labels(
     Parameters
     ----------
     studies_of_patients : ndarray, shape (num_patients,)
-        How many studies each has.
+        The number of studies of each patient.
     random : RandomState
+        The generator of the labels.
     statistics : LabelStatistics
+        The statistics that the labels follow.
 
     Returns
     -------
@@ -138,7 +142,7 @@ def draw_labels(
 
 
 def _symmetric(below_diagonal: list[list[float]]) -> NDArray[np.float64]:
-    """Return the correlations of which the rows below the diagonal are given, from the second on."""
+    """Return the matrix of correlations, given the parts of its rows below the diagonal, from the second row on."""
     matrix = np.eye(len(below_diagonal) + 1)
     for row, values in enumerate(below_diagonal, start=1):
         matrix[row, :row] = matrix[:row, row] = values
@@ -180,4 +184,4 @@ CHEXPERT_STATISTICS = LabelStatistics(
         ]
     ),
 )
-"""Of the training table of CheXpert: 223,414 images, estimated by :func:`estimate_statistics`."""
+"""The statistics of CheXpert's training table (223,414 images), as :func:`estimate_statistics` returns them."""

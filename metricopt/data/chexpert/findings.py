@@ -3,7 +3,7 @@
 This file decides what each finding looks like and how faint it may be. It leaves the chest to
 :mod:`metricopt.data.chexpert.anatomy` and the files to :mod:`metricopt.data.chexpert.synthetic`.
 
-These are signs as a textbook sketches them, made to be learnt by small networks within minutes. A result on them says
+The signs are sketches as in a textbook, made so that small networks learn them within minutes. A result on them says
 nothing about radiographs.
 """
 
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from metricopt.data.chexpert.anatomy import Chest, Lung
 
 FAINTEST = 0.35
-"""The least strength at which a stated finding shows, if it does."""
+"""The lowest strength of a stated finding that is visible at all."""
 
 HEART_GROWTH, MEDIASTINUM_GROWTH = 0.45, 1.0
-"""At full strength, relative to the normal size."""
+"""How much heart and mediastinum grow at full strength, relative to their normal sizes."""
 
 MISSED, OVERCALLED, UNCERTAIN_SHOWN = 0.06, 0.03, 0.6
-"""Shares of stated findings that do not show, of not stated ones that show faintly, and of uncertain ones that do."""
+"""The fractions of stated findings left undrawn, of other findings drawn faintly, and of uncertain findings drawn."""
 
 
 def draw_strengths(raw_labels: NDArray[np.float32], random: np.random.RandomState) -> NDArray[np.float64]:
-    """Return how strongly each label of a study shows, 0 for not at all and 1 for the most."""
+    """Return how strongly each label of a study is drawn, from 0 (not at all) to 1."""
     chance, drawn = random.random_sample(raw_labels.shape), random.random_sample(raw_labels.shape)
     stated = np.where(chance < MISSED, 0.0, FAINTEST + (1 - FAINTEST) * drawn)
     uncertain = np.where(chance < UNCERTAIN_SHOWN, 0.15 + 0.4 * drawn, 0.0)
@@ -38,15 +38,18 @@ def draw_strengths(raw_labels: NDArray[np.float32], random: np.random.RandomStat
 def draw_chest(
     height: int, width: int, strengths: Mapping[str, float], random: np.random.RandomState, *, lateral: bool
 ) -> NDArray[np.uint8]:
-    """Return one radiograph-like drawing.
+    """Return one drawing that resembles a radiograph.
 
     Parameters
     ----------
     height, width : int
-        In pixels.
+        The size of the image in pixels.
     strengths : {label: float in [0, 1]}
+        How strongly each label is drawn.
     random : RandomState
+        The generator of all variation.
     lateral : bool
+        Whether the chest is seen from the side.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def draw_chest(
 
 
 def _expose(chest: Chest) -> NDArray[np.uint8]:
-    """Return the drawing as film shows it: uneven, of varied contrast, and noisy."""
+    """Return the drawing as a film would show it: uneven, of varied contrast, and noisy."""
     random = chest.random
     image = chest.image + 0.03 * chest.texture(3)
     image = np.clip(image, 0.02, None) ** np.float32(random.uniform(0.8, 1.25))

@@ -1,6 +1,7 @@
-"""Radiographs as a data set: the usual recipe of resizing, augmentation and normalisation.
+"""Radiographs as a data set, with the usual resizing, augmentation and normalisation.
 
-This file decides what a network sees. It leaves files and the cache to :mod:`metricopt.data.chexpert.decoding`.
+This file decides what the input of a network is. It leaves files and the cache to
+:mod:`metricopt.data.chexpert.decoding`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class CheXpertImages(Dataset[tuple[Tensor, Tensor]]):
     """The images of a table with their labels, for a :class:`~torch.utils.data.DataLoader`.
 
-    An item is ``(image, labels)``: the gray image squeezed into a square, repeated in three channels, normalised,
-    float32 of shape (3, image_size, image_size); and a row of :attr:`labels`. ::
+    An item is ``(image, labels)``. The image is squeezed into a square of gray levels, repeated in three channels and
+    normalised: float32 of shape (3, image_size, image_size). The labels are a row of :attr:`labels`. ::
 
         table = read_chexpert_table("CheXpert-v1.0-small", labels=["Edema", "Pneumonia"], view="frontal")
         check_images(table).raise_if_any()
@@ -48,41 +49,44 @@ class CheXpertImages(Dataset[tuple[Tensor, Tensor]]):
             label_names=images.label_names,
         )
 
-    That all files exist is checked here, that they are whole by :func:`metricopt.data.check_images`.
+    The class checks that all files exist. :func:`metricopt.data.check_images` also checks that they are whole.
 
     Parameters
     ----------
     table : CheXpertTable
+        The table that lists the images.
     policy, unmentioned
-        What uncertain findings and blanks count as, see :func:`metricopt.data.apply_policy`.
+        The meaning of uncertain findings and of blanks (:func:`metricopt.data.apply_policy`).
     root : str or Path, optional
-        The folder with ``train/`` and ``valid/``; that of the table by default.
+        The folder with ``train/`` and ``valid/``. The default is the folder of the table.
     image_size : int, >= 1
-        Side of the square in pixels; 224 is usual, the original networks took 320.
+        The side of the square in pixels. Usual is 224, and the networks of the paper took 320.
     augment : bool
-        Turn, shift and scale every image at random, by up to 10 degrees, 5 % and 5 %; draws from torch's global
-        generator.
+        Whether to turn, shift and scale every image at random, by up to 10 degrees, 5 % and 5 %. The random numbers
+        come from torch's global generator.
     mean, std : sequence of 3 float
-        Of the gray levels in [0, 1], by channel; those of ImageNet by default.
+        The mean and the deviation that each channel, with gray levels in [0, 1], is normalised by. The default is those
+        of ImageNet.
     cache_dir : str or Path, optional
-        Keep the resized images there, see :class:`metricopt.data.ResizedCache`.
+        A folder that keeps the resized images (:class:`metricopt.data.ResizedCache`).
 
     Attributes
     ----------
     labels : ndarray, shape (n, L), float32
-        0, 1 or NaN.
+        0, 1 or NaN (missing).
     label_names : tuple of str, length L
+        The name of each column of ``labels``.
     groups : ndarray, shape (n,), int64
-        The patients, for ``fit(..., groups=images.groups)`` and :func:`metricopt.data.stratified_split`.
+        The patient of each image, for ``fit(..., groups=images.groups)`` and :func:`metricopt.data.stratified_split`.
     paths : list of str, length n
-        Of the files.
+        The file of each image.
     is_synthetic : bool
         Whether the images are drawings.
 
     Raises
     ------
     InvalidInputError
-        On bad arguments, or with the images that do not exist.
+        If an argument is not as above, or images do not exist, which the message lists.
 
     Examples
     --------
@@ -147,7 +151,7 @@ class CheXpertImages(Dataset[tuple[Tensor, Tensor]]):
         return {**vars(self), "_transform": None}
 
     def without_augmentation(self) -> CheXpertImages:
-        """Return the same images as they are, for ``fit(..., eval_dataset=...)``."""
+        """Return the same images without augmentation, for ``fit(..., eval_dataset=...)``."""
         twin = copy.copy(self)
         twin.augment = False
         return twin
@@ -155,24 +159,27 @@ class CheXpertImages(Dataset[tuple[Tensor, Tensor]]):
     def with_targets(self, targets: Any) -> CheXpertImages:
         """Return the same images with other labels, such as those of :func:`metricopt.data.soft_targets`.
 
-        Soft targets are for a loop of one's own; :func:`metricopt.fit` takes 0, 1 and NaN alone.
+        Soft targets are for your own loop, because :func:`metricopt.fit` takes only 0, 1 and NaN.
 
         Parameters
         ----------
         targets : array, shape (n, L), in [0, 1] or NaN
+            The new labels.
         """
         values: NDArray[np.float32] = to_numpy("targets", targets).astype(np.float32)
         if values.shape != self.labels.shape:
-            reject("targets", f"of shape {self.labels.shape}", f"shape {values.shape}", "give one row an image")
+            remedy = "give a row for each image and a column for each label"
+            reject("targets", f"of shape {self.labels.shape}", f"shape {values.shape}", remedy)
         if not (np.isnan(values) | ((values >= 0) & (values <= 1))).all():
-            reject("targets", "in [0, 1] or NaN", "others", "apply a sigmoid to scores")
+            got = f"values from {np.nanmin(values):g} to {np.nanmax(values):g}"
+            reject("targets", "in [0, 1] or NaN", got, "apply a sigmoid if these are scores")
         twin = copy.copy(self)
         twin.labels = values
         return twin
 
 
 def _make_transform(augment: bool, mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[Tensor], Tensor]:
-    """Return what makes a network's input of gray levels."""
+    """Return the function that turns gray levels into the input of a network."""
     v2 = import_transforms()
     steps = [
         v2.ToDtype(torch.float32, scale=True),

@@ -1,6 +1,6 @@
-"""The table of CheXpert Plus, whose labels lie in a file of their own.
+"""The table of CheXpert Plus, whose labels are in a file of their own.
 
-This file decides how both are joined. It leaves the checks of columns and values to
+This file decides how the table and the labels are joined. It leaves the checks of columns and values to
 :mod:`metricopt.data.chexpert.table`.
 """
 
@@ -33,35 +33,35 @@ def read_chexpert_plus_table(
 ) -> CheXpertTable:
     """Read ``df_chexpert_plus_240401.csv`` with the labels of one of its ``chexbert_labels`` files.
 
-    Images that the label file does not hold are left out: of them nothing is known, which is not the same as a report
-    that mentions nothing.
+    Images that the label file does not hold are left out. Nothing is known of them, and that is not the same as a
+    report that does not mention a finding.
 
     Parameters
     ----------
     path : str or Path
         The .csv file.
     label_file : str or Path
-        JSON lines such as ``impression_fixed.json`` or ``report_fixed.json``: one object an image, with
-        ``path_to_image`` and the labels by name, each 1, 0, -1 or null.
+        A file of JSON lines such as ``impression_fixed.json`` or ``report_fixed.json``. Each line is an object for one
+        image, with ``path_to_image`` and the labels by name, each 1, 0, -1 or null.
     split : str
         ``"train"`` or ``"valid"``.
     labels, view
-        As in :func:`metricopt.data.read_chexpert_table`.
+        The labels and the view to read (:func:`metricopt.data.read_chexpert_table`).
     suffix : str
-        Of the image files. CheXpert Plus comes as PNG although the table says ``.jpg``; give ``".jpg"`` to pair it with
-        the images of CheXpert.
+        The suffix of the image files. CheXpert Plus comes as PNG although its table says ``.jpg``. Give ``".jpg"`` to
+        use the table with the images of CheXpert.
 
     Returns
     -------
     CheXpertTable
-        Its ``folder`` is that of the .csv file; give the folder that holds ``train/`` and ``valid/`` as ``root`` to
-        :class:`metricopt.data.CheXpertImages` where it is another.
+        Its ``folder`` is that of the .csv file. If ``train/`` and ``valid/`` are in another folder, give that one as
+        ``root`` to :class:`metricopt.data.CheXpertImages`.
 
     Raises
     ------
     InvalidInputError
-        As :func:`metricopt.data.read_chexpert_table` does; also when the label file cannot be read, tells two things of
-        one image, or holds none of the images.
+        If :func:`metricopt.data.read_chexpert_table` would raise, or the label file cannot be read, has two different
+        lines for one image, or holds none of the images.
 
     References
     ----------
@@ -83,7 +83,7 @@ def read_chexpert_plus_table(
     try:
         told = pd.read_json(label_file, lines=True, dtype=False)
     except ValueError as error:
-        reject("label_file", "JSON lines", f"{label_file} ({error})", "unpack it again")
+        reject("label_file", "a file of JSON lines", f"{label_file} ({error})", "unpack or download it again")
     missing = [name for name in ("path_to_image", *names) if name not in told.columns]
     if missing:
         rule = "one with path_to_image and the labels asked for"
@@ -91,7 +91,8 @@ def read_chexpert_plus_table(
     told = told[["path_to_image", *names]].drop_duplicates()
     twice = told.loc[told["path_to_image"].duplicated(), "path_to_image"]
     if len(twice):
-        reject("label_file", "one line an image", f"different lines for {twice.iloc[0]}", "keep one of them")
+        got = f"different lines for {twice.iloc[0]}"
+        reject("label_file", "a file with one line for each image", got, "keep one of the lines")
     frame = frame.merge(told, on="path_to_image", how="inner")
     if frame.empty:
         rule = f"one with labels of the images of the split {split!r}"

@@ -1,10 +1,10 @@
-"""What an uncertain finding counts as, and one that a report does not mention.
+"""The labels that stand for uncertain findings, and for findings that a report does not mention.
 
 This file decides labels and targets. It leaves training on them to others.
 
-Two things are kept apart. *Labels* are 0, 1 or NaN (missing): metrics, thresholds and :func:`metricopt.fit` take
-these alone, since a count of half a true alarm means nothing. *Soft targets* in [0, 1] are for a surrogate such as
-:func:`metricopt.losses.cross_entropy`: where a policy has soft targets for the uncertain rows, their labels are NaN.
+Two things are kept apart. *Labels* are 0, 1 or NaN (missing). Metrics, thresholds and :func:`metricopt.fit` take only
+these, because half a true alarm cannot be counted. *Soft targets* in [0, 1] are for a surrogate such as
+:func:`metricopt.losses.cross_entropy`. Where a policy has soft targets for the uncertain rows, their labels are NaN.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from metricopt._validation import check_choice, reject
 from metricopt.data.chexpert.table import CHEXPERT_LABELS, CheXpertTable
 
 POLICIES = ("ignore", "zeros", "ones", "multiclass", "self_trained", "smoothed_zeros", "smoothed_ones")
-"""Names of the policies; :func:`apply_policy` says what each means."""
+"""The names of the policies. :func:`apply_policy` says what each means."""
 
 COMMON_POLICY: Mapping[str, str] = {
     label: "ones" if label in ("Atelectasis", "Edema") else "zeros" for label in CHEXPERT_LABELS
 }
-"""The usual mix: uncertain Atelectasis and Edema count as positive, all others as negative."""
+"""The usual policy of each label: uncertain Atelectasis and Edema count as positive, all others as negative."""
 
 _LABEL = {"zeros": 0.0, "ones": 1.0}
 _SMOOTHED = {"smoothed_zeros": (0.0, 0.3), "smoothed_ones": (0.55, 0.85)}
@@ -46,35 +46,36 @@ def apply_policy(
     smoothed_zeros, smoothed_ones          NaN; soft target: drawn from U(0, .3), U(.55, .85)
     =====================================  ==============================================
 
-    The third class of *multiclass* is a column u of its own beside the label y: 1 where uncertain, 0 where not. Trained
-    with cross-entropy, both together are exactly the three-class model
+    The third class of *multiclass* is a column u of its own beside the label y. It is 1 where the finding is uncertain
+    and 0 where it is not. Trained with cross-entropy, both columns together are exactly the three-class model
 
     .. math:: P(\text{uncertain}) = \sigma(z_u), \qquad
               P(\text{positive}) = (1 - \sigma(z_u))\, \sigma(z_y), \qquad
               P(\text{negative}) = (1 - \sigma(z_u))\, (1 - \sigma(z_y)),
 
-    since the label is missing where u = 1. The score that metrics judge is the chance of a positive when "uncertain" is
-    left out, which is :math:`\sigma(z_y)`, as in the paper.
+    because the label is missing where u = 1. Metrics judge the probability of a positive given that the finding is not
+    uncertain, which is :math:`\sigma(z_y)`, as in the paper.
 
     Parameters
     ----------
     table : CheXpertTable
-        With n images and L labels.
+        A table with n images and L labels.
     policy : str or {label: str}
-        One of :data:`POLICIES` for all labels, or one for each; a mapping may name more labels than the table has.
+        One of :data:`POLICIES` for all labels, or one for each. A mapping can name more labels than the table has.
     unmentioned : str
-        What a blank counts as: ``"negative"``, as usual in the field, or ``"missing"``.
+        The meaning of a blank: ``"negative"``, as usual in the field, or ``"missing"``.
 
     Returns
     -------
     labels : ndarray, shape (n, L + number of multiclass labels), float32
-        0, 1 or NaN.
+        0, 1 or NaN (missing).
     label_names : tuple of str
+        The name of each column of ``labels``.
 
     Raises
     ------
     InvalidInputError
-        When a policy or label does not exist, or a label of the table has no policy.
+        If a policy or label does not exist, or a label of the table has no policy.
 
     References
     ----------
@@ -82,7 +83,7 @@ def apply_policy(
     AAAI. Section "Model".
 
     H. H. Pham, T. T. Le, D. T. Ngo, D. Q. Tran, H. Q. Nguyen (2021). Interpreting chest X-rays via CNNs that exploit
-    hierarchical disease dependencies and uncertainty labels. Neurocomputing. (Label smoothing regularisation.)
+    hierarchical disease dependencies and uncertainty labels. Neurocomputing. The smoothed policies are from there.
     """
     policies = _per_label(table, policy, unmentioned)
     uncertain = table.raw_labels == -1
@@ -103,29 +104,29 @@ def soft_targets(
     seed: int = 0,
     unmentioned: str = "negative",
 ) -> NDArray[np.float32]:
-    """Return targets in [0, 1] or NaN for training with a surrogate, soft where the policy is.
+    """Return targets in [0, 1] or NaN for training with a surrogate, with the soft targets of policies that have them.
 
-    Everything else is as in :func:`apply_policy`: stated and excluded findings stay 1 and 0, *zeros* and *ones* are 0
-    and 1. Train a model on these with :func:`metricopt.losses.cross_entropy`, then on the labels with
-    ``fit(..., warmup_epochs=0)``.
+    All other targets are the labels of :func:`apply_policy`. Train a model on the targets with
+    :func:`metricopt.losses.cross_entropy`, and then on the labels with ``fit(..., warmup_epochs=0)``.
 
     Parameters
     ----------
     table, policy, unmentioned
-        As in :func:`apply_policy`.
+        The arguments of :func:`apply_policy`.
     probabilities : array, shape (n, L), in [0, 1], optional
-        For *self_trained*: the predictions of a model that was trained with *ignore*.
+        The predictions of a model that was trained with *ignore*. The policy *self_trained* needs them.
     seed : int
-        For the smoothed policies: the same seed draws the same targets, whichever other labels there are.
+        The seed of the smoothed policies. The same seed draws the same targets, whichever other labels there are.
 
     Returns
     -------
     ndarray, shape (n, L + number of multiclass labels), float32
+        0, 1, soft targets between them, or NaN (missing).
 
     Raises
     ------
     InvalidInputError
-        As in :func:`apply_policy`, or when ``probabilities`` are needed and missing, or not as above.
+        If :func:`apply_policy` would raise, or ``probabilities`` are needed and missing, or are not as above.
     """
     targets, _ = apply_policy(table, policy, unmentioned=unmentioned)
     predicted = None
@@ -157,7 +158,7 @@ def _per_label(table: CheXpertTable, policy: str | Mapping[str, str], unmentione
 
 
 def _with_blanks(table: CheXpertTable, unmentioned: str) -> NDArray[np.float32]:
-    """Return a copy of the raw labels in which blanks are what they count as."""
+    """Return a copy of the raw labels, in which blanks are 0 or NaN as asked for."""
     raw_labels = table.raw_labels.copy()
     return np.nan_to_num(raw_labels, copy=False, nan=0.0) if unmentioned == "negative" else raw_labels
 
@@ -169,8 +170,10 @@ def _check_probabilities(probabilities: Any, table: CheXpertTable) -> NDArray[np
     predicted = to_numpy("probabilities", probabilities)
     if predicted.shape != table.raw_labels.shape:
         rule = f"of shape {table.raw_labels.shape}"
-        reject("probabilities", rule, f"shape {predicted.shape}", "give one column a label of the table")
+        remedy = "give a row for each image and a column for each label of the table"
+        reject("probabilities", rule, f"shape {predicted.shape}", remedy)
     needed = predicted[table.raw_labels == -1]
     if not ((needed >= 0) & (needed <= 1)).all():
-        reject("probabilities", "in [0, 1]", "others for uncertain rows", "apply a sigmoid to the scores")
+        got = "other values in uncertain rows"
+        reject("probabilities", "in [0, 1]", got, "apply a sigmoid if these are scores")
     return predicted

@@ -1,4 +1,4 @@
-"""A tree of files in CheXpert's published layout whose radiographs are drawings, for tests and demonstrations.
+"""A folder in CheXpert's published layout whose radiographs are drawings, for tests and demonstrations.
 
 This file decides patients, studies, views and files. It leaves labels to :mod:`metricopt.data.chexpert.cooccurrence`
 and drawings to :mod:`metricopt.data.chexpert.findings`.
@@ -30,36 +30,38 @@ _SMALLEST = 16
 
 
 def write_synthetic_chexpert(root: str | Path, *, num_patients: int = 200, image_size: int = 96, seed: int = 0) -> Path:
-    """Write a folder ``CheXpert-v1.0-small`` with drawn radiographs, and return it.
+    """Write a folder ``CheXpert-v1.0-small`` with drawn radiographs, and return its path.
 
-    Tables, paths and values are as published; labels have the prevalences and pairwise co-occurrences of the real
-    training table, and are the same for all images of a study. The findings can be seen, but overlap, differ in
-    strength, and are missing in 6 % of the images that have them. Nothing learnt here says anything about patients, and
-    it shows: the folder holds ``SYNTHETIC.json``, the word stands in a corner of every image, and tables and data sets
-    that read the folder have ``is_synthetic``.
+    Tables, paths and values have the published form. The labels have the prevalences and pairwise co-occurrences of the
+    real training table, and all images of a study have the same labels. The findings are visible, but they overlap,
+    differ in strength, and are not drawn in 6 % of the images that state them. Nothing learnt here says anything about
+    patients, and every part says so: the folder holds ``SYNTHETIC.json``, each image has the word in a corner, and
+    tables and data sets that read the folder have ``is_synthetic``.
 
-    The validation table has a tenth as many patients, one study each and, as published, 0 or 1 for every label.
+    The validation table has a tenth as many patients, with one study each. As in the published one, every label is 0 or
+    1.
 
     Parameters
     ----------
     root : str or Path
-        The folder to write into; made if it does not exist.
+        The folder to write into, which is made if it does not exist.
     num_patients : int, >= 1
-        For training; each has 2.75 images on average.
+        The number of patients in the training table. Each has 2.75 images on average.
     image_size : int, >= 16
         The shorter side of the images in pixels.
     seed : int
+        The seed of all labels and drawings.
 
     Returns
     -------
     Path
-        ``root/CheXpert-v1.0-small``, which appears whole or not at all. A synthetic folder of the same arguments
-        that is there already is returned as it is.
+        ``root/CheXpert-v1.0-small``, which appears whole or not at all. If a synthetic folder with the same arguments
+        exists, it is returned as it is.
 
     Raises
     ------
     InvalidInputError
-        When an argument is not as above, or a folder of another content is there.
+        If an argument is not as above, or a folder with other content exists.
 
     Examples
     --------
@@ -86,7 +88,8 @@ def write_synthetic_chexpert(root: str | Path, *, num_patients: int = 200, image
         if marked.is_file() and json.loads(marked.read_text()) == mark:
             return folder
         other = "a synthetic folder of other arguments" if marked.is_file() else "a folder that is not synthetic"
-        reject("root", f"one without another {folder.name}", f"{root} with {other}", "give another or remove it")
+        got = f"{root}, which holds {other}"
+        reject("root", f"a folder without another {folder.name}", got, "give another root, or remove that folder")
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -164,14 +167,14 @@ def _studies(
 
 
 def _decided(raw_labels: NDArray[np.float32], random: np.random.RandomState) -> NDArray[np.float32]:
-    """Return labels as a panel of readers decides them: 0 or 1 each, and "No Finding" where there is none of the 12."""
+    """Return labels as a panel of readers would decide them: 0 or 1, and "No Finding" where there is none of the 12."""
     is_positive = (raw_labels == 1) | ((raw_labels == -1) & (random.random_sample(raw_labels.shape) < 0.5))
     is_positive[:, 0] = ~is_positive[:, 1:-1].any(axis=1)
     return is_positive.astype(np.float32)
 
 
 def _with_mark(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the image with the word in the corner below on the left."""
+    """Return the image with the word SYNTHETIC in its lower left corner."""
     mask = _mark(*image.shape)
     return np.minimum(image + 45 * mask, 255).astype(np.uint8)
 

@@ -1,6 +1,6 @@
-"""The published tables of CheXpert: which images there are, of whom, and what the reports say of them.
+"""The published tables of CheXpert, which list the images, their patients, and the findings that the reports state.
 
-This file decides how the columns are read and checked. It leaves what an uncertain finding counts as to
+This file decides how the columns are read and checked. It leaves the meaning of an uncertain finding to
 :mod:`metricopt.data.chexpert.policies`, and the images to :mod:`metricopt.data.chexpert.images`.
 """
 
@@ -42,7 +42,7 @@ CHEXPERT_LABELS = (
 VIEWS = ("both", "frontal", "lateral")
 
 FOLDERS = ("CheXpert-v1.0-small", "CheXpert-v1.0")
-"""Names of the published folder, with which the paths in its tables begin."""
+"""The names of the published folder. The paths in its tables begin with them."""
 
 SYNTHETIC_MARK = "SYNTHETIC.json"
 """The file that marks a folder as drawn by :func:`metricopt.data.write_synthetic_chexpert`."""
@@ -54,24 +54,26 @@ _SHOWN = 5
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CheXpertTable:
-    """One row an image, as the reports state it.
+    """A table with one row for each image, and the labels that were read from its report.
 
     Attributes
     ----------
     folder : Path
-        Where the table lies, to which the paths are relative as published.
+        The folder of the table. In the published layout the paths are relative to it.
     paths : ndarray, shape (n,), str
-        ``train/patient00001/study1/view1_frontal.jpg``.
+        The file of each image, such as ``train/patient00001/study1/view1_frontal.jpg``.
     patients, studies : ndarray, shape (n,), int64
-        The patient's number; the study's number within the patient.
+        The number of the patient, and the number of the study among those of the patient.
     views : ndarray, shape (n,), str
         ``frontal`` or ``lateral``.
     raw_labels : ndarray, shape (n, L), float32
-        1 stated, 0 ruled out, -1 uncertain, NaN not mentioned. The labels of a study are those of all its images.
+        1 for stated, 0 for ruled out, -1 for uncertain, NaN for not mentioned. All images of a study have the same
+        labels.
     label_names : tuple of str, length L
+        The name of each column of ``raw_labels``.
     covariates : pandas.DataFrame, shape (n, 3)
-        ``age`` in years, ``sex`` (Female, Male) and ``projection`` (of frontal images: AP, PA, rarely LL or RL), NaN
-        where unknown.
+        The columns ``age`` in years, ``sex`` (Female, Male) and ``projection`` (of frontal images: AP, PA, rarely LL or
+        RL). Unknown values are NaN.
     is_synthetic : bool
         Whether the images are drawings of :func:`metricopt.data.write_synthetic_chexpert`.
     """
@@ -95,7 +97,7 @@ class CheXpertTable:
         return f"CheXpertTable({kind}{len(self)} images, {num_patients} patients, {len(self.label_names)} labels)"
 
     def take(self, rows: NDArray[np.intp]) -> CheXpertTable:
-        """Return the table of these row numbers."""
+        """Return the table with these row numbers alone."""
         return replace(
             self,
             paths=self.paths[rows],
@@ -110,17 +112,18 @@ class CheXpertTable:
 def read_chexpert_table(path: str | Path, *, labels: Sequence[str] | None = None, view: str = "both") -> CheXpertTable:
     """Read ``train.csv`` or ``valid.csv`` of CheXpert or CheXpert-small.
 
-    Paths may begin with ``CheXpert-v1.0-small/``, ``CheXpert-v1.0/`` or neither. The sex "Unknown" and the age 0 (all
-    others are 18 or more) are missing values.
+    Paths can begin with ``CheXpert-v1.0-small/``, ``CheXpert-v1.0/`` or neither. The sex "Unknown" and the age 0 count
+    as missing values, because all other ages are 18 or more.
 
-    Split by patient, never by image: ``stratified_split(images.labels, groups=images.groups)``.
+    Divide the rows by patient, never by image: ``stratified_split(images.labels, groups=images.groups)``.
 
     Parameters
     ----------
     path : str or Path
-        The .csv file; or the folder that holds ``train.csv``, or the one above it, for the training table.
+        The .csv file. For the training table it can also be the folder that holds ``train.csv``, or the folder above
+        it.
     labels : sequence of str, optional
-        Some of :data:`CHEXPERT_LABELS`, in the order wanted; all 14 by default.
+        Some of :data:`CHEXPERT_LABELS`, in the order wanted. The default is all 14.
     view : str
         ``"frontal"``, ``"lateral"`` or ``"both"``.
 
@@ -131,8 +134,8 @@ def read_chexpert_table(path: str | Path, *, labels: Sequence[str] | None = None
     Raises
     ------
     InvalidInputError
-        When there is no such table, a column is missing, a label or view does not exist, a path is not of the
-        published form, or a label's value is none of 1, 0, -1 and blank; with the lines and columns.
+        If there is no such table, a column is missing, a label or view does not exist, a path is not of the published
+        form, or the value of a label is none of 1, 0, -1 and blank. The message names the lines and columns.
 
     References
     ----------
@@ -158,15 +161,15 @@ def read_chexpert_table(path: str | Path, *, labels: Sequence[str] | None = None
 
 
 PLAIN_COLUMNS = ("path", "sex", "age", "projection")
-"""What :func:`build_table` calls the columns beside the labels."""
+"""The names of the columns beside the labels, in :func:`build_table`."""
 
 
 def build_table(
     frame: pd.DataFrame, names: tuple[str, ...], view: str, folder: Path, place: Callable[[int], str]
 ) -> CheXpertTable:
-    """Return the table of a data frame with :data:`PLAIN_COLUMNS` and labels, after checking all of it.
+    """Check a data frame with :data:`PLAIN_COLUMNS` and labels, and return it as a table.
 
-    ``place`` says where a row is found by a person.
+    ``place`` returns the words by which a message tells a person where a row is.
     """
 
     def told(wrong: NDArray[np.bool_], column: str) -> str:
@@ -260,7 +263,8 @@ def _table_file(path: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        reject("path", "one of the CheXpert folders", f"{path} with {len(found)} of them", f"pass {found[0].parent}")
+        got = f"{path}, which holds {len(found)} of them"
+        reject("path", "one of the CheXpert folders", got, f"pass e.g. {found[0].parent}")
     entries = sorted(entry.name for entry in path.iterdir())
     shown = ", ".join([*map(repr, entries[:_SHOWN]), *["..."] * (len(entries) > _SHOWN)]) or "nothing"
     rule = f"the folder that holds train.csv ({' or '.join(FOLDERS)}) or the one above it"
@@ -268,7 +272,7 @@ def _table_file(path: Path) -> Path:
 
 
 def _as_numbers(column: pd.Series) -> NDArray[np.float64]:
-    """Return a column as floats, NaN for what is no number."""
+    """Return a column as floats, with NaN for values that are not numbers."""
     import pandas as pd
 
     return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)

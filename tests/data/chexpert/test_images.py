@@ -114,7 +114,7 @@ def test_soft_targets_in_place_of_labels(table):
     np.testing.assert_array_equal(images[1][1], images.labels[1])
     with pytest.raises(InvalidInputError, match=r"targets must be of shape \(\d+, 2\), got shape"):
         images.with_targets(targets[:, :1])
-    with pytest.raises(InvalidInputError, match=r"targets must be in \[0, 1\] or NaN, got others; "):
+    with pytest.raises(InvalidInputError, match=r"targets must be in \[0, 1\] or NaN, got values from .*; apply"):
         images.with_targets(targets + 2)
     with pytest.raises(InvalidInputError, match="labels must be 0, 1 or NaN"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), DataLoader(soft, batch_size=32), "OFBS", epochs=2)

@@ -62,7 +62,10 @@ def test_split_view_and_suffix(table_file, write_labels):
     ("rows", "message"),
     [
         ([{"path_to_image": PATHS[0], "Edma": 1}], r"got nothing named \['Edema'\] in .*impression_fixed.json; take"),
-        ([*ROWS, row_of(PATHS[2], Edema=0.0)], f"label_file must be one line an image, got .* for {PATHS[2]}; keep"),
+        (
+            [*ROWS, row_of(PATHS[2], Edema=0.0)],
+            f"must be a file with one line for each image, got .* for {PATHS[2]}; keep",
+        ),
         ([row_of(VALID)], "label_file must be one with labels of the images of the split 'train', got none of them"),
         (
             [row_of(PATHS[1], Edema=3)],
@@ -81,7 +84,7 @@ def test_files_that_cannot_be_read(table_file, write_labels, tmp_path):
     path = write_labels(ROWS)
     broken = tmp_path / "broken.json"
     broken.write_text('{"path_to_image": ')
-    with pytest.raises(InvalidInputError, match="label_file must be JSON lines, got .*broken.json"):
+    with pytest.raises(InvalidInputError, match="label_file must be a file of JSON lines, got .*broken.json"):
         read_chexpert_plus_table(table_file, broken)
     with pytest.raises(InvalidInputError, match="label_file must be an existing file, got .*none.json"):
         read_chexpert_plus_table(table_file, tmp_path / "none.json")

@@ -187,7 +187,10 @@ def test_faults_of_probabilities(tree):
     for wrong, message in (
         (None, "probabilities must be given for the policy 'self_trained', got None; train a model with 'ignore'"),
         (np.zeros(shape[0]), f"probabilities must be of shape \\({shape[0]}, 14\\), got shape \\({shape[0]},\\); "),
-        (np.full(shape, 1.5), r"probabilities must be in \[0, 1\], got others for uncertain rows; apply a sigmoid"),
+        (
+            np.full(shape, 1.5),
+            r"probabilities must be in \[0, 1\], got other values in uncertain rows; apply",
+        ),
         (np.full(shape, np.nan), r"probabilities must be in \[0, 1\]"),
     ):
         with pytest.raises(InvalidInputError, match=message):

@@ -87,11 +87,11 @@ def test_a_tree_of_the_same_arguments_is_kept_and_another_left_alone(tmp_path):
     assert write_synthetic_chexpert(tmp_path, num_patients=2, image_size=16) == folder
     assert (folder / "note.txt").read_text() == "mine"
     with pytest.raises(
-        InvalidInputError, match="root must be one without another CheXpert-v1.0-small, got .* arguments"
+        InvalidInputError, match="root must be a folder without another CheXpert-v1.0-small, got .* arguments"
     ):
         write_synthetic_chexpert(tmp_path, num_patients=3, image_size=16)
     (folder / "SYNTHETIC.json").unlink()
-    with pytest.raises(InvalidInputError, match="got .* with a folder that is not synthetic; give another or"):
+    with pytest.raises(InvalidInputError, match="which holds a folder that is not synthetic; give another root"):
         write_synthetic_chexpert(tmp_path, num_patients=2, image_size=16)
     assert {name: files_of(folder)[name] for name in before if name != "SYNTHETIC.json"} == {
         name: data for name, data in before.items() if name != "SYNTHETIC.json"
