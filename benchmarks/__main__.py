@@ -124,6 +124,8 @@ def run_toy(quick: Quick = False, processes: Processes = 2) -> None:
     )
     tables = {"Runs": table, "Published, at a precision of .9": published_figures()}
     _finish("toy", "Rath-Hughes toy problem: recall at a precision, linear model", rows, tables, quick)
+    if not quick:
+        toy.picture().savefig(results.RESULTS / "toy.png", dpi=110)
 
 
 @app.command("mixtures")

@@ -7,6 +7,7 @@ strict: every warning is an error, also a reference to something that does not e
 import importlib
 import inspect
 import pkgutil
+import re
 import shutil
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -23,6 +24,7 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "metricopt"
 html_copy_source = False
+html_show_copyright = False
 nitpicky = True
 
 autodoc_member_order = "bysource"
@@ -88,6 +90,11 @@ def resolve(app, env, node, contnode):
     return None
 
 
+def link_copies(app, docname, source):
+    """Point links to results and notebooks, which lie outside this folder, to the copies that are made of them here."""
+    source[0] = re.sub(r"\]\((?:\.\./)+((?:benchmarks/results|notebooks)/\w+\.(?:md|ipynb))\)", r"](/\1)", source[0])
+
+
 def skip(app, what, name, found, is_skipped, options):
     """Leave out the methods that scikit-learn makes for each classifier; their text refers to its own pages."""
     return True if name.startswith("set_") and name.endswith("_request") else None
@@ -96,4 +103,5 @@ def skip(app, what, name, found, is_skipped, options):
 def setup(app):
     """Register the above."""
     app.connect("missing-reference", resolve)
+    app.connect("source-read", link_copies)
     app.connect("autodoc-skip-member", skip)

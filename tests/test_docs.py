@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import metricopt
+
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
 
@@ -32,3 +34,8 @@ def test_pages_with_code_are_found():
     assert {"objectives", "own_loop", "own_model", "several_labels", "reading", "deploying"} <= {
         page.stem for page in PAGES
     }
+
+
+def test_the_reference_lists_every_public_name():
+    text = (GUIDE.parent / "reference.rst").read_text(encoding="utf-8")
+    assert set(metricopt.__all__) == set(re.findall(r"metricopt\.(?:_validation\.)?(\w+)$", text, re.MULTILINE))
