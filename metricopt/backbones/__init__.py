@@ -1,4 +1,4 @@
-"""Networks for images, cut and transferred: one concept a file. torchvision is imported when first used."""
+"""Networks for images: how they are loaded, cut, frozen and counted. torchvision is imported when it is first used."""
 
 from metricopt.backbones.backbone import Backbone, Normalisation
 from metricopt.backbones.cbr import CBR_DESIGNS, CBRDesign, build_cbr

@@ -1,7 +1,7 @@
-"""The one form that every network takes here: a body of blocks that can be cut, a pool, a linear head.
+"""The form that every network has here: a body of blocks that can be cut, a pool, and a linear head.
 
-This file decides that form and how points in it are named. Where a network comes from is said in
-:mod:`metricopt.backbones.loading` and :mod:`metricopt.backbones.families`.
+This file decides that form and how points in it are named. :mod:`metricopt.backbones.loading` and
+:mod:`metricopt.backbones.families` decide where a network comes from.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from metricopt._validation import check_choice, check_integer, reject
 
 
 class Normalisation(NamedTuple):
-    """What a network wants its input scaled by: ``torchvision.transforms.v2.Normalize(*normalisation)``.
+    """The scale that a network expects of its input: ``torchvision.transforms.v2.Normalize(*normalisation)``.
 
     Attributes
     ----------
     mean, std : tuple of float
-        One a channel, for images in [0, 1].
+        The mean and the deviation of each channel, for images in [0, 1].
     """
 
     mean: tuple[float, ...]
@@ -35,31 +35,33 @@ IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Backbone(nn.Module):
-    """A convolutional network as body, global average pool and linear head.
+    """A convolutional network that consists of a body, a global average pool and a linear head.
 
     Parameters
     ----------
     body : Sequential
-        Maps images (B, C, H, W) to feature maps (B, F, h, w). Its modules keep the names of the network they are from,
-        nested where those are, so that ``body.layer3.3`` is what ``layer3.3`` was.
+        The layers that map images (B, C, H, W) to feature maps (B, F, h, w). Its modules have the names of the network
+        that they come from, nested in the same way, so that ``body.layer3.3`` was ``layer3.3`` there.
     head : Linear
-        Maps pooled features (B, F) to outputs (B, K).
+        The layer that maps pooled features (B, F) to outputs (B, K).
     blocks : dict of str to sequence of str
-        The blocks in their order, each with the points at which it can be cut: names of modules in the body, nested
-        names in dotted form. A network ends with its last point.
+        The blocks in their order, each with the points at which it can be cut. A point is the name of a module in the
+        body, in dotted form where it is nested. The network ends with the last point.
     normalisation : Normalisation
+        The scale that the network expects of its input.
 
     Raises
     ------
     InvalidInputError
-        If a point is no module of the body.
+        If a point is not a module of the body.
 
     Attributes
     ----------
     blocks : dict of str to tuple of str
+        The blocks in their order, each with its points.
     frozen_up_to : str or None
-        The point up to which :func:`metricopt.backbones.freeze` froze the body. What is frozen stays in evaluation mode
-        whatever :meth:`train` is told: its batch-norm statistics do not move.
+        The point up to which :func:`metricopt.backbones.freeze` froze the body. The frozen part stays in evaluation
+        mode even after :meth:`train`, so its batch-norm statistics do not move.
 
     Examples
     --------
@@ -89,14 +91,14 @@ class Backbone(nn.Module):
         self.frozen_up_to: str | None = None
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return what the head sees: images (B, C, H, W) as pooled features (B, F)."""
+        """Return the input of the head, pooled features (B, F), for images (B, C, H, W)."""
         return torch.flatten(self.pool(self.body(x)), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.embed(x))
 
     def train(self, mode: bool = True) -> Backbone:
-        """Set the mode of all that is not frozen."""
+        """Set the mode of all layers that are not frozen."""
         super().train(mode)
         if self.frozen_up_to is not None:
             for module in self.split(self.frozen_up_to)[0]:
@@ -109,18 +111,18 @@ class Backbone(nn.Module):
         return [point for points in self.blocks.values() for point in points]
 
     def resolve(self, argument: str, point: str) -> str:
-        """Return the point that is meant: itself, or the end of the block of that name.
+        """Return the point of that name, or the last point of the block of that name.
 
         Raises
         ------
         InvalidInputError
-            If there is none; the message names ``argument`` and lists what there is.
+            If no point or block has that name. The message names ``argument`` and lists all points and blocks.
         """
         check_choice(argument, point, {*self.blocks, *self.points})
         return self.blocks[point][-1] if point in self.blocks else point
 
     def split(self, point: str) -> tuple[list[nn.Module], list[nn.Module]]:
-        """Return the outermost modules of the body up to and with a point, and those above it."""
+        """Return the outermost modules of the body up to a point, the point included, and those above it."""
         bottom: list[nn.Module] = []
         above: list[nn.Module] = []
         here: nn.Module = self.body
@@ -135,8 +137,8 @@ class Backbone(nn.Module):
 
 
 def new_head(num_features: int, num_outputs: int, seed: int, like: Tensor) -> nn.Linear:
-    """Return a linear head on the device and in the precision of a tensor; global random states are left alone."""
-    num_outputs = check_integer("num_outputs", num_outputs, 1, "give one output a label, e.g. 1")
+    """Return a linear head on the device and in the precision of a tensor. Global random states are left alone."""
+    num_outputs = check_integer("num_outputs", num_outputs, 1, "give the number of labels, e.g. 1")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Linear(num_features, num_outputs).to(like)
@@ -151,7 +153,7 @@ def num_channels(body: nn.Module) -> int:
 
 
 def num_features(body: nn.Module) -> int:
-    """Return how many channels the feature maps of a body have, without computing any."""
+    """Return how many channels the feature maps of a body have, without computing the feature maps."""
     shapes_only = copy.deepcopy(body).to("meta").eval()
     return shapes_only(torch.empty(1, num_channels(body), IMAGE_SIZE, IMAGE_SIZE, device="meta")).shape[1]
 

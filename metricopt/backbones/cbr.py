@@ -1,6 +1,7 @@
 """The CBR family: small networks of convolution, batch norm and rectifier, to compare large pretrained ones with.
 
-This file decides their architecture. Weights were never published: they are random, or those of a file of one's own.
+This file decides their architecture. No weights were ever published, so they are random, or come from a file of your
+own.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from metricopt.backbones.backbone import Backbone, new_head
 
 
 class CBRDesign(NamedTuple):
-    """What tells the members of the family apart.
+    """The properties in which the networks of the family differ.
 
     Attributes
     ----------
     kernel_size : int
-        Of every convolution.
+        The size of the kernels of all convolutions.
     widths : tuple of int
-        Output channels, one a block.
+        The number of output channels of each block.
     ends_with_pool : bool
-        Whether the last block has a max-pool like those before it.
+        Whether the last block has a max-pool like the other blocks.
     """
 
     kernel_size: int
@@ -46,22 +47,22 @@ def build_cbr(design: CBRDesign, num_outputs: int = 1, *, seed: int = 0) -> Back
     """Return a network of the CBR family with random weights.
 
     Each block is a convolution (stride 1, with bias), a batch norm, a rectifier and a max-pool of 3 x 3 with stride 2.
-    Nothing is padded, so that small images come to nothing on the way: the designs of the paper need 217 pixels
-    (``cbr_large_t``), 121 (the other kernels of 7) or 91.
+    Nothing is padded, so images must not be too small: the designs of the paper need 217 pixels (``cbr_large_t``), 121
+    (the others with kernels of 7) or 91.
 
     Parameters
     ----------
     design : CBRDesign
-        One of :data:`CBR_DESIGNS`, which :func:`metricopt.backbones.load_backbone` knows by name, or one's own.
+        One of :data:`CBR_DESIGNS`, which :func:`metricopt.backbones.load_backbone` knows by name, or your own.
     num_outputs : int, >= 1
-        One a label.
+        The number of outputs, one for each label.
     seed : int
-        Of the weights: He-normal (fan out), biases 0; the global random state is left alone.
+        The seed of the weights, which are He-normal (fan out) with biases of 0. The global random state is left alone.
 
     Returns
     -------
     Backbone
-        Its blocks and cut points are ``block1``, ``block2``, ...
+        The network. Its blocks and cut points are ``block1``, ``block2``, ...
 
     Examples
     --------
@@ -74,8 +75,8 @@ def build_cbr(design: CBRDesign, num_outputs: int = 1, *, seed: int = 0) -> Back
     References
     ----------
     M. Raghu, C. Zhang, J. Kleinberg, S. Bengio (2019). Transfusion: understanding transfer learning for medical
-    imaging. NeurIPS, section 3 and appendix A. Its table gives fewer parameters: those of the kernels above the first
-    block and of the last layer's weights, without biases and batch norms.
+    imaging. NeurIPS, section 3 and appendix A. The table there gives fewer parameters, because it counts only the
+    kernels above the first block and the weights of the last layer, without biases and batch norms.
     """
     names = [f"block{number}" for number in range(1, len(design.widths) + 1)]
     body = nn.Sequential()

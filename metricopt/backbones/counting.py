@@ -1,4 +1,4 @@
-"""What a network costs on paper: parameters and multiply-accumulates."""
+"""The size of a network: its parameters, and its multiply-accumulates for one image."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from metricopt.backbones.backbone import num_channels
 
 
 class MacCount(NamedTuple):
-    """Multiply-accumulates for one image, by two counters.
+    """The multiply-accumulates for one image, counted in two ways.
 
     Attributes
     ----------
     paper : int
-        As in Peng et al. (2023): convolutions, 2 for every input element of a batch norm, 1 for every output element of
-        a rectifier and every input element of a max or average pool, linear layers and their biases.
+        The count of Peng et al. (2023): convolutions, 2 for every input element of a batch norm, 1 for every output
+        element of a rectifier and every input element of a max or average pool, linear layers and their biases.
     torch : int
         Half the operations of torch's ``FlopCounterMode``: convolutions and matrix products.
     """
@@ -30,12 +30,14 @@ class MacCount(NamedTuple):
 
 
 def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
-    """Return the number of parameters, or of those that take gradients; statistics of batch norms are none.
+    """Return the number of parameters. The statistics of batch norms are not counted.
 
     Parameters
     ----------
     model : Module
+        The network.
     trainable_only : bool
+        Whether to count only the parameters that take gradients.
 
     Examples
     --------
@@ -49,24 +51,25 @@ def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
 def count_macs(model: nn.Module, input_size: int | tuple[int, int] = 224) -> MacCount:
     """Return the multiply-accumulates of a forward pass in evaluation mode, for one image.
 
-    Only shapes are computed, so that it takes no time. The paper's counter sees modules: rectifiers and pools that a
-    network calls as functions, as Inception does, are not counted, and no other activations are.
+    Only shapes are computed, so counting takes no time. The paper's counter looks at modules. It does not count
+    rectifiers and pools that a network calls as functions, as Inception does, and no other activations.
 
     Parameters
     ----------
     model : Module
-        Left as it is.
+        The network, which stays as it is.
     input_size : int or (height, width)
-        In pixels.
+        The size of the image in pixels.
 
     Returns
     -------
     MacCount
+        The two counts.
 
     Raises
     ------
     InvalidInputError
-        If the size is none, or too small for the network.
+        If ``input_size`` is not a size, or too small for the network.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Where to cut: the two-stage search over truncation points, its table and its picture.
+"""A search for the best place to cut a network, in two stages, with its table and its picture.
 
-This file decides which cuts are tried and in what order. What a cut is worth is the caller's to say: ``evaluate``
-trains a network and returns its validation metric.
+This file decides which cuts are tried and in what order. The caller decides what a cut is worth: ``evaluate`` trains a
+network and returns its validation metric.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Cut:
     stage : str
         ``"coarse"`` or ``"fine"``.
     cut : str
-        One of the network's cut points.
+        The point at which the network was cut.
     parameters, macs : int
-        Of the truncated network with its head; multiply-accumulates by the paper's counter.
+        The parameters of the truncated network with its head, and its multiply-accumulates as the paper counts them.
     metric : float
-        What ``evaluate`` returned; NaN where it could not say.
+        The metric that ``evaluate`` returned, which can be NaN.
     seconds : float
-        That it took.
+        The time that ``evaluate`` took.
     """
 
     stage: str
@@ -63,7 +63,9 @@ class CutSearch:
     Attributes
     ----------
     cuts : tuple of Cut
+        One entry for each cut.
     metric_name : str
+        The name of the metric in the table and the picture.
     """
 
     cuts: tuple[Cut, ...]
@@ -71,24 +73,25 @@ class CutSearch:
 
     @property
     def best(self) -> Cut:
-        """The cut with the highest metric; of several, the one with the fewest parameters."""
+        """The cut with the highest metric, and with the fewest parameters if several have that metric."""
         return _best(self.cuts)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row a cut, from the image upwards, and whether it is the best."""
+        """Return a table with a row for each cut, from the image upwards, that also says which cut is the best."""
         import pandas as pd
 
         rows = [{**vars(each), "best": each == self.best} for each in sorted(self.cuts, key=lambda each: each.macs)]
         return pd.DataFrame(rows).rename(columns={"metric": self.metric_name})
 
     def plot(self, *, ax: Axes | None = None, title: str = "") -> Axes:
-        """Draw the metric against the number of parameters, a mark a cut, the best one named and ringed.
+        """Draw the metric against the number of parameters, with a mark for each cut and a ring around the best.
 
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw; a new figure by default.
+            Where to draw. The default is a new figure.
         title : str
+            The title of the picture.
 
         Returns
         -------
@@ -143,39 +146,40 @@ def search_cut(
     metric_name: str = "metric",
     progress: bool | None = None,
 ) -> CutSearch:
-    """Find where to cut a network: first among the ends of its blocks, then between those around the best.
+    """Find where to cut a network: first among the ends of its blocks, then around the best of these.
 
-    Two stages cost fewer trainings than all cuts: for a ResNet-50 at most 13 of 17, for a DenseNet-201 13 of 103.
+    The two stages take fewer trainings than all cuts: for a ResNet-50 at most 13 of 17, for a DenseNet-201 13 of 103.
 
     Parameters
     ----------
     model : Backbone, or a network of torchvision
-        With the weights to start from; left as it is, each cut gets a copy.
+        The network with the weights to start from. It stays as it is, because each cut gets a copy.
     evaluate : callable ``(Backbone) -> float``
-        Trains a truncated network and returns its metric on validation data, higher is better. The place for
-        :func:`metricopt.backbones.freeze` and learning rates too. NaN counts as worse than any value.
+        A function that trains a truncated network and returns its metric on validation data, where higher is better. It
+        can also call :func:`metricopt.backbones.freeze` and set learning rates. NaN counts as worse than any value.
     num_outputs : int, >= 1
-        One a label.
+        The number of outputs, one for each label.
     max_fine : int, >= 0
-        How many cuts the second stage tries, evenly spread where there are more. 8 are all of a ResNet-50's; 0 leaves
-        it at the ends of blocks.
+        How many cuts the second stage tries at most. They are evenly spread if there are more. With 8 a ResNet-50 has
+        all its cuts tried; with 0 there is no second stage.
     input_size : int or (height, width)
-        For the multiply-accumulates.
+        The size of the images for which multiply-accumulates are counted.
     seed : int
-        Of every head's weights.
+        The seed of the weights of every head.
     metric_name : str
-        For table and picture.
+        The name of the metric in the table and the picture.
     progress : bool
-        Tell of every cut on standard error; by default if that is a terminal.
+        Whether to print a line for every cut on standard error. The default is to do so if that is a terminal.
 
     Returns
     -------
     CutSearch
+        All cuts that were tried.
 
     Raises
     ------
     InvalidInputError
-        If ``evaluate`` returns something that is no number, or NaN for all cuts of the first stage.
+        If ``evaluate`` returns something that is not a number, or NaN for all cuts of the first stage.
 
     Examples
     --------
@@ -236,7 +240,7 @@ def _as_number(metric: Any, point: str) -> float:
 
 
 def _teller(progress: bool | None) -> Callable[[str], None]:
-    """Return what prints lines: ``evaluate`` may show a bar of its own, and there can be only one at a time."""
+    """Return a function that prints a line. No bar is shown, because ``evaluate`` may show one of its own."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)

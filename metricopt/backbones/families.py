@@ -1,7 +1,7 @@
 """How torchvision's networks are taken apart: ResNet, DenseNet, Inception v3, EfficientNet.
 
-This file decides the order of their modules and the names of their blocks and cuts. Module names, and so the names of
-weights, stay torchvision's.
+This file decides the order of their modules and the names of their blocks and cuts. Modules, and so weights, keep the
+names that they have in torchvision.
 """
 
 from __future__ import annotations
@@ -23,22 +23,27 @@ HEADS = {"ResNet": "fc", "DenseNet": "classifier", "Inception3": "fc", "Efficien
 
 
 def as_backbone(model: nn.Module, normalisation: Normalisation = IMAGENET) -> Backbone:
-    """Return a network of torchvision as a :class:`Backbone`, which shares its modules; a backbone as it is.
+    """Return a network of torchvision as a :class:`Backbone` made of its modules. A backbone is returned as it is.
 
-    In evaluation mode both give the same outputs. What is left behind: Inception's auxiliary head, and dropout before
-    the last layer.
+    In evaluation mode both give the same outputs. Inception's auxiliary head is left out, and so is dropout before the
+    last layer.
 
     Parameters
     ----------
     model : Backbone, ResNet, DenseNet, Inception3 or EfficientNet
-        With any number of outputs.
+        The network, with any number of outputs.
     normalisation : Normalisation
-        What its input is scaled by.
+        The scale that the network expects of its input.
+
+    Returns
+    -------
+    Backbone
+        The network as body, pool and head.
 
     Raises
     ------
     InvalidInputError
-        If it is another network.
+        If the model is another network.
     """
     if isinstance(model, Backbone):
         return model
@@ -99,14 +104,14 @@ _FAMILIES = {"ResNet": _resnet, "DenseNet": _densenet, "Inception3": _inception,
 
 
 class LastRectifier(nn.Module):
-    """What torchvision's DenseNet calls as a function; no ``nn.ReLU``, since the paper's counter does not see it."""
+    """The last rectifier of a DenseNet, which torchvision calls as a function and the paper's counter leaves out."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x, inplace=True)
 
 
 class InceptionInput(nn.Module):
-    """Rescales images normalised as for the other networks to [-1, 1], which Inception's ImageNet weights expect."""
+    """Rescales images normalised as for the other networks to [-1, 1], as Inception's ImageNet weights expect."""
 
     scale: Tensor
     shift: Tensor

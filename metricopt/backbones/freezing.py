@@ -7,31 +7,31 @@ from metricopt.backbones.backbone import Backbone, weights_of
 
 
 def freeze(model: Backbone, up_to: str | None = None) -> Backbone:
-    """Freeze the body of a network up to a point, and free all that is above it.
+    """Freeze the body of a network up to a point, and let everything above it train.
 
-    The weights there take no gradients. Batch norms there stay in evaluation mode, also after ``model.train()``, so
-    that their statistics do not move; so does what is random in training.
+    Frozen weights take no gradients. Frozen batch norms and dropout stay in evaluation mode, also after
+    ``model.train()``, so that the statistics of batch norms do not move.
 
-    Differs from the paper's code: its frozen batch norms kept updating their running statistics.
+    Differs from the paper's code: there the running statistics of frozen batch norms kept moving.
 
     Parameters
     ----------
     model : Backbone
-        Changed in place.
+        The network, which is changed in place.
     up_to : str, optional
-        The last unit that is frozen, one of :func:`metricopt.backbones.cut_points`, or the name of a block for its end:
-        ``"stem"`` trains a ResNet from layer1 on. By default the whole body: feature extraction, where only the head
-        learns.
+        The last unit that is frozen, one of :func:`metricopt.backbones.cut_points`, or the name of a block for its last
+        unit. With ``"stem"`` a ResNet trains from layer1 on. By default the whole body is frozen and only the head
+        trains (feature extraction).
 
     Returns
     -------
     Backbone
-        The same.
+        The same network.
 
     Raises
     ------
     InvalidInputError
-        If there is no such point; the message lists those that there are.
+        If there is no such point. The message lists the points.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def freeze(model: Backbone, up_to: str | None = None) -> Backbone:
     (False, True)
     """
     if not isinstance(model, Backbone):
-        reject("model", "a Backbone", type(model).__name__, "pass truncate(model), which is one")
+        reject("model", "a Backbone", type(model).__name__, "pass truncate(model), which returns one")
     point = model.points[-1] if up_to is None else model.resolve("up_to", up_to)
     frozen, _ = model.split(point)
     model.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Synthetic Gabor filters in the first layer: edges and stripes, without the pretraining that usually finds them."""
+"""Synthetic Gabor filters for the first layer, which respond to edges and stripes without any pretraining."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ _SMALLEST_WAVELENGTH = 3.0
 
 
 def gabor_filters(number: int, kernel_size: int) -> Tensor:
-    r"""Return a bank of Gabor filters: plane waves under a Gaussian, over orientations, wavelengths and two phases.
+    r"""Return Gabor filters, plane waves under a Gaussian, of several orientations and wavelengths and two phases.
 
     .. math:: g(x, y) = \exp\Big(-\frac{x^2 + y^2}{2 \sigma^2}\Big) \cos\Big(\frac{2 \pi}{\lambda}
         (x \cos \theta + y \sin \theta) - \phi\Big), \qquad \sigma = 0.56 \lambda,
 
-    with :math:`\phi \in \{0, \pi/2\}` (stripes, edges), wavelengths :math:`\lambda` in equal ratios from 3 pixels to
-    the size of the kernel, (size - 1) / 2 of them, and as many orientations :math:`\theta` in equal steps as make the
-    number. Then each filter is shifted to mean 0 and scaled to norm 1.
+    with phases :math:`\phi \in \{0, \pi/2\}` (stripes and edges), (size - 1) / 2 wavelengths :math:`\lambda` in equal
+    ratios from 3 pixels to the size of the kernel, and as many orientations :math:`\theta` in equal steps as are needed
+    for the number of filters. Each filter is then shifted to mean 0 and scaled to norm 1.
 
     Parameters
     ----------
     number : int, >= 1
+        The number of filters.
     kernel_size : int, >= 3
-        Side of the square in pixels.
+        The side of a filter in pixels.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def gabor_filters(number: int, kernel_size: int) -> Tensor:
     Raises
     ------
     InvalidInputError
-        If the kernel is smaller.
+        If the kernel is smaller than 3 pixels.
 
     Examples
     --------
@@ -55,7 +56,7 @@ def gabor_filters(number: int, kernel_size: int) -> Tensor:
     fields in cat striate cortex. Journal of Neurophysiology 58(6).
     """
     if kernel_size < 3:
-        reject("kernel_size", "an integer >= 3", kernel_size, "a wave does not fit into fewer pixels")
+        reject("kernel_size", "an integer >= 3", kernel_size, "give 3 or more, because a wave needs 3 pixels")
     wavelengths = np.geomspace(_SMALLEST_WAVELENGTH, kernel_size, (kernel_size - 1) // 2)
     num_orientations = math.ceil(number / (len(wavelengths) * len(_PHASES)))
     angles = math.pi * np.arange(num_orientations) / num_orientations
@@ -73,20 +74,20 @@ def gabor_filters(number: int, kernel_size: int) -> Tensor:
 
 
 def with_gabor_filters(model: nn.Module) -> Backbone:
-    """Return a network whose first convolution has Gabor filters, and whose other weights are as they were.
+    """Return a copy of a network whose first convolution has Gabor filters. All other weights stay as they are.
 
-    The filters are gray: the same in every channel of the image, as in the paper. They are as large as He-normal
-    weights are on average, so that training starts at the usual scale; where the layer has biases, these become 0.
+    As in the paper, a filter is the same in every channel of the image. The filters are scaled to the average size of
+    He-normal weights, so that training starts at the usual scale. If the layer has biases, they become 0.
 
     Parameters
     ----------
     model : Backbone, or a network of torchvision
-        Left as it is; random above, for the experiment of the paper.
+        The network, which stays as it is. In the paper its weights are random.
 
     Returns
     -------
     Backbone
-        A copy.
+        A copy with the filters.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a network costs on the clock: milliseconds for one image on the CPU."""
+"""The time that a network takes for one image on the CPU."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ def cpu_latency(
 
     Parameters
     ----------
-    model, input_size, repeats, threads
-        As in :func:`cpu_latencies`.
+    model : Module
+        The network. A copy of it is timed, in evaluation mode.
+    input_size, repeats, threads
+        The arguments of :func:`cpu_latencies`.
 
     Returns
     -------
     float
-        In milliseconds.
+        The time in milliseconds.
     """
     times = cpu_latencies({"model": model}, input_size, repeats=repeats, threads=threads)
     return float(np.median(times["model"]))
@@ -43,28 +45,31 @@ def cpu_latencies(
     repeats: int = 20,
     threads: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Time forward passes of one image on the CPU, the models in turn, so that the machine's mood is the same for all.
+    """Return the times of forward passes of one image on the CPU, with the models timed in turn.
+
+    Timed in turn, all models meet the same load of the machine.
 
     Parameters
     ----------
     models : dict of str to Module
-        Copies are timed, in evaluation mode.
+        The networks by name. Copies of them are timed, in evaluation mode.
     input_size : int or (height, width)
-        In pixels.
+        The size of the image in pixels.
     repeats : int, >= 1
-        How many rounds, after 3 to warm up.
+        The number of rounds, after 3 rounds that are not counted.
     threads : int, optional
-        Of torch; as many as it has by default.
+        The number of torch's threads. The default leaves it as it is.
 
     Returns
     -------
     dict of str to ndarray, shape (repeats,), float
-        Milliseconds; the n-th of all models are of one round, so that the median of their ratios is a fair ratio.
+        The milliseconds of each model. The n-th times of all models are from one round, so the median of their ratios
+        is a fair ratio.
 
     Raises
     ------
     InvalidInputError
-        On numbers below 1.
+        If ``repeats`` or ``threads`` is not an integer >= 1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Learning rates by block: parameter groups for any optimizer of torch."""
+"""Learning rates that differ by block, as parameter groups for any optimizer of torch."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ def parameter_groups(model: Backbone, learning_rate: float, *, decay: float = 1.
 
     .. math:: \eta_d = \eta \, \gamma^d
 
-    with d the number of blocks between the head and a block, counting it: 0 for the head, 1 for the last block.
+    where d is 0 for the head, 1 for the last block, 2 for the block before it, and so on.
 
     Parameters
     ----------
     model : Backbone
+        The network.
     learning_rate : float, > 0
-        :math:`\eta`, of the head.
+        The learning rate :math:`\eta` of the head.
     decay : float, in (0, 1]
-        :math:`\gamma`.
+        The factor :math:`\gamma` from each block to the one before it.
 
     Returns
     -------
     list of dict
-        ``{"name": block, "params": [...], "lr": ...}`` from the head downwards, without frozen parameters. For
-        :func:`metricopt.fit`, ``optimizer=lambda _: torch.optim.Adam(parameter_groups(model, 1e-4, decay=0.5))``: made
-        anew each time, because optimizers and schedulers write into the groups. Other rates can be set in
-        ``group["lr"]``.
+        ``{"name": block, "params": [...], "lr": ...}`` from the head downwards, without frozen parameters. You can
+        change a rate in ``group["lr"]``. For :func:`metricopt.fit`, give ``optimizer=lambda _:
+        torch.optim.Adam(parameter_groups(model, 1e-4, decay=0.5))``: the groups must be made anew for each optimizer,
+        because optimizers and schedulers write into them.
 
     Raises
     ------
     InvalidInputError
-        On rates out of range, or another kind of model.
+        If a rate is out of range, or the model is not a Backbone.
 
     Examples
     --------
@@ -50,7 +51,7 @@ def parameter_groups(model: Backbone, learning_rate: float, *, decay: float = 1.
     check_positive("learning_rate", learning_rate)
     check_fraction("decay", decay)
     if not isinstance(model, Backbone):
-        reject("model", "a Backbone", type(model).__name__, "pass truncate(model), which is one")
+        reject("model", "a Backbone", type(model).__name__, "pass truncate(model), which returns one")
     weights = {"head": list(model.head.parameters())}
     taken: set[int] = set()
     for name, points in model.blocks.items():

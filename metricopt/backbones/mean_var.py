@@ -1,4 +1,4 @@
-"""Mean-var initialisation: what pretrained weights give by their scale alone, without any feature."""
+"""Mean-var initialisation: random weights that keep the scale of pretrained ones, but none of their features."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from metricopt.backbones.families import as_backbone
 
 
 def redraw_mean_var(model: nn.Module, *, num_outputs: int = 1, seed: int = 0) -> Backbone:
-    r"""Redraw every tensor of pretrained weights at random with its own mean and variance, under a new head.
+    r"""Return a network whose weights are drawn anew, each tensor with its own mean and variance, under a new head.
 
-    With :math:`w_1, \dots, w_m` the numbers of a tensor, its new numbers are independent and
+    If a tensor holds the numbers :math:`w_1, \dots, w_m`, its new numbers are independent and
 
     .. math:: w_i' \sim N\Big(\bar w, \tfrac 1 m \sum_j (w_j - \bar w)^2\Big).
 
-    What still trains faster than from random weights owes that to their scale; only what the pretrained weights do
-    beyond this is owed to features. Batch norms' scales and shifts are tensors like others. Their running statistics
-    are those of activations that are gone: they start anew.
+    If such a network trains faster than one with the usual random weights, the scale of the weights is the reason. Only
+    what pretrained weights gain beyond it comes from their features. Scales and shifts of batch norms are drawn like
+    other tensors. Their running statistics start anew, because they belong to activations that no longer exist.
 
     Parameters
     ----------
     model : Backbone, or a network of torchvision
-        Left as it is.
+        The pretrained network, which stays as it is.
     num_outputs : int, >= 1
-        One a label.
+        The number of outputs, one for each label.
     seed : int
-        Of the random weights; the global random state is left alone.
+        The seed of the random weights. The global random state is left alone.
 
     Returns
     -------
     Backbone
-        With all weights free.
+        A copy in which no weight is frozen.
 
     Examples
     --------

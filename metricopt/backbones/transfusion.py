@@ -1,4 +1,4 @@
-"""Weight transfusion: a pretrained bottom under a random top, as wide as it was, or slimmer (slim hybrids)."""
+"""Weight transfusion: the lower blocks are pretrained, the upper ones random, and as wide as they were or slimmer."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ from metricopt.backbones.families import as_backbone
 def transfuse(
     model: nn.Module, up_to: str | None, *, width: float = 0.5, num_outputs: int = 1, seed: int = 0
 ) -> Backbone:
-    """Keep the weights of a network up to a block, and draw those above it anew, in slimmer layers.
+    """Return a network that keeps its weights up to a block and has random ones above it, in slimmer layers.
 
-    Every convolution above the block gets ``width`` times its output channels; its input channels follow from what
-    lies below. Its weights are He-normal (fan out), batch norms start at scale 1, shift 0 and fresh statistics.
+    Every convolution above the block gets ``width`` times its output channels, and as many input channels as the layer
+    below puts out. Its weights are He-normal (fan out). Batch norms start with scale 1, shift 0 and fresh statistics.
 
     Parameters
     ----------
     model : Backbone, or a network of torchvision
-        Left as it is.
+        The pretrained network, which stays as it is.
     up_to : str or None
-        The last block that is kept, a name of ``model.blocks``. None keeps nothing: training from scratch.
+        The last block that keeps its weights, a name of ``model.blocks``. With None all weights are random.
     width : float, in (0, 1]
-        1 for a top of its own size: weight transfusion. The paper's slim hybrid halves what is above the second block.
+        The factor of the channels above the block. With 1 the layers keep their size (weight transfusion). The slim
+        hybrid of the paper has 0.5 above the second block.
     num_outputs : int, >= 1
+        The number of outputs, one for each label.
     seed : int
-        Of the random weights; the global random state is left alone.
+        The seed of the random weights. The global random state is left alone.
 
     Returns
     -------
     Backbone
+        A copy in which no weight is frozen.
 
     Raises
     ------
     InvalidInputError
-        If there is no such block, or the width leaves grouped convolutions with channels that do not divide.
+        If there is no such block, or with this width the channels of a grouped convolution do not divide.
 
     Examples
     --------

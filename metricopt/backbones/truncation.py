@@ -1,4 +1,4 @@
-"""Truncated transfer learning (TTL): the bottom of a network, a pool and a linear head; the rest is gone."""
+"""Truncated transfer learning (TTL): the lower part of a network, with a pool and a linear head of its own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def cut_points(model: nn.Module) -> list[str]:
     Parameters
     ----------
     model : Backbone, or a network of torchvision
-        The blocks that they are in: ``model.blocks`` of a backbone.
+        The network. ``model.blocks`` of a backbone says which block each place is in.
 
     Returns
     -------
     list of str
         The stem and every unit above it: residual units, dense layers and transitions, Inception's mixed modules,
-        inverted residuals. The last one is the whole body.
+        inverted residuals. The last one keeps the whole body.
 
     Examples
     --------
@@ -34,32 +34,32 @@ def cut_points(model: nn.Module) -> list[str]:
 
 
 def truncate(model: nn.Module, at: str | None = None, num_outputs: int = 1, *, seed: int = 0) -> Backbone:
-    """Keep the bottom of a network, discard what is above, and put a pool and a new linear head on it.
+    """Return the lower part of a network, up to a point, with a pool and a new linear head.
 
-    Features near the image are general, those near the top belong to the classes that they were learnt for: where these
-    have nothing to do with the task, the bottom alone is smaller, faster and often better.
+    Features near the image are general, and those near the output belong to the classes that the network was trained
+    for. If these have nothing to do with the task, the lower part alone is smaller, faster and often better.
 
     Parameters
     ----------
     model : Backbone, or a network of torchvision
-        Left as it is.
+        The network, which stays as it is.
     at : str, optional
-        The last unit that is kept, one of :func:`cut_points`, or the name of a block for its end. By default nothing is
-        discarded but the old head: the whole network, to be trained in all its layers (FTL).
+        The last unit that is kept, one of :func:`cut_points`, or the name of a block for its last unit. By default the
+        whole body is kept, under a new head (full transfer learning).
     num_outputs : int, >= 1
-        One a label.
+        The number of outputs, one for each label.
     seed : int
-        Of the head's weights; the global random state is left alone.
+        The seed of the weights of the head. The global random state is left alone.
 
     Returns
     -------
     Backbone
-        A copy, with all weights of the body free.
+        A copy in which no weight of the body is frozen.
 
     Raises
     ------
     InvalidInputError
-        If the network cannot be cut there; the message lists where it can.
+        If the network cannot be cut there. The message lists the points where it can.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Weights from files: found, read without unpickling, and put into the network that they belong to.
+"""Weight files: how they are found, read without unpickling code, and put into the network that they belong to.
 
-This file decides where files are looked for and what fits. Nothing is ever downloaded.
+This file decides where a file is looked for and which weights fit. Nothing is ever downloaded.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _SHOWN = 5
 def cached_imagenet_file(name: str) -> Path:
     """Return the file of a network's ImageNet weights in torchvision's cache.
 
-    These are the first that torchvision published, IMAGENET1K_V1; pass the path of a file for others.
+    They are the first weights that torchvision published, IMAGENET1K_V1. For others, pass the path of a file.
 
     Raises
     ------
     InvalidInputError
-        If it is not there; the message says which file is wanted, where, and where from.
+        If the file is not there. The message names the file, where it must be, and where it can be had.
     """
     published = import_torchvision().models.get_model_weights(name).IMAGENET1K_V1
     path = Path(torch.hub.get_dir()) / "checkpoints" / published.url.rsplit("/", 1)[1]
@@ -44,8 +44,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Parameters
     ----------
     path : str or Path
-        A ``.safetensors`` file, or a ``.pt`` or ``.pth`` file with a state dict, by itself or as the entry
-        ``"state_dict"`` or ``"model"`` of a checkpoint. Nothing but tensors and plain containers is unpickled.
+        A ``.safetensors`` file, or a ``.pt`` or ``.pth`` file with a state dict, alone or as the entry ``"state_dict"``
+        or ``"model"`` of a checkpoint. Only tensors and plain containers are unpickled.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The weights by name.
 
     Raises
     ------
@@ -82,13 +87,14 @@ def _read(path: Path) -> Any:
 
 
 def with_backbone_names(state: Mapping[str, Tensor], head: str) -> dict[str, Tensor]:
-    """Return weights under a backbone's names, whether they were torchvision's or a backbone's.
+    """Return weights under the names of a backbone, whether they had those or torchvision's.
 
     Parameters
     ----------
     state : dict of str to Tensor
+        The weights by name.
     head : str
-        What torchvision calls the last linear layer of this network.
+        The name of the last linear layer in torchvision's network.
     """
     named = {}
     for name, value in state.items():
@@ -103,20 +109,21 @@ def with_backbone_names(state: Mapping[str, Tensor], head: str) -> dict[str, Ten
 
 
 def put_weights(model: nn.Module, state: Mapping[str, Tensor], name: str, source: str) -> None:
-    """Load a state dict into a network, or name all that does not fit.
+    """Load a state dict into a network, or name everything that does not fit.
 
     Parameters
     ----------
     model : Module
+        The network.
     state : dict of str to Tensor
-        Under the network's names; counters of batches may be missing, as in old files.
+        The weights under the names of the network. The counters of batches can be missing, as in old files.
     name, source : str
-        Of the network and of the weights, for the message.
+        The names of the network and of the weights, for the message.
 
     Raises
     ------
     InvalidInputError
-        If a tensor is missing, unknown or of another shape: these are the weights of another network.
+        If a tensor is missing, unknown or of another shape, which means that the weights belong to another network.
     """
     own = model.state_dict()
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
