@@ -30,6 +30,9 @@ from metricopt._arrays import to_numpy
 from metricopt._validation import InvalidInputError, check_labels, reject
 from metricopt.processes import ALONE, Processes
 
+SCORING_BATCH = 4096
+"""Rows in a batch for scoring data that lie in memory; other data are scored in batches of the user's size."""
+
 
 class IndexedDataset(Dataset[Any]):
     """Chosen rows of a data set; item k is ``(dataset[rows[k]], k)``."""

@@ -20,17 +20,12 @@ Neural Computation 14. Equation 2.4: the same ratios of priors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from metricopt._validation import per_label, reject
 from metricopt.problem.metrics import Counts
-from metricopt.training.partition import Partition
-
-if TYPE_CHECKING:
-    from metricopt.results.scored import Scored
 
 Prevalence: TypeAlias = "float | tuple[float, ...]"
 """One share of positives for all labels, or one per label."""
@@ -150,33 +145,3 @@ def counts_at(prevalence: float, counts: Counts) -> Counts:
         of_positives * counts.false_negatives,
         of_negatives * counts.true_negatives,
     )
-
-
-def partition_at(prevalence: Prevalence | None, parts: Partition) -> Partition:
-    """Return the same parts with their samples weighted to a prevalence, each from its own; None leaves them."""
-    if prevalence is None:
-        return parts
-    train, validation = (
-        None if part is None else replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
-        for part in (parts.train, parts.validation)
-    )
-    assert train is not None
-    return replace(parts, train=train, validation=validation, prevalence=prevalence)
-
-
-def scored_at(prevalence: Prevalence, scored: dict[str, Scored]) -> dict[str, Scored]:
-    """Return the scores of a result with their samples weighted to a prevalence.
-
-    Raises
-    ------
-    InvalidInputError
-        If labels came in another order each time, as those of a stream may.
-    """
-    for data, part in scored.items():
-        if not np.array_equal(part.labels, part.baseline_labels, equal_nan=True):
-            got, remedy = f"{data} data in another each time", "train on a map-style data set"
-            reject("prevalence", "for data of one order", got, remedy)
-    return {
-        data: replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
-        for data, part in scored.items()
-    }

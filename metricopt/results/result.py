@@ -20,8 +20,8 @@ from metricopt.evidence.reports import Report, evaluate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Bound, Objective
-from metricopt.problem.prevalence import Prevalence, read_prevalence, scored_at, weights_at
-from metricopt.results.scored import History, Scored
+from metricopt.problem.prevalence import Prevalence, read_prevalence, weights_at
+from metricopt.results.scored import History, Scored, scored_at
 from metricopt.results.status import Status
 from metricopt.scoring.forward import check_scores, forward, score_loader, to_device
 from metricopt.scoring.inputs import check_inputs, inputs_of, pairs_of

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from metricopt._validation import reject
+from metricopt.problem.prevalence import Prevalence, weights_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,3 +49,21 @@ class Scored:
     labels: np.ndarray
     baseline_labels: np.ndarray
     sample_weight: np.ndarray | None = None
+
+
+def scored_at(prevalence: Prevalence, scored: dict[str, Scored]) -> dict[str, Scored]:
+    """Return the scores of a result with their samples weighted to a prevalence.
+
+    Raises
+    ------
+    InvalidInputError
+        If labels came in another order each time, as those of a stream may.
+    """
+    for data, part in scored.items():
+        if not np.array_equal(part.labels, part.baseline_labels, equal_nan=True):
+            got, remedy = f"{data} data in another each time", "train on a map-style data set"
+            reject("prevalence", "for data of one order", got, remedy)
+    return {
+        data: replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
+        for data, part in scored.items()
+    }

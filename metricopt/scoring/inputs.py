@@ -16,9 +16,15 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from metricopt._validation import reject
-from metricopt.data.loaders import as_label_columns, check_scored_whole, indexed_loader, is_iterable, rows_of
+from metricopt.data.loaders import (
+    SCORING_BATCH,
+    as_label_columns,
+    check_scored_whole,
+    indexed_loader,
+    is_iterable,
+    rows_of,
+)
 from metricopt.scoring.forward import num_rows
-from metricopt.training.partition import SCORING_BATCH
 
 
 def pairs_of(data: Any, model: nn.Module) -> Any:

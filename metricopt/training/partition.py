@@ -7,7 +7,7 @@ This file decides what is held out and checks that both parts can be learnt from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from metricopt._arrays import to_numpy
 from metricopt._validation import check_finite, check_labels, reject
 from metricopt.data.loaders import (
+    SCORING_BATCH,
     as_label_columns,
     batch_size_of,
     check_scored_whole,
@@ -28,10 +29,8 @@ from metricopt.data.loaders import (
 )
 from metricopt.data.splits import stratified_split
 from metricopt.problem.labels import has_both_classes
+from metricopt.problem.prevalence import Prevalence, weights_at
 from metricopt.processes import ALONE, Processes
-
-SCORING_BATCH = 4096
-"""For rows that lie in memory; other data are scored in batches of the user's size."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +246,18 @@ def _hold_out(
     own_groups = None if groups is None else [groups[row] for row in rows]
     train, held_out = stratified_split(labels[rows], (1 - val_fraction, val_fraction), seed, own_groups)
     return rows[train], rows[held_out]
+
+
+def partition_at(prevalence: Prevalence | None, parts: Partition) -> Partition:
+    """Return the same parts with their samples weighted to a prevalence, each from its own; None leaves them."""
+    if prevalence is None:
+        return parts
+    train, validation = (
+        None if part is None else replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
+        for part in (parts.train, parts.validation)
+    )
+    assert train is not None
+    return replace(parts, train=train, validation=validation, prevalence=prevalence)
 
 
 class _Stream:

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from metricopt._validation import reject
-from metricopt.problem.prevalence import partition_at
 from metricopt.processes import Processes
 from metricopt.progress import Display
 from metricopt.solvers import Stage
@@ -22,7 +21,7 @@ from metricopt.training.checkpoint import Checkpoints
 from metricopt.training.fingerprint import fingerprint_of
 from metricopt.training.loss import DirectMetricLoss
 from metricopt.training.optimizers import Stepping, is_linear, optimizer_maker
-from metricopt.training.partition import Partition, make_partition
+from metricopt.training.partition import Partition, make_partition, partition_at
 from metricopt.training.plan import make_plan
 from metricopt.training.random_states import RandomStates, generators_of
 from metricopt.training.request import Request

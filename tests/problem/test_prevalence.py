@@ -9,8 +9,8 @@ import metricopt
 from metricopt import FPOR, OAP, OFBS, FitResult, InvalidInputError, RecallAtAlarmRate, RecallAtFPR, choose_threshold
 from metricopt.evidence.reports import evaluate
 from metricopt.problem.metrics import PRECISION, Counts, confusion_counts
-from metricopt.problem.prevalence import counts_at, prevalence_of_labels, read_prevalence, scored_at, weights_at
-from metricopt.results.scored import History, Scored
+from metricopt.problem.prevalence import counts_at, prevalence_of_labels, read_prevalence, weights_at
+from metricopt.results.scored import History, Scored, scored_at
 
 ASKED = FPOR(0.5)
 
