@@ -14,6 +14,12 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
 from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.scoring.modes import evaluating
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where the weights of a model lie; the CPU for a model without weights."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def to_device(x: Any, device: torch.device) -> Any:
@@ -103,10 +109,8 @@ def score_loader(
     InvalidInputError
         If a batch is no pair, a score is not finite, or scores and labels differ in shape.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        all_scores, all_labels = [], []
+    all_scores, all_labels = [], []
+    with evaluating(model):
         for number, batch in enumerate(batches):
             x, y = split_batch(batch)
             x, labels = to_device(x, device), as_label_columns(y)
@@ -123,9 +127,6 @@ def score_loader(
                 )
             all_scores.append(scores.cpu().numpy())
             all_labels.append(labels)
-    finally:
-        for module, mode in modes:
-            module.training = mode
     if not all_scores:
         raise InvalidInputError("loader must be non-empty, got no batch; check its data set, batch_size and drop_last")
     return np.concatenate(all_scores), np.concatenate(all_labels)

@@ -1,6 +1,6 @@
-"""Whatever a user has at hand - arrays, tensors, data sets, loaders - as batches, in the order of the data.
+"""Whatever a user has at hand - arrays, tensors, data sets, loaders - in batches and scored, in the order of the data.
 
-This file decides which forms of data a trained model can be applied to. It leaves calling the model to
+This file decides which forms of data a trained model can be applied to. It leaves calling the model on a batch to
 :mod:`metricopt.scoring.forward`.
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from metricopt._validation import reject
+from metricopt._validation import InvalidInputError, reject
 from metricopt.data.loaders import (
     SCORING_BATCH,
     as_label_columns,
@@ -24,7 +24,29 @@ from metricopt.data.loaders import (
     is_iterable,
     rows_of,
 )
-from metricopt.scoring.forward import num_rows
+from metricopt.scoring.forward import check_scores, device_of, forward, num_rows, score_loader, to_device
+from metricopt.scoring.modes import evaluating
+
+
+@torch.no_grad()
+def score_inputs(data: Any, model: nn.Module) -> np.ndarray:
+    """Return the scores of inputs without labels, of shape (n, L); see :meth:`metricopt.FitResult.scores`."""
+    check_inputs(data, model)
+    device, columns = device_of(model), []
+    with evaluating(model):
+        for number, inputs in enumerate(inputs_of(data, model)):
+            x = to_device(inputs, device)
+            scores = forward(model, x)
+            check_scores(scores, x, number)
+            columns.append(scores.cpu().numpy())
+    if not columns:
+        raise InvalidInputError("data must be non-empty, got no sample; pass at least one")
+    return np.concatenate(columns)
+
+
+def score_pairs(data: Any, model: nn.Module, num_labels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and labels of pairs (x, y), of shape (n, L) each; see :meth:`metricopt.FitResult.evaluate`."""
+    return score_loader(model, pairs_of(data, model), device_of(model), num_labels)
 
 
 def pairs_of(data: Any, model: nn.Module) -> Any:
