@@ -17,9 +17,8 @@ from metricopt.problem.metrics import (
     specificity,
 )
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
-from metricopt.results.result import FitResult
+from metricopt.results.result import FitResult, load
 from metricopt.results.status import Status
-from metricopt.results.storage import load
 from metricopt.tradeoff import Tradeoff, tradeoff
 from metricopt.training.fit import fit
 from metricopt.training.loss import DirectMetricLoss

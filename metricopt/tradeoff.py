@@ -319,7 +319,7 @@ def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
     """Return the model that does best by an objective on the selection data, at its exact threshold for it."""
 
     def rank(result: FitResult) -> tuple[Any, ...]:
-        part = result.scored.get("validation", result.scored["train"])
+        part = result.selection_scores
         kept = ~np.isnan(result.thresholds)
         choice = choose_threshold(
             part.scores, mask_labels(part.labels, kept), objective, sample_weight=part.sample_weight

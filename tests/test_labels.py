@@ -80,7 +80,7 @@ def test_a_label_that_lacks_a_class_in_a_part_is_reported_and_left_out(parts, so
     result = fit(linear(), loader, objective, **OBJECTIVES[objective], label_names=NAMES, solver=solver, **FEW, **held)
     alarms = result.predict(loader.dataset)
     for label, name in enumerate(NAMES):
-        faults = {data: lacking(part.labels[:, label]) for data, part in result.scored.items()}
+        faults = {data: lacking(part.labels[:, label]) for data, part in result.data_scores.items()}
         is_kept, status, report = not any(faults.values()), result.status[name], result.selection[name]
         assert is_kept == np.isfinite(result.thresholds[label]) == (status is not Status.NO_POSITIVES)
         assert (f"Threshold {name}" in result.summary()) == is_kept

@@ -83,7 +83,7 @@ def check_result(result, problem, name, number):
     """The reports are true, the bound holds or the status says otherwise, and nobody reaches the impossible."""
     report = result.train[0]
     check_report(report, result.scores(torch.tensor(problem.features)), problem, name, number)
-    baseline_scores = result.scored["train"].baseline_scores[:, 0]
+    baseline_scores = result.data_scores["train"].baseline_scores[:, 0]
     check_report(result.baseline_train[0], baseline_scores, problem, name, number)
     if report.met is False:
         assert result.status is Status.INFEASIBLE

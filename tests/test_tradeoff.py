@@ -82,7 +82,7 @@ def test_every_bound_takes_the_best_model(found, calls):
     for own in found.results:
         reached = [
             selection_criterion(choose_threshold(part.scores, part.labels, own.objective), own.objective)
-            for part in (result.scored["validation"] for result in direct)
+            for part in (result.data_scores["validation"] for result in direct)
         ]
         report = own.validation[0]
         assert report.met == (max(reached)[0] >= 0)

@@ -158,7 +158,7 @@ def _train_head(
             seed=seed,
             progress=False,
         )
-        own = result.scored["validation"]
+        own = result.data_scores["validation"]
         chosen = choose_threshold(own.scores[:, 0], own.labels[:, 0], OBJECTIVE)
         tried.append((selection_criterion(chosen, OBJECTIVE), rate, result))
     _, rate, result = max(tried, key=lambda entry: entry[0])  # the first of equals

@@ -27,9 +27,7 @@ from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_cur
 from metricopt.problem.objectives import Objective, get_objective
 from metricopt.problem.prevalence import read_prevalence, weights_at
 from metricopt.processes import is_main_process
-from metricopt.results.page import write_report
-from metricopt.results.result import FitResult
-from metricopt.results.storage import load
+from metricopt.results.result import FitResult, load
 from metricopt.training.checkpoint import has_checkpoints
 from metricopt.training.fit import fit
 from metricopt.training.plan import default_epochs
@@ -244,8 +242,7 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
     _write_json(out / "preprocessing.json", {"format": FORMAT, "model": run.options.model, "columns": columns})
     _draw(run).savefig(out / "curve.png", dpi=120)
     (out / "summary.md").write_text(_as_markdown(run), encoding="utf-8")
-    write_report(
-        run.result,
+    run.result.report(
         out / "report.html",
         run.test_report,
         compare={f"{BASELINE}, as many epochs": [other for _, other in run.reports]},
@@ -280,10 +277,9 @@ def _draw(run: Run) -> Any:
     """Return a figure: the data that chose the thresholds, and the test data."""
     from matplotlib.figure import Figure
 
-    chooser = {data: part for data, part in run.result.scored.items() if data == run.result.selection.data}
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     panels = figure.subplots(1, 2)
-    for ax, data in zip(panels, (*chooser, "test"), strict=True):
+    for ax, data in zip(panels, (run.result.selection.data, "test"), strict=True):
         curves, points, bands = {}, {}, {}
         for name, result, test in zip(
             run.methods,
@@ -305,7 +301,7 @@ def _draw(run: Run) -> Any:
 def _scores(result: FitResult, data: str, run: Run) -> tuple[np.ndarray, np.ndarray]:
     if data == "test":
         return result.scores(run.test[0]), run.test[1].numpy()
-    part = result.scored[data]
+    part = result.data_scores[data]
     return part.scores[:, 0], part.labels[:, 0]
 
 
@@ -331,12 +327,12 @@ def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
 
 def notes(run: Run) -> list[str]:
     """Return the sentences that say how to read the comparison."""
-    chooser, test = run.result.selection, run.test_report[0]
+    selection, test = run.result.selection, run.test_report[0]
     sizes = "; ".join(f"{own.data} {own[0].size}" for own, _ in run.reports)
     notes = [
         f"Rows: {sizes}. In brackets: 95 % intervals.",
-        f"The {chooser.data} rows chose model and threshold. Both trainings took {run.epochs} epochs at most and have "
-        "their best exact threshold.",
+        f"The {selection.data} rows chose model and threshold. Both trainings took {run.epochs} epochs at most and "
+        "have their best exact threshold.",
     ]
     if test.bounded_value is not None and np.isnan(test.bounded_value):
         notes.append(f"No alarm was raised on the test rows: {test.bounded_metric} is undefined there.")

@@ -37,53 +37,182 @@ estimation with conformal prediction via the MAPIE library. COPA.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from metricopt._arrays import Samples
-from metricopt._validation import reject
+from metricopt._validation import check_choice
 from metricopt.evidence.intervals import least_rate
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.reports import without_nan
 from metricopt.problem.metrics import PRECISION, Counts, Ranking
 from metricopt.problem.objectives import FPOR, FROP
-from metricopt.problem.prevalence import counts_at, prevalence_of_labels
-from metricopt.results.certificate import Certificate, LabelCertificate
-from metricopt.results.result import FitResult, device_of
-from metricopt.results.scored import Scored
-from metricopt.results.status import Status
-from metricopt.scoring.forward import score_loader
-from metricopt.scoring.inputs import pairs_of
+from metricopt.problem.prevalence import counts_at
 
 NUM_THRESHOLDS = 20
 
+Result = TypeVar("Result")
 
-def certify(result: FitResult, calibration_data: Any, confidence: float = 0.9) -> Certificate:
-    """Certify thresholds of a result on calibration data; see :meth:`metricopt.results.result.FitResult.certify`."""
-    num_labels = len(result.label_names)
-    objectives = _objectives(result, confidence)
-    _import_control()
-    data = pairs_of(calibration_data, result.model)
-    scores, labels = score_loader(result.model, data, device_of(result.model), num_labels=num_labels)
-    _check_new(result, scores, labels)
-    chooser = result.scored.get("validation", result.scored["train"])
-    samples, selection = Samples.read(scores, labels), Samples.read(chooser.scores, _counted(chooser))
-    shares = prevalence_of_labels(result.prevalence, num_labels)
-    certificates = tuple(
-        certify_label(
-            objective,
-            Ranking.of(samples, label),
-            Ranking.of(selection, label),
-            float(result.thresholds[label]),
-            confidence,
-            prevalence=shares[label],
-            label=result.label_names[label],
+
+@dataclass(frozen=True)
+class LabelCertificate:
+    """What calibration data certify of one label; ``str()`` says it in words.
+
+    Attributes
+    ----------
+    label : str
+    metric : str
+        What the bound speaks of, ``"precision"`` or ``"recall"``.
+    bound, confidence : float
+        It is at least ``bound`` on new data, in a share ``confidence`` of all draws of calibration data at least.
+    prevalence : float or None
+        Of the new data; None for that of the calibration data.
+    threshold : float
+        The certified one; NaN if none is.
+    num_tested : int
+        Thresholds that were tested.
+    unit : str
+        What the bound is judged by: ``"alarms"`` for precision, ``"positives"`` for recall, ``"negatives"`` for
+        precision at another prevalence.
+    num_units, num_right : int
+        How many of them the calibration data have at the tuned threshold, and how many without an error.
+    num_needed : int or None
+        How many would do if none of them were an error. None if no number would: no positive is found.
+    value_metric : str
+        What is maximised.
+    value, bounded_value : float
+        This metric and the bounded one at the certified threshold, on the calibration data (at ``prevalence``).
+    tuned_value, tuned_bounded_value : float
+        The same at the tuned threshold: what is given up.
+    """
+
+    label: str
+    metric: str
+    bound: float
+    confidence: float
+    prevalence: float | None
+    threshold: float
+    num_tested: int
+    unit: str
+    num_units: int
+    num_right: int
+    num_needed: int | None
+    value_metric: str
+    value: float
+    bounded_value: float
+    tuned_value: float
+    tuned_bounded_value: float
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether there is a certified threshold."""
+        return not math.isnan(self.threshold)
+
+    @property
+    def num_positives_needed(self) -> int | None:
+        """About how many positives the calibration data would need, if none of what is judged were an error.
+
+        None where that depends on the negatives, or nothing is known of it.
+        """
+        if self.num_needed is None or self.unit == "negatives":
+            return None
+        if self.unit == "positives":
+            return self.num_needed
+        # Found positives are the right alarms.
+        return math.ceil(self.num_needed / self.tuned_value) if self.tuned_value > 0 else None
+
+    @property
+    def guarantee(self) -> str:
+        """What holds with which confidence, or why nothing does and what would be needed."""
+        asked = f"{self.metric} of at least {self.bound:g}"
+        sure = f"{100 * self.confidence:g} % confidence"
+        if self.is_certified:
+            where = "data drawn as the calibration data were"
+            if self.prevalence is not None:
+                where = f"data of a prevalence of {self.prevalence:g}, each class drawn as in the calibration data"
+            return f"With {sure}, the threshold {self.threshold:.6g} has a {asked} on new {where}."
+        if self.num_tested == 0:
+            return "Nothing could be certified: the label has no threshold, or lacks a class in the calibration data."
+        right = {"alarms": "right", "positives": "found", "negatives": "without a false alarm"}[self.unit]
+        text = (
+            f"No threshold could be certified for a {asked} with {sure}. At the tuned threshold {self.num_right} of "
+            f"{self.num_units} {self.unit} in the calibration data are {right}"
         )
-        for label, objective in enumerate(objectives)
-    )
-    return Certificate(certificates, _at_certified(result, certificates))
+        if self.num_needed is None:
+            return f"{text}; no number would do while no positive is found."
+        if self.num_units >= self.num_needed:
+            return (
+                f"{text}. If all were, {self.num_needed} would do; with these errors it takes more calibration data, "
+                "or a bound further away from what is reached."
+            )
+        positives = self.num_positives_needed
+        about = f" (about {positives} positives)" if positives is not None and self.unit == "alarms" else ""
+        return f"{text}: too few, it takes {self.num_needed} at least{about}, all of them {right}."
+
+    def __str__(self) -> str:
+        text = f"{self.label}: {self.guarantee}"
+        if not self.is_certified:
+            return text
+        return (
+            f"{text} On the calibration data it has {self.value_metric} {self.value:.3f} and {self.metric} "
+            f"{self.bounded_value:.3f}, the tuned threshold {self.tuned_value:.3f} and {self.tuned_bounded_value:.3f}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return numbers and names alone, for JSON; NaN is None."""
+        return without_nan(asdict(self))
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> LabelCertificate:
+        """Return the certificate that :meth:`to_dict` wrote down."""
+        numbers = {field.name for field in fields(cls) if field.type == "float"}
+        values: Any = {name: np.nan if value is None and name in numbers else value for name, value in saved.items()}
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Certificate(Sequence[LabelCertificate], Generic[Result]):
+    """What calibration data certify: one :class:`LabelCertificate` a label; ``str()`` says it in words.
+
+    With a single label its entries are the certificate's own: ``certificate.threshold``. With several, choose by
+    position or name; each holds for its label by itself, so all together with less confidence.
+
+    Attributes
+    ----------
+    labels : tuple of LabelCertificate
+    result : FitResult
+        At the certified thresholds. A label without one raises no alarm, and its status is ``not_certified``.
+    """
+
+    labels: tuple[LabelCertificate, ...]
+    result: Result
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, str):
+            check_choice("label", which, [each.label for each in self.labels])
+            return next(each for each in self.labels if each.label == which)
+        return self.labels[which]
+
+    def __getattr__(self, name: str) -> Any:
+        properties = {"is_certified", "num_positives_needed", "guarantee"}
+        if name.startswith("__") or name not in {*LabelCertificate.__dataclass_fields__, *properties}:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if len(self.labels) != 1:
+            first = self.labels[0].label
+            raise AttributeError(
+                f"this certificate has {len(self.labels)} labels: choose one, e.g. certificate[{first!r}].{name}"
+            )
+        return getattr(self.labels[0], name)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.labels))
+
+    def __repr__(self) -> str:
+        return f"Certificate({', '.join(f'{each.label}: {each.threshold:.6g}' for each in self.labels)})"
 
 
 def certify_label(
@@ -122,7 +251,7 @@ def certify_label(
     if num_positives and num_negatives and not np.isnan(tuned):
         thresholds = thresholds_to_test(objective, selection, tuned, prevalence)
         counts = calibration.counts(thresholds)
-        control = _import_control()
+        control = import_control()
         passed = control(p_values(objective, counts, prevalence), 1 - confidence, "fixed_sequence")
         values, bounded_values = _metrics(objective, counts, prevalence)
         if len(passed):
@@ -260,65 +389,8 @@ def _metrics(objective: FPOR | FROP, counts: Counts, prevalence: float | None) -
     return objective.value(meant), objective.bounded_value(meant)
 
 
-def _at_certified(result: FitResult, certificates: tuple[LabelCertificate, ...]) -> FitResult:
-    """Return the result with the certified thresholds in the place of the tuned ones."""
-    thresholds = np.array([each.threshold for each in certificates])
-    reports: dict[str, Any] = {
-        data: evaluate(
-            part.scores,
-            part.labels,
-            thresholds,
-            result.objective,
-            label_names=result.label_names,
-            data=data,
-            sample_weight=part.sample_weight,
-            prevalence=result.prevalence,
-        )
-        for data, part in result.scored.items()
-    }
-    statuses = tuple(
-        Status.CERTIFIED if each.is_certified else was if was is Status.NO_POSITIVES else Status.NOT_CERTIFIED
-        for each, was in zip(certificates, result.statuses, strict=True)
-    )
-    return replace(result, thresholds=thresholds, statuses=statuses, certificates=certificates, **reports)
-
-
-def _objectives(result: FitResult, confidence: float) -> tuple[FPOR | FROP, ...]:
-    """Return one objective a label; reject what cannot be certified."""
-    objective = result.objective
-    if not isinstance(objective, (FPOR, FROP)):
-        why = "there is no bound to hold" if objective.bounded is None else f"the bound is on {objective.bounded.name}"
-        remedy = f"{why}, and what is tested here is a bound on precision or on recall: train for one of these"
-        reject("objective", "FPOR or FROP to be certified", objective.name, remedy)
-    singles = cast("tuple[FPOR | FROP, ...]", objective.for_labels(len(result.label_names)))
-    if any(single.bound == 1 for single in singles):
-        remedy = "no number of samples shows that there is never an error: ask for less, e.g. 0.95"
-        reject(str(objective.argument), "below 1 to be certified", 1.0, remedy)
-    is_number = isinstance(confidence, (int, float)) and not isinstance(confidence, bool)
-    if not (is_number and 0 < confidence < 1):
-        reject("confidence", "in (0, 1)", repr(confidence), "give e.g. 0.9")
-    return singles
-
-
-def _check_new(result: FitResult, scores: np.ndarray, labels: np.ndarray) -> None:
-    """Reject the very data that trained or chose, or both together as ``fit`` was given them, in whatever order."""
-    known = {data: (part.scores, part.labels) for data, part in result.scored.items()}
-    whole = tuple(np.concatenate(columns) for columns in zip(*known.values(), strict=True))
-    for data, (old_scores, old_labels) in {**known, " and ".join(known): whole}.items():
-        if len(old_labels) != len(labels):
-            continue
-        same_labels = np.array_equal(np.sort(old_labels, axis=0), np.sort(labels, axis=0), equal_nan=True)
-        if same_labels and np.allclose(np.sort(old_scores, axis=0), np.sort(scores, axis=0), rtol=1e-5, atol=1e-6):
-            remedy = "pass samples that took no part in training or selection: without them there is no guarantee"
-            reject("calibration_data", "new to the model", f"the {data} data", remedy)
-
-
-def _counted(part: Scored) -> np.ndarray:
-    """Return the labels of a part, missing where a sample weighs nothing."""
-    return part.labels if part.sample_weight is None else np.where(part.sample_weight > 0, part.labels, np.nan)
-
-
-def _import_control() -> Callable[..., Any]:
+def import_control() -> Callable[..., Any]:
+    """Return MAPIE's test of hypotheses in a fixed sequence, or say which package is missing."""
     try:
         from mapie.risk_control import control_fwer
     except ImportError as error:

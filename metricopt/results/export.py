@@ -9,22 +9,21 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from metricopt._validation import reject
+from metricopt.problem.objectives import Objective
 from metricopt.processes import is_main_process
-from metricopt.scoring.forward import forward, to_device
+from metricopt.results.status import Status
+from metricopt.scoring.forward import device_of, forward, to_device
 from metricopt.scoring.inputs import inputs_of
-
-if TYPE_CHECKING:
-    from metricopt.results.result import FitResult
+from metricopt.scoring.modes import evaluating
 
 OUTPUTS = ("scores", "decisions")
 TOLERANCE = 1e-5
@@ -38,18 +37,38 @@ _KNOWN_WARNINGS = (
 )
 
 
-def export(result: FitResult, path: Path, example: Any = None) -> Path:
-    """Write the model and its thresholds; see :meth:`metricopt.results.result.FitResult.export`."""
+def export(
+    path: Path,
+    model: nn.Module,
+    thresholds: np.ndarray,
+    example: Any,
+    *,
+    objective: Objective,
+    label_names: Sequence[str],
+    statuses: Sequence[Status],
+    alarm_rule: str,
+    versions: Mapping[str, str],
+) -> Path:
+    """Write a model and its thresholds; see :meth:`metricopt.FitResult.export`."""
     _check_packages()
     if path.is_dir():
         reject("path", "a file", f"the folder {path}", "name a file in it, e.g. model.onnx")
     if not is_main_process():
         return path
-    names, inputs = _named_tensors(_first_batch(result.model, example), result.model)
-    with _evaluating(result.model), torch.no_grad():
-        module = _WithThresholds(result.model, names, result.thresholds, _scores(result.model, names, inputs)).eval()
+    names, inputs = _named_tensors(_first_batch(model, example), model)
+    with evaluating(model), torch.no_grad():
+        module = _WithThresholds(model, names, thresholds, _scores(model, names, inputs)).eval()
         program = _trace(module, inputs)
-        _describe(program.model, result)
+        _describe(
+            program.model,
+            objective=objective.name,
+            asked=str(objective),
+            label_names=json.dumps(list(label_names)),
+            thresholds=json.dumps([None if np.isnan(threshold) else float(threshold) for threshold in thresholds]),
+            statuses=json.dumps([status.value for status in statuses]),
+            rule=alarm_rule,
+            versions=json.dumps(dict(versions)),
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f"{path.name}.part")
         try:
@@ -126,7 +145,7 @@ def _named_tensors(batch: Any, model: nn.Module) -> tuple[tuple[str, ...] | None
         reject("example", "inputs of the same number of rows, at least one", sorted(lengths), "pass a batch of inputs")
     # The exporter takes a first dimension of 1 for a constant.
     rows = [torch.cat([value, value]) if len(value) == 1 else value[:_CHECKED_ROWS] for value in values]
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     return names, [to_device(value, device) for value in rows]
 
 
@@ -160,19 +179,11 @@ def _trace(module: _WithThresholds, inputs: list[Tensor]) -> Any:
             reject("model", "one that torch.onnx can export", type(module.model).__name__, remedy)
 
 
-def _describe(model: Any, result: FitResult) -> None:
+def _describe(model: Any, **properties: str) -> None:
     """Say in the file what it holds, and nothing else: the exporter notes source code and the paths of its files."""
     for node in model.graph.all_nodes():
         node.metadata_props.clear()
-    model.metadata_props.update(
-        objective=result.objective.name,
-        asked=str(result.objective),
-        label_names=json.dumps(result.label_names),
-        thresholds=json.dumps([None if np.isnan(threshold) else float(threshold) for threshold in result.thresholds]),
-        statuses=json.dumps([status.value for status in result.statuses]),
-        rule=result.alarm_rule,
-        versions=json.dumps(result.versions),
-    )
+    model.metadata_props.update(properties)
 
 
 def _check_same(file: Path, module: _WithThresholds, inputs: list[Tensor]) -> None:
@@ -187,14 +198,3 @@ def _check_same(file: Path, module: _WithThresholds, inputs: list[Tensor]) -> No
         got = f"scores {scores[:3].tolist()} for {expected[:3].tolist()}"
         remedy = "check that its output depends on the inputs alone in evaluation mode"
         reject("model", f"one whose scores onnxruntime repeats to {TOLERANCE:g}", got, remedy)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -19,12 +19,13 @@ import numpy as np
 
 from metricopt._validation import reject
 from metricopt.evidence.reports import CONFIDENCE, LabelReport, Report
+from metricopt.problem.objectives import Objective
 from metricopt.processes import is_main_process
+from metricopt.results.label_outcome import LabelOutcome
+from metricopt.results.scores import DataScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from metricopt.results.result import FitResult
 
 _USAGE = """import metricopt
 
@@ -34,58 +35,72 @@ alarms = result.predict(x)  # 1 where score >= threshold
 """
 
 
-def write_report(
-    result: FitResult,
+def write_page(
     path: Path,
-    test: Report | None = None,
+    objective: Objective,
+    outcomes: Sequence[LabelOutcome],
+    methods: tuple[str, str],
+    data_scores: Mapping[str, DataScores],
     *,
+    draw: Callable[[str], Axes],
+    alarm_rule: str,
+    training: Mapping[str, str],
+    versions: Mapping[str, str],
+    test: Report | None = None,
     compare: Mapping[str, Sequence[Report]] | None = None,
-    usage: str = _USAGE,
+    usage: str | None = None,
 ) -> Path:
-    """Write the page; see :meth:`metricopt.results.result.FitResult.report`.
+    """Write the page; see :meth:`metricopt.FitResult.report`.
 
     Parameters
     ----------
-    result : FitResult
     path : Path
-    test : Report, optional
-        On data that took no part in training and selection.
-    compare : dict of str to sequence of Report, optional
-        Other methods by name; each report stands beside that of the result on data of the same name.
-    usage : str
-        The lines of code that apply the model to new data.
+    objective : Objective
+    outcomes : sequence of LabelOutcome
+        There is one for each label.
+    methods : tuple of str
+        How the page calls the model and candidate zero.
+    data_scores : dict of str to DataScores
+        The data of the training, whose sizes the page states.
+    draw : callable ``(label name) -> Axes``
+        Draws the precision-recall curves of a label.
+    alarm_rule : str
+        What the threshold does.
+    training, versions : dict of str to str
+        What the page says about the training, and which software it took: one line of a table for each.
+    test, compare, usage
+        The arguments of :meth:`metricopt.FitResult.report`.
 
     Raises
     ------
     InvalidInputError
-        If ``test`` is no report on the labels of the result, or the path is a folder.
+        If ``test`` is no report on these labels, or the path is a folder.
     """
     from jinja2 import Environment, StrictUndefined
 
-    if path.is_dir():
-        reject("path", "a file", f"the folder {path}", "name a file in it, e.g. report.html")
-    if test is not None:
-        got = [label.label for label in test] if isinstance(test, Report) else type(test).__name__
-        if got != list(result.label_names):
-            rule = f"a report on the labels {list(result.label_names)}"
-            reject("test", rule, got, "pass what result.evaluate(test_data) returns")
+    label_names = [outcome.label for outcome in outcomes]
+    _check(path, label_names, test)
     if not is_main_process():
         return path
     engine = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     engine.filters.update(value=_value, interval=_interval)
     template = engine.from_string(files("metricopt.results").joinpath("page.html.jinja").read_text(encoding="utf-8"))
-    labels = [_label(result, which, test, compare or {}) for which in range(len(result.label_names))]
+    selected_on = outcomes[0].selected_on
     page = template.render(
-        result=result,
-        labels=labels,
-        sizes=_sizes(result, test),
+        objective=objective,
+        label_names=label_names,
+        labels=[_label(outcome, which, methods, draw, test, compare or {}) for which, outcome in enumerate(outcomes)],
+        sizes=_sizes(label_names, data_scores, test),
         test=test,
-        model=type(result.model).__name__,
-        num_weights=sum(parameter.numel() for parameter in result.model.parameters()),
-        num_epochs=len(result.history) // len(labels),
-        relation="≥" if result.objective.bound_direction == "min" else "≤",
+        selected_on=selected_on,
+        overview_on=selected_on if test is None else test.data,
+        alarm_rule=alarm_rule,
+        baseline=methods[1],
+        relation="≥" if objective.bound_direction == "min" else "≤",
         confidence=CONFIDENCE,
-        usage=usage,
+        training={**training, **versions},
+        versions=versions,
+        usage=_USAGE if usage is None else usage,
         written=datetime.now().astimezone(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,69 +113,78 @@ def write_report(
     return path
 
 
-def _pictures(result: FitResult, label: str) -> Iterator[tuple[str, Axes]]:
-    """Yield the pictures of a label, each with the sentence below it: a further picture is a further line."""
-    data = result.selection.data
-    yield (
-        f"Precision and recall at every threshold on {data} data, and where the threshold lies.",
-        result.plot(label=label),
-    )
+def _check(path: Path, label_names: list[str], test: Report | None) -> None:
+    """Reject a path that is a folder, and a test report on other labels."""
+    if path.is_dir():
+        reject("path", "a file", f"the folder {path}", "name a file in it, e.g. report.html")
+    if test is not None:
+        got = [label.label for label in test] if isinstance(test, Report) else type(test).__name__
+        if got != label_names:
+            rule = f"a report on the labels {label_names}"
+            reject("test", rule, got, "pass what result.evaluate(test_data) returns")
 
 
 def _label(
-    result: FitResult, which: int, test: Report | None, compare: Mapping[str, Sequence[Report]]
+    outcome: LabelOutcome,
+    which: int,
+    methods: tuple[str, str],
+    draw: Callable[[str], Axes],
+    test: Report | None,
+    compare: Mapping[str, Sequence[Report]],
 ) -> dict[str, Any]:
     """Return what the page says of one label."""
-    name, status = result.label_names[which], result.statuses[which]
-    left_out = bool(np.isnan(result.thresholds[which]))
-    own_name = f"{result.objective.name} ({result.solver})"
-    parts = []
-    for own, baseline in (
-        (test, None),
-        (result.validation, result.baseline_validation),
-        (result.train, result.baseline_train),
-    ):
-        if own is None or left_out:
-            continue
-        rows = [(own_name, own[which])]
-        if baseline is not None:
-            rows.append((f"{result.baseline_name} + tuned threshold", baseline[which]))
-        rows += [
-            (other, report[which])
-            for other, reports in compare.items()
-            for report in reports
-            if report.data == own.data
-        ]
-        parts.append({"report": own[which], "data": own.data, "role": _role(result, own), "rows": rows})
-    subgroups = [] if test is None or left_out else [(group, part[which]) for group, part in test.subgroups.items()]
-    report = result.selection[which]
-    return {
-        "name": name,
-        "status": status,
-        "advice": result.advice(name),
-        "threshold": None if left_out else result.thresholds[which],
+    report = outcome.selection
+    said: dict[str, Any] = {
+        "name": outcome.label,
+        "status": outcome.status,
+        "advice": outcome.advice,
+        "threshold": outcome.threshold,
         "metrics": list(dict.fromkeys(filter(None, (report.metric, report.bounded_metric, "precision", "recall")))),
-        "parts": parts,
-        "subgroups": subgroups,
-        "pictures": [] if left_out else [(text, _as_data_uri(ax)) for text, ax in _pictures(result, name)],
-        "slack": None if left_out or result.slack is None else str(result.slack[which]),
+        "parts": [],
+        "subgroups": [],
+        "pictures": [],
+        "slack": None,
     }
+    if not outcome.has_threshold:
+        return said
+    parts: list[tuple[str, str, tuple[LabelReport, ...]]] = []
+    if test is not None:
+        parts.append((test.data, "took no part in training", (test[which],)))
+    parts += [(data, _role(outcome, data), reports) for data, reports in outcome.reports.items()]
+    for data, role, reports in parts:
+        rows = list(zip(methods, reports, strict=False))
+        rows += [(name, other[which]) for name, others in compare.items() for other in others if other.data == data]
+        said["parts"].append({"report": reports[0], "data": data, "role": role, "rows": rows})
+    said["subgroups"] = [] if test is None else [(group, part[which]) for group, part in test.subgroups.items()]
+    said["pictures"] = [(text, _as_data_uri(ax)) for text, ax in _pictures(outcome, draw)]
+    said["slack"] = None if outcome.slack is None else str(outcome.slack)
+    return said
 
 
-def _role(result: FitResult, report: Report) -> str:
-    if report is result.train:
-        return "fitted the weights" if result.validation else "fitted the weights and chose model and threshold"
-    return "chose model and threshold" if report is result.validation else "took no part in training"
+def _pictures(outcome: LabelOutcome, draw: Callable[[str], Axes]) -> Iterator[tuple[str, Axes]]:
+    """Yield the pictures of a label, each with the sentence below it: a further picture is a further line."""
+    yield (
+        f"Precision and recall at every threshold on {outcome.selected_on} data, and where the threshold lies.",
+        draw(outcome.label),
+    )
 
 
-def _sizes(result: FitResult, test: Report | None) -> list[dict[str, Any]]:
+def _role(outcome: LabelOutcome, data: str) -> str:
+    """Say what data of the training were for: the last ones fitted the weights, the first ones selected."""
+    fitted, selected = data == list(outcome.reports)[-1], data == outcome.selected_on
+    return " and ".join(["fitted the weights"] * fitted + ["chose model and threshold"] * selected)
+
+
+def _sizes(
+    label_names: Sequence[str], data_scores: Mapping[str, DataScores], test: Report | None
+) -> list[dict[str, Any]]:
     """Return how many samples, positives and missing labels each part of the data has, label by label."""
     sizes = []
-    for data, part in result.scored.items():
+    for data, part in data_scores.items():
         missing = np.isnan(part.labels).sum(axis=0)
         positives = np.nansum(part.labels, axis=0)
         weighted = part.sample_weight is not None
-        for which, label in enumerate(result.label_names):
+        for which, label in enumerate(label_names):
             labelled = len(part.labels) - int(missing[which])
             sizes.append(_size(data, label, labelled, int(positives[which]), int(missing[which]), weighted))
     if test is not None:
@@ -170,13 +194,12 @@ def _sizes(result: FitResult, test: Report | None) -> list[dict[str, Any]]:
 
 
 def _size(data: str, label: str, labelled: int, positives: int, missing: int | None, weighted: bool) -> dict[str, Any]:
-    share = f"{positives / labelled:.2%}" if labelled else "-"
     return {
         "data": data,
         "label": label,
         "labelled": labelled,
         "positives": positives,
-        "share": share,
+        "fraction": f"{positives / labelled:.2%}" if labelled else "-",
         "missing": missing,
         "weighted": weighted,
     }

@@ -1,41 +1,38 @@
 """What a training returns: the model, its threshold, and what both are worth on which data.
 
-This file decides how a result is read, applied and stored. Metrics come from :mod:`metricopt.evidence.reports`,
-pictures from :mod:`metricopt.plots`.
+This file decides what a result can do with its model. What it shows without the model is in
+:mod:`metricopt.results.outcome`. The other modules of this folder take attributes of a result, never the result itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from metricopt._validation import InvalidInputError, per_label
+from metricopt._validation import per_label
+from metricopt.evidence.certification import Certificate
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, weights_at
-from metricopt.results.scored import History, Scored, scored_at
-from metricopt.results.status import Status
-from metricopt.scoring.forward import check_scores, forward, score_loader, to_device
-from metricopt.scoring.inputs import check_inputs, inputs_of, pairs_of
+from metricopt.results import calibration, storage
+from metricopt.results.export import export
+from metricopt.results.outcome import Outcome
+from metricopt.results.page import write_page
+from metricopt.results.scores import DataScores, scores_at, selection_scores
+from metricopt.results.status import Status, status_of
+from metricopt.scoring.inputs import score_inputs, score_pairs
 from metricopt.solvers.agreement import SlackAgreement
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
 
-    from metricopt.results.certificate import Certificate, LabelCertificate
-
-
-@dataclass(frozen=True)
-class FitResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FitResult(Outcome):
     """A trained model with its threshold.
 
     Attributes
@@ -45,167 +42,36 @@ class FitResult:
     objective : Objective
     label_names : tuple of str
     thresholds : ndarray, shape (L,), float
-        On the scale of the model's scores; a score >= threshold is an alarm.
+        The thresholds on the scale of the model's scores, one for each label; a score >= threshold is an alarm.
     statuses : tuple of Status
-        One a label.
+        How the training ended, for each label.
     train, validation : Report
         What the thresholds reach on the training part and on the held-out part (None if ``val_fraction=0``).
     baseline_train, baseline_validation : Report
         The same for candidate zero with its own exact threshold.
     baseline_name : str
         What candidate zero is: the best epoch of the cross-entropy warm-up, or the model as it was passed.
-    slack : tuple of SlackAgreement, or None
-        One a label, for solvers with explicit slacks: whether these mean what the model does on the training data.
     history : History
+        What was reached after each epoch.
     selected_stage : str
         The stage of training that the returned weights come from, or of how many paths they are the average.
     solver : str
     seconds : float
+        How long the training took.
     versions : dict of str to str
+    data_scores : dict of str to DataScores
+        The scores of the samples of ``"train"`` and, where some were held out, of ``"validation"``.
+    slack : tuple of SlackAgreement, or None
+        For solvers with explicit slacks: whether the slacks mean what the model does on the training data, for each
+        label.
     prevalence : float, tuple of float, or None
-        What share of positives metrics and thresholds are for, one for all labels or one a label; None for that of the
-        data.
+        The fraction of positives that metrics and thresholds are meant for, one for all labels or one for each label.
+        None stands for that of the data.
     certificates : tuple of LabelCertificate, or None
-        One a label, where :meth:`certify` gave the thresholds.
+        What was certified of each label, where :meth:`certify` gave the thresholds.
     """
 
     model: nn.Module
-    objective: Objective
-    label_names: tuple[str, ...]
-    thresholds: np.ndarray
-    statuses: tuple[Status, ...]
-    train: Report
-    validation: Report | None
-    baseline_train: Report
-    baseline_validation: Report | None
-    baseline_name: str
-    history: History
-    selected_stage: str
-    solver: str
-    seconds: float
-    versions: dict[str, str]
-    scored: dict[str, Scored]
-    slack: tuple[SlackAgreement, ...] | None = None
-    prevalence: Prevalence | None = None
-    certificates: tuple[LabelCertificate, ...] | None = None
-
-    @classmethod
-    def from_scores(
-        cls,
-        model: nn.Module,
-        objective: Objective,
-        scored: dict[str, Scored],
-        *,
-        diverged: bool,
-        slack: tuple[SlackAgreement, ...] | None = None,
-        **rest: Any,
-    ) -> FitResult:
-        """Choose the thresholds on the selection data and report on all of it.
-
-        A label that lacks positives or negatives in any of the data gets no threshold: nothing was learnt, or there is
-        nothing to choose by.
-
-        Parameters
-        ----------
-        model, objective
-            As the attributes.
-        scored : dict of str to Scored
-            Of ``"train"`` and, where there is any, ``"validation"``, which then chooses.
-        slack : tuple of SlackAgreement, or None
-            As the attribute.
-        diverged : bool
-            Whether training ended on a loss that was not finite.
-        **rest
-            The remaining attributes.
-        """
-        chooser = scored.get("validation", scored["train"])
-        names = rest["label_names"]
-        kept = np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in scored.values()])
-        choice, baseline = (
-            choose_threshold(scores, mask_labels(labels, kept), objective, sample_weight=chooser.sample_weight)
-            for scores, labels in (
-                (chooser.scores, chooser.labels),
-                (chooser.baseline_scores, chooser.baseline_labels),
-            )
-        )
-
-        def report(data: str, prefix: str, thresholds: np.ndarray) -> Report | None:
-            part = scored.get(data)
-            if part is None:
-                return None
-            return evaluate(
-                getattr(part, f"{prefix}scores"),
-                getattr(part, f"{prefix}labels"),
-                thresholds,
-                objective,
-                label_names=names,
-                data=data,
-                sample_weight=part.sample_weight,
-                prevalence=rest.get("prevalence"),
-            )
-
-        return cls(
-            model=model,
-            objective=objective,
-            thresholds=choice.threshold,
-            statuses=tuple(
-                Status.DIVERGED
-                if diverged
-                else Status.NO_POSITIVES
-                if not kept[label]
-                else Status.INFEASIBLE
-                if not choice.feasible[label]
-                else Status.SLACK_GAP
-                if slack is not None and not slack[label].holds
-                else Status.FEASIBLE
-                if objective.bounded
-                else Status.OPTIMIZED
-                for label in range(len(names))
-            ),
-            train=cast(Report, report("train", "", choice.threshold)),
-            validation=report("validation", "", choice.threshold),
-            baseline_train=cast(Report, report("train", "baseline_", baseline.threshold)),
-            baseline_validation=report("validation", "baseline_", baseline.threshold),
-            scored=scored,
-            slack=slack,
-            **rest,
-        )
-
-    @property
-    def threshold(self) -> Any:
-        """The threshold: a float, or with several labels an array of shape (L,)."""
-        return float(self.thresholds[0]) if len(self.thresholds) == 1 else self.thresholds
-
-    @property
-    def multiplier(self) -> Any:
-        """The multiplier of the bound at the end of training, or with several labels one by label name.
-
-        None without a bound, for a solver that has none, and for a label that was left out.
-        """
-        last = {record["label"]: record["multiplier"] for record in self.history[-len(self.label_names) :]}
-        by_label = {name: last.get(name) for name in self.label_names}
-        return by_label if len(by_label) > 1 else by_label[self.label_names[0]]
-
-    @property
-    def alarm_rule(self) -> str:
-        """What the threshold does, and what it was chosen for where the objective needs none."""
-        text, chosen_for = "score >= threshold is an alarm", self.objective.of_threshold
-        return text if chosen_for is self.objective else f"{text}; chosen for the best {chosen_for.metric_name}"
-
-    @property
-    def status(self) -> Any:
-        """The :class:`~metricopt.results.status.Status`, or with several labels one by label name."""
-        return self.statuses[0] if len(self.statuses) == 1 else dict(zip(self.label_names, self.statuses, strict=True))
-
-    @property
-    def selection(self) -> Report:
-        """The report on the data that chose model and threshold: validation, or training if nothing was held out."""
-        return self.validation or self.train
-
-    @property
-    def baseline(self) -> Report:
-        """Candidate zero on the same data as :attr:`selection`."""
-        return self.baseline_validation or self.baseline_train
 
     def scores(self, data: Any) -> np.ndarray:
         """Return the model's scores.
@@ -225,25 +91,8 @@ class FitResult:
         InvalidInputError
             If inputs or scores are not finite, or a tuple or dict does not fit the model's arguments, as (x, y).
         """
-        check_inputs(data, self.model)
-        device = device_of(self.model)
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                columns = []
-                for number, inputs in enumerate(inputs_of(data, self.model)):
-                    x = to_device(inputs, device)
-                    scores = forward(self.model, x)
-                    check_scores(scores, x, number)
-                    columns.append(scores.cpu().numpy())
-        finally:
-            for module, mode in modes:
-                module.training = mode
-        if not columns:
-            raise InvalidInputError("data must be non-empty, got no sample; pass at least one")
-        stacked = np.concatenate(columns)
-        return stacked[:, 0] if stacked.shape[1] == 1 else stacked
+        scores = score_inputs(data, self.model)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, data: Any) -> np.ndarray:
         """Return 1 where the model raises an alarm (score >= threshold), else 0.
@@ -287,9 +136,7 @@ class FitResult:
         """
         asked: Any = self.prevalence if prevalence is None else None if prevalence == "observed" else prevalence
         share = read_prevalence(asked, self.label_names)
-        scores, labels = score_loader(
-            self.model, pairs_of(test_data, self.model), device_of(self.model), num_labels=len(self.label_names)
-        )
+        scores, labels = score_pairs(test_data, self.model, len(self.label_names))
         return evaluate(
             scores,
             labels,
@@ -317,7 +164,7 @@ class FitResult:
             If the objective has no bound, or ``alpha`` is none for its labels.
         """
         bound: Any = per_label("alpha", alpha, self.label_names)
-        return self._chosen_anew(self.objective.with_bound(bound), self.scored, self.prevalence)
+        return self._chosen_anew(self.objective.with_bound(bound), self.data_scores, self.prevalence)
 
     def at_prevalence(self, prevalence: float | Sequence[float] | Mapping[str, float]) -> FitResult:
         """Return the same model for another share of positives: thresholds chosen anew, reports weighted to it.
@@ -337,18 +184,20 @@ class FitResult:
         """
         share = read_prevalence(prevalence, self.label_names)
         assert share is not None
-        return self._chosen_anew(self.objective, scored_at(share, self.scored), share)
+        return self._chosen_anew(self.objective, scores_at(share, self.data_scores), share)
 
-    def _chosen_anew(self, objective: Objective, scored: dict[str, Scored], prevalence: Prevalence | None) -> FitResult:
+    def _chosen_anew(
+        self, objective: Objective, data_scores: dict[str, DataScores], prevalence: Prevalence | None
+    ) -> FitResult:
         """Return the same model with thresholds chosen for something else."""
         rest = {
             name: getattr(self, name)
             for name in ("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions")
         }
         diverged = Status.DIVERGED in self.statuses
-        return FitResult.from_scores(self.model, objective, scored, diverged=diverged, prevalence=prevalence, **rest)
+        return result_from_scores(self.model, objective, data_scores, diverged=diverged, prevalence=prevalence, **rest)
 
-    def certify(self, calibration_data: Any, confidence: float = 0.9) -> Certificate:
+    def certify(self, calibration_data: Any, confidence: float = 0.9) -> Certificate[FitResult]:
         """Return thresholds whose bound holds on new data with a stated confidence (Learn then Test).
 
         The statistics are those of :mod:`metricopt.evidence.certification`.
@@ -376,86 +225,24 @@ class FitResult:
         ImportError
             If MAPIE is not installed.
         """
-        from metricopt.evidence.certification import certify
-
-        return certify(self, calibration_data, confidence)
-
-    def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
-        """Draw the precision-recall curves of this model and of candidate zero, the bound and the operating points.
-
-        All on the data of :attr:`selection`; around the model's curve a bootstrap band, except for weighted samples
-        (:func:`~metricopt.evidence.bootstrap.precision_band`: it says nothing of the luck in having chosen this model).
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-        label : str, optional
-            Which label, the first by default; :meth:`plot_labels` draws all of them.
-        """
-        from metricopt.results.pictures import draw_curves
-
-        return draw_curves(self, ax, label)
-
-    def plot_labels(self, figure: Figure | SubFigure | None = None) -> np.ndarray:
-        """Draw the precision-recall curves of all labels side by side; returns an array with Axes for each.
-
-        Parameters
-        ----------
-        figure : Figure or SubFigure, optional
-            Where to draw; a new one by default.
-        """
-        from metricopt.results.pictures import draw_labels
-
-        return draw_labels(self, figure)
-
-    def plot_scores(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
-        """Draw the scores of either class on the data of :attr:`selection`, and where the threshold cuts them.
-
-        Parameters
-        ----------
-        ax, label
-            As for :meth:`plot`.
-        """
-        from metricopt.results.pictures import draw_scores
-
-        return draw_scores(self, ax, label)
-
-    def plot_history(self, figure: Figure | SubFigure | None = None, *, label: str | None = None) -> np.ndarray:
-        """Draw metric, bounded metric, multiplier and slack agreement by epoch; returns an array with Axes for each.
-
-        Parameters
-        ----------
-        figure : Figure or SubFigure, optional
-            Where to draw; a new one by default.
-        label : str, optional
-            Which label, the first by default.
-        """
-        from metricopt.results.pictures import draw_history
-
-        return draw_history(self, figure, label)
-
-    @property
-    def chooser(self) -> Scored:
-        """The scores that :attr:`selection` speaks of."""
-        return self.scored.get("validation", self.scored["train"])
-
-    def summary(self) -> str:
-        """Return a text that says what was asked, what was reached, on which data, and against what."""
-        from metricopt.results.words import summary
-
-        return summary(self)
-
-    def advice(self, label: str | None = None) -> str:
-        """Return what a label's status means, with the best achievable value where the bound is missed."""
-        from metricopt.results.words import advice
-
-        return advice(self, label)
-
-    def __repr__(self) -> str:
-        from metricopt.results.words import one_line
-
-        return one_line(self)
+        certificates = calibration.certify(
+            self.model,
+            calibration_data,
+            self.objective,
+            self.thresholds,
+            self.data_scores,
+            self.label_names,
+            prevalence=self.prevalence,
+            confidence=confidence,
+        )
+        thresholds = np.array([each.threshold for each in certificates])
+        reports: dict[str, Any] = {
+            data: part.report(part.model, thresholds, self.objective, self.label_names, self.prevalence)
+            for data, part in self.data_scores.items()
+        }
+        statuses = calibration.certified_statuses(certificates, self.statuses)
+        certified = replace(self, thresholds=thresholds, statuses=statuses, certificates=certificates, **reports)
+        return Certificate(certificates, certified)
 
     def save(self, path: str | Path) -> Path:
         """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
@@ -473,9 +260,7 @@ class FitResult:
         InvalidInputError
             If the path exists and holds something else than a result.
         """
-        from metricopt.results.storage import save
-
-        return save(self, Path(path))
+        return storage.save(Path(path), vars(self))
 
     def export(self, path: str | Path, example: Any = None) -> Path:
         """Write model and thresholds to one ONNX file with the outputs ``scores`` and ``decisions`` (1 is an alarm).
@@ -499,11 +284,26 @@ class FitResult:
         ImportError
             If the packages are missing.
         """
-        from metricopt.results.export import export
+        return export(
+            Path(path),
+            self.model,
+            self.thresholds,
+            example,
+            objective=self.objective,
+            label_names=self.label_names,
+            statuses=self.statuses,
+            alarm_rule=self.alarm_rule,
+            versions=self.versions,
+        )
 
-        return export(self, Path(path), example)
-
-    def report(self, path: str | Path, test: Report | None = None) -> Path:
+    def report(
+        self,
+        path: str | Path,
+        test: Report | None = None,
+        *,
+        compare: Mapping[str, Sequence[Report]] | None = None,
+        usage: str | None = None,
+    ) -> Path:
         """Write one HTML page with everything that a reader of the result asks; it opens offline, and prints.
 
         Parameters
@@ -511,18 +311,115 @@ class FitResult:
         path : str or Path
             The file; one that exists is replaced.
         test : Report, optional
-            What :meth:`evaluate` returned on new data; its subgroups too, where it has some.
+            What :meth:`evaluate` returned on new data, with its subgroups where it has some.
+        compare : dict of str to sequence of Report, optional
+            The reports of other methods by name. Each stands beside that of this result on the data of the same name.
+        usage : str, optional
+            The lines that the page gives for applying the model. By default they load what :meth:`save` wrote.
 
         Raises
         ------
         InvalidInputError
-            If ``test`` is a report on other labels.
+            If ``test`` is a report on other labels, or the path is a folder.
         """
-        from metricopt.results.page import write_report
+        num_weights = sum(parameter.numel() for parameter in self.model.parameters())
+        return write_page(
+            Path(path),
+            self.objective,
+            self._outcomes,
+            self._methods,
+            self.data_scores,
+            draw=lambda label: self.plot(label=label),
+            alarm_rule=self.alarm_rule,
+            training={
+                "model": f"{type(self.model).__name__}, {num_weights:,} weights",
+                "solver": self.solver,
+                "weights from": self.selected_stage,
+                "epochs": str(len(self.history) // len(self.label_names)),
+                "time": f"{self.seconds:.1f} s",
+            },
+            versions=self.versions,
+            test=test,
+            compare=compare,
+            usage=usage,
+        )
 
-        return write_report(self, Path(path), test)
+
+def load(path: str | Path, model: nn.Module) -> FitResult:
+    """Read a result that :meth:`FitResult.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    model : Module
+        A model of the same architecture, whose weights are replaced.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder holds no result, one of a later format, or weights of another architecture.
+    """
+    return FitResult(**storage.load(Path(path), model))
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Return where a model's weights lie."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+def result_from_scores(
+    model: nn.Module,
+    objective: Objective,
+    data_scores: dict[str, DataScores],
+    *,
+    label_names: tuple[str, ...],
+    diverged: bool,
+    slack: tuple[SlackAgreement, ...] | None = None,
+    prevalence: Prevalence | None = None,
+    **rest: Any,
+) -> FitResult:
+    """Choose the thresholds on the selection data and report on all data.
+
+    A label that lacks positives or negatives in any of the data gets no threshold, because there is nothing to learn
+    from or to choose by.
+
+    Parameters
+    ----------
+    model, objective, label_names, slack, prevalence
+        The attributes of the same names of :class:`FitResult`.
+    data_scores : dict of str to DataScores
+        Those of ``"train"`` and, where there is any, of ``"validation"``, which then chooses.
+    diverged : bool
+        Whether training ended on a loss that was not finite.
+    **rest
+        The remaining attributes.
+    """
+    kept = np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in data_scores.values()])
+    chosen_on = selection_scores(data_scores)
+    choice, baseline = (
+        choose_threshold(scores, mask_labels(labels, kept), objective, sample_weight=chosen_on.sample_weight)
+        for scores, labels in (chosen_on.model, chosen_on.baseline)
+    )
+    given = objective, label_names, prevalence
+    reports: dict[str, Any] = {"validation": None, "baseline_validation": None}
+    for data, part in data_scores.items():
+        reports[data] = part.report(part.model, choice.threshold, *given)
+        reports[f"baseline_{data}"] = part.report(part.baseline, baseline.threshold, *given)
+    statuses = tuple(
+        status_of(
+            diverged=diverged,
+            has_both_classes=bool(kept[label]),
+            feasible=bool(choice.feasible[label]),
+            slack_holds=slack is None or slack[label].holds,
+            bounded=objective.bounded is not None,
+        )
+        for label in range(len(label_names))
+    )
+    return FitResult(
+        model=model,
+        objective=objective,
+        label_names=label_names,
+        thresholds=choice.threshold,
+        statuses=statuses,
+        data_scores=data_scores,
+        slack=slack,
+        prevalence=prevalence,
+        **reports,
+        **rest,
+    )

@@ -1,45 +1,37 @@
-"""What a training leaves behind beside the weights: the scores of all samples, and a record of every epoch."""
+"""The scores that a result keeps: those of each data set of its training, with the labels and weights of the samples.
+
+This file decides what is kept of a data set, and what can be computed from that without the model: reports at other
+thresholds, curves, and weights for another prevalence. How scores are computed is decided in :mod:`metricopt.scoring`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import cast
 
 import numpy as np
 
 from metricopt._validation import reject
+from metricopt.evidence.bootstrap import PrecisionBand, precision_band
+from metricopt.evidence.reports import Report, evaluate
+from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
+from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, weights_at
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-class History(list[dict[str, Any]]):
-    """One record an epoch and label: stage, epoch, loss, value, bounded value, feasible, multiplier, agreement, ...
-
-    The last is the share of slacks within 1/2 of the model's indicator, by the scores that the training samples had
-    when last seen; None for a solver without slacks.
-    """
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the records as a table."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self))
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of one data set, with its labels.
+class DataScores:
+    """The scores of one data set, by the returned model and by candidate zero, with the labels of its samples.
 
     Attributes
     ----------
     data : str
-        Which data, e.g. ``"validation"``.
+        The name of the data set, e.g. ``"validation"``.
     scores, baseline_scores : ndarray, shape (n, L), float32
-        Of the returned model, and of candidate zero (the end of the cross-entropy warm-up, at its best epoch).
+        The scores of the returned model, and those of candidate zero (the best epoch of the cross-entropy warm-up).
     labels, baseline_labels : ndarray, shape (n, L), float32
-        In the order of either scores, which differs where an iterable data set shuffles.
+        The labels in the order of either scores. The two orders differ where an iterable data set shuffles.
     sample_weight : ndarray, shape (n, L), float, or None
     """
 
@@ -50,20 +42,78 @@ class Scored:
     baseline_labels: np.ndarray
     sample_weight: np.ndarray | None = None
 
+    @property
+    def model(self) -> tuple[np.ndarray, np.ndarray]:
+        """The scores of the returned model, and their labels."""
+        return self.scores, self.labels
 
-def scored_at(prevalence: Prevalence, scored: dict[str, Scored]) -> dict[str, Scored]:
-    """Return the scores of a result with their samples weighted to a prevalence.
+    @property
+    def baseline(self) -> tuple[np.ndarray, np.ndarray]:
+        """The scores of candidate zero, and their labels."""
+        return self.baseline_scores, self.baseline_labels
+
+    @property
+    def counted_labels(self) -> np.ndarray:
+        """The labels, with NaN (missing) for a sample that weighs nothing."""
+        return self.labels if self.sample_weight is None else np.where(self.sample_weight > 0, self.labels, np.nan)
+
+    def report(
+        self,
+        of: tuple[np.ndarray, np.ndarray],
+        thresholds: np.ndarray,
+        objective: Objective,
+        label_names: Sequence[str],
+        prevalence: Prevalence | None,
+    ) -> Report:
+        """Return what thresholds of shape (L,) reach on these data; ``of`` is :attr:`model` or :attr:`baseline`."""
+        return evaluate(
+            *of,
+            thresholds,
+            objective,
+            label_names=label_names,
+            data=self.data,
+            sample_weight=self.sample_weight,
+            prevalence=prevalence,
+        )
+
+    def curves(self, label: int) -> tuple[PrecisionRecallCurve, PrecisionRecallCurve]:
+        """Return the precision-recall curves of model and candidate zero for the label at this position."""
+        weight = self.weight_of(label)
+        model, baseline = (
+            cast(PrecisionRecallCurve, precision_recall_curve(scores[:, label], labels[:, label], weight))
+            for scores, labels in (self.model, self.baseline)
+        )
+        return model, baseline
+
+    def precision_band(self, label: int) -> PrecisionBand | None:
+        """Return the bootstrap band around the model's curve; None for weighted samples or without positives."""
+        if self.sample_weight is not None or not (self.labels[:, label] == 1).any():
+            return None
+        return precision_band(self.scores[:, label], self.labels[:, label])
+
+    def weight_of(self, label: int) -> np.ndarray | None:
+        """Return the weights of the samples for the label at this position; None where every sample weighs 1."""
+        return None if self.sample_weight is None else self.sample_weight[:, label]
+
+
+def selection_scores(data_scores: Mapping[str, DataScores]) -> DataScores:
+    """Return the scores that chose model and threshold: those of validation, or of training if nothing was held out."""
+    return data_scores.get("validation", data_scores["train"])
+
+
+def scores_at(prevalence: Prevalence, data_scores: Mapping[str, DataScores]) -> dict[str, DataScores]:
+    """Return the scores of all data sets with the samples of each weighted to a prevalence.
 
     Raises
     ------
     InvalidInputError
-        If labels came in another order each time, as those of a stream may.
+        If the labels came in another order each time, as those of a stream may.
     """
-    for data, part in scored.items():
+    for data, part in data_scores.items():
         if not np.array_equal(part.labels, part.baseline_labels, equal_nan=True):
             got, remedy = f"{data} data in another each time", "train on a map-style data set"
             reject("prevalence", "for data of one order", got, remedy)
     return {
         data: replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
-        for data, part in scored.items()
+        for data, part in data_scores.items()
     }

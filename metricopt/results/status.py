@@ -26,6 +26,19 @@ class Status(str, Enum):
         return self.value
 
 
+def status_of(*, diverged: bool, has_both_classes: bool, feasible: bool, slack_holds: bool, bounded: bool) -> Status:
+    """Return the status of a label from what is known of its training; the first fault decides."""
+    if diverged:
+        return Status.DIVERGED
+    if not has_both_classes:
+        return Status.NO_POSITIVES
+    if not feasible:
+        return Status.INFEASIBLE
+    if not slack_holds:
+        return Status.SLACK_GAP
+    return Status.FEASIBLE if bounded else Status.OPTIMIZED
+
+
 _ADVICE = {
     Status.FEASIBLE: "The bound holds on the data that chose the threshold. New data can miss it: evaluate on a test "
     "set, and ask for a stricter bound if its interval reaches below.",

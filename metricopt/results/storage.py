@@ -1,13 +1,14 @@
 """Results on disk: weights and scores as safetensors, all else as JSON, nothing pickled.
 
-This file decides the files and their format; what a result is comes from :mod:`metricopt.results.result`.
+This file decides the files and their format. It reads and writes a result as its attributes by name; what these are is
+decided in :mod:`metricopt.results.result`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,22 +19,24 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, check_choice, reject
+from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.reports import Report, with_nan, without_nan
 from metricopt.problem.objectives import REGISTRY
 from metricopt.processes import is_main_process
-from metricopt.results.certificate import LabelCertificate
-from metricopt.results.result import FitResult
-from metricopt.results.scored import History, Scored
+from metricopt.results.history import History
+from metricopt.results.scores import DataScores
 from metricopt.results.status import Status
 from metricopt.solvers.agreement import SlackAgreement
 
 FORMAT = 1
 _WEIGHTS, _SCORES, _RESULT = "model.safetensors", "scores.safetensors", "result.json"
 _REPORTS = ("train", "validation", "baseline_train", "baseline_validation")
+_PLAIN = ("selected_stage", "solver", "seconds", "versions")
+"""These attributes are numbers and names, which JSON holds as they are."""
 
 
-def save(result: FitResult, folder: Path) -> Path:
-    """Write a result; see :meth:`metricopt.results.result.FitResult.save`."""
+def save(folder: Path, attributes: Mapping[str, Any]) -> Path:
+    """Write the attributes of a result; see :meth:`metricopt.FitResult.save`."""
     from safetensors.torch import save_model
 
     if not is_main_process():
@@ -41,9 +44,9 @@ def save(result: FitResult, folder: Path) -> Path:
     if folder.exists() and not _may_hold_a_result(folder):
         reject("path", "a new folder or one with a result", str(folder), "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_to_dict(result), indent=1, allow_nan=False)
-    save_model(result.model, _aside(folder, _WEIGHTS))
-    _save_scores(result.scored, _aside(folder, _SCORES))
+    text = json.dumps(_to_dict(attributes), indent=1, allow_nan=False)
+    save_model(attributes["model"], _aside(folder, _WEIGHTS))
+    _save_scores(attributes["data_scores"], _aside(folder, _SCORES))
     Path(_aside(folder, _RESULT)).write_text(text, encoding="utf-8")
     # All is written; from here on, what is not the whole new result has no result.json and is refused by load.
     (folder / _RESULT).unlink(missing_ok=True)
@@ -52,24 +55,10 @@ def save(result: FitResult, folder: Path) -> Path:
     return folder
 
 
-def load(path: str | Path, model: nn.Module) -> FitResult:
-    """Read a result that :meth:`FitResult.save` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder.
-    model : Module
-        A model of the same architecture; its weights are replaced.
-
-    Raises
-    ------
-    InvalidInputError
-        If the folder holds no result, one of a later format, or weights of another architecture.
-    """
+def load(folder: Path, model: nn.Module) -> dict[str, Any]:
+    """Read the attributes that :func:`save` wrote, and put the weights into the model; see :func:`metricopt.load`."""
     from safetensors.torch import load_file, load_model
 
-    folder = Path(path)
     for name in ("result.json", "scores.safetensors", "model.safetensors"):
         if not (folder / name).is_file():
             reject("path", "a folder with a saved result", str(folder), f"{name} is missing there")
@@ -77,12 +66,13 @@ def load(path: str | Path, model: nn.Module) -> FitResult:
         saved = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
         if saved.get("format") != FORMAT:
             reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
-        result = _from_dict(saved, model, _load_scores(load_file(folder / _SCORES)))
+        attributes = _from_dict(saved)
+        data_scores = _load_scores(load_file(folder / _SCORES))
         try:
             load_model(model, folder / _WEIGHTS)
         except RuntimeError as error:
             reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
-    return result
+    return {"model": model, "data_scores": data_scores, **attributes}
 
 
 @contextmanager
@@ -97,71 +87,63 @@ def _readable(folder: Path) -> Iterator[None]:
         reject("path", "a folder with a readable result", str(folder), remedy)
 
 
-def _to_dict(result: FitResult) -> dict[str, Any]:
+def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    objective, slack, certificates = (attributes[name] for name in ("objective", "slack", "certificates"))
     return {
         "format": FORMAT,
-        "objective": {"name": result.objective.name, **asdict(cast(Any, result.objective))},
-        "label_names": list(result.label_names),
-        "thresholds": [None if np.isnan(t) else float(t) for t in result.thresholds],
-        "statuses": [status.value for status in result.statuses],
-        **{name: report.to_dict() if (report := getattr(result, name)) else None for name in _REPORTS},
-        "slack": None if result.slack is None else [compared.to_dict() for compared in result.slack],
-        "prevalence": result.prevalence,
-        "certificates": None if result.certificates is None else [each.to_dict() for each in result.certificates],
-        "baseline_name": result.baseline_name,
-        "history": [without_nan(record) for record in result.history],
-        "selected_stage": result.selected_stage,
-        "solver": result.solver,
-        "seconds": result.seconds,
-        "versions": result.versions,
+        "objective": {"name": objective.name, **asdict(objective)},
+        "label_names": list(attributes["label_names"]),
+        "thresholds": [None if np.isnan(threshold) else float(threshold) for threshold in attributes["thresholds"]],
+        "statuses": [status.value for status in attributes["statuses"]],
+        **{name: report.to_dict() if (report := attributes[name]) else None for name in _REPORTS},
+        "slack": None if slack is None else [compared.to_dict() for compared in slack],
+        "prevalence": attributes["prevalence"],
+        "certificates": None if certificates is None else [each.to_dict() for each in certificates],
+        "baseline_name": attributes["baseline_name"],
+        "history": [without_nan(record) for record in attributes["history"]],
+        **{name: attributes[name] for name in _PLAIN},
     }
 
 
-def _from_dict(saved: dict[str, Any], model: nn.Module, scored: dict[str, Scored]) -> FitResult:
+def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
     name = saved["objective"].pop("name")
     check_choice("objective", name, REGISTRY)
     arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
-    reports = {key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS}
     prevalence, certificates = saved.get("prevalence"), saved.get("certificates")  # from version 0.1 without either
-    return FitResult(
-        model=model,
-        objective=REGISTRY[name](**arguments),
-        label_names=tuple(saved["label_names"]),
-        thresholds=np.array([np.nan if t is None else t for t in saved["thresholds"]]),
-        statuses=tuple(Status(status) for status in saved["statuses"]),
-        baseline_name=saved["baseline_name"],
-        history=History(with_nan(record) for record in saved["history"]),
-        selected_stage=saved["selected_stage"],
-        solver=saved["solver"],
-        seconds=saved["seconds"],
-        versions=saved["versions"],
-        scored=scored,
-        slack=None if saved["slack"] is None else tuple(SlackAgreement.from_dict(entry) for entry in saved["slack"]),
-        prevalence=tuple(prevalence) if isinstance(prevalence, list) else prevalence,
-        certificates=None if certificates is None else tuple(map(LabelCertificate.from_dict, certificates)),
-        **cast(Any, reports),
-    )
+    return {
+        "objective": REGISTRY[name](**arguments),
+        "label_names": tuple(saved["label_names"]),
+        "thresholds": np.array([np.nan if t is None else t for t in saved["thresholds"]]),
+        "statuses": tuple(Status(status) for status in saved["statuses"]),
+        **{key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS},
+        "slack": None if saved["slack"] is None else tuple(SlackAgreement.from_dict(entry) for entry in saved["slack"]),
+        "prevalence": tuple(prevalence) if isinstance(prevalence, list) else prevalence,
+        "certificates": None if certificates is None else tuple(map(LabelCertificate.from_dict, certificates)),
+        "baseline_name": saved["baseline_name"],
+        "history": History(with_nan(record) for record in saved["history"]),
+        **{name: saved[name] for name in _PLAIN},
+    }
 
 
-def _save_scores(scored: dict[str, Scored], file: str) -> None:
+def _save_scores(data_scores: dict[str, DataScores], file: str) -> None:
     from safetensors.torch import save_file
 
     tensors = {
         f"{data}.{name}": torch.from_numpy(np.ascontiguousarray(values))
-        for data, part in scored.items()
+        for data, part in data_scores.items()
         for name, values in vars(part).items()
         if isinstance(values, np.ndarray)
     }
     save_file(tensors, file)
 
 
-def _load_scores(tensors: dict[str, Tensor]) -> dict[str, Scored]:
-    scored: dict[str, Scored] = {}
+def _load_scores(tensors: dict[str, Tensor]) -> dict[str, DataScores]:
+    data_scores: dict[str, DataScores] = {}
     for key, values in sorted(tensors.items()):
         data, name = key.split(".")
-        empty = Scored(data, *(np.empty(0),) * 4)
-        scored[data] = replace(scored.get(data, empty), **cast(Any, {name: values.numpy()}))
-    return scored
+        empty = DataScores(data, *(np.empty(0),) * 4)
+        data_scores[data] = replace(data_scores.get(data, empty), **cast(Any, {name: values.numpy()}))
+    return data_scores
 
 
 def _aside(folder: Path, name: str) -> str:

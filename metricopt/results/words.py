@@ -2,79 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Sequence
 
 from metricopt.evidence.reports import LabelReport
-from metricopt.results.status import Status
+from metricopt.problem.objectives import Objective
+from metricopt.problem.prevalence import Prevalence
+from metricopt.results.label_outcome import LabelOutcome
 
-if TYPE_CHECKING:
-    from metricopt.results.result import FitResult
 
+def summary(
+    objective: Objective,
+    outcomes: Sequence[LabelOutcome],
+    methods: tuple[str, str],
+    *,
+    alarm_rule: str,
+    prevalence: Prevalence | None,
+    selected_stage: str,
+    seconds: float,
+) -> str:
+    """Return a text that says what was asked, what was reached, on which data, and against what.
 
-def summary(result: FitResult) -> str:
-    """Return a text that says what was asked, what was reached, on which data, and against what."""
-    lines = [f"Asked     {result.objective}"]
-    if result.prevalence is not None:
-        lines.append(f"For       a prevalence of {result.prevalence}, to which all metrics below are weighted")
-    for which, (name, status) in enumerate(zip(result.label_names, result.statuses, strict=True)):
-        head = f"{name}: " if len(result.label_names) > 1 else ""
-        lines.append(f"Status    {head}{status}. {advice(result, name)}")
-        if np.isnan(result.thresholds[which]):
+    Parameters
+    ----------
+    objective : Objective
+    outcomes : sequence of LabelOutcome
+        There is one for each label.
+    methods : tuple of str
+        How the text calls the model and candidate zero.
+    alarm_rule : str
+        What the threshold does.
+    prevalence, selected_stage, seconds
+        The attributes of the same names of :class:`metricopt.FitResult`.
+    """
+    lines = [f"Asked     {objective}"]
+    if prevalence is not None:
+        lines.append(f"For       a prevalence of {prevalence}, to which all metrics below are weighted")
+    for outcome in outcomes:
+        head = f"{outcome.label}: " if len(outcomes) > 1 else ""
+        lines.append(f"Status    {head}{outcome.status}. {outcome.advice}")
+        if not outcome.has_threshold:
             continue
-        lines.append(f"Threshold {head}{result.thresholds[which]:.6g} ({result.alarm_rule})")
-        parts = [(result.validation, result.baseline_validation), (result.train, result.baseline_train)]
-        for part, baseline in parts:
-            if part is None or baseline is None:
-                continue
-            report = part[which]
-            lines.append(f"On {head}{part.data} data ({report.size})")
-            lines.append(f"  {f'{result.objective.name} ({result.solver})':40s}{_metrics(report)}")
-            lines.append(f"  {result.baseline_name + ' + tuned threshold':40s}{_metrics(baseline[which])}")
-    for certificate in result.certificates or ():
-        lines.append(f"Certified {certificate}")
-    for compared, threshold in zip(result.slack or (), result.thresholds, strict=False):
-        if np.isnan(threshold):
-            continue
-        lines.append(f"Slacks    {compared.label}: {compared}")
-    lines.append(f"Weights from the stage {result.selected_stage!r}, after {result.seconds:.1f} s of training.")
+        lines.append(f"Threshold {head}{outcome.threshold:.6g} ({alarm_rule})")
+        for data, reports in outcome.reports.items():
+            lines.append(f"On {head}{data} data ({reports[0].size})")
+            lines += [f"  {name:40s}{_metrics(report)}" for name, report in zip(methods, reports, strict=True)]
+    lines += [f"Certified {outcome.certificate}" for outcome in outcomes if outcome.certificate is not None]
+    for outcome in outcomes:
+        if outcome.slack is not None and outcome.has_threshold:
+            lines.append(f"Slacks    {outcome.slack.label}: {outcome.slack}")
+    lines.append(f"Weights from the stage {selected_stage!r}, after {seconds:.1f} s of training.")
     return "\n".join(lines)
 
 
-def advice(result: FitResult, label: str | None = None) -> str:
-    """Return what a label's status means, with the best achievable value where the bound is missed."""
-    which = 0 if label is None else result.label_names.index(label)
-    report, status = result.selection[which], result.statuses[which]
-    text = status.advice
-    if status is Status.INFEASIBLE:
-        reached = f"{report.bounded_value:.3f}"
-        text += f" Best achievable {report.bounded_metric}: {reached} (asked {report.bound:g})."
-    if status is Status.NO_POSITIVES:
-        parts = [part for part in (result.train, result.validation) if part is not None]
-        missing = [f"no {kind} in the {part.data} data" for part in parts if (kind := _missing(part[which]))]
-        text += f" There are {' and '.join(missing)}. It raises no alarm."
-    return text
-
-
-def one_line(result: FitResult) -> str:
+def one_line(objective: Objective, outcomes: Sequence[LabelOutcome]) -> str:
     """Return what a result shows as in an interactive session."""
     parts = []
-    for report, status in zip(result.selection, result.statuses, strict=True):
+    for outcome in outcomes:
+        report = outcome.selection
         bounded = "" if report.bounded_metric is None else f", {report.bounded_metric} {report.bounded_value:.3f}"
-        parts.append(f"{report.label}: {status}, {report.metric} {report.value:.3f}{bounded}")
-    return f"FitResult({result.objective!r}, {'; '.join(parts)} on {result.selection.data} data)"
+        parts.append(f"{outcome.label}: {outcome.status}, {report.metric} {report.value:.3f}{bounded}")
+    return f"FitResult({objective!r}, {'; '.join(parts)} on {outcomes[0].selected_on} data)"
 
 
-def _metrics(report: Any) -> str:
+def _metrics(report: LabelReport) -> str:
     text = f"{report.metric} {report.with_interval(report.metric)}"
     if report.bounded_metric is not None:
         met = "met" if report.met else "MISSED"
         text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)} {met}"
     return text
-
-
-def _missing(report: LabelReport) -> str | None:
-    """Return the class that a label lacks in some data."""
-    lacks = not report.counts.positives, not report.counts.negatives
-    return {(True, True): "labels", (True, False): "positives", (False, True): "negatives"}.get(lacks)

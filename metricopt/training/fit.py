@@ -7,8 +7,7 @@ This file decides the signature and in what order things happen. It leaves argum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from metricopt.problem.objectives import Objective
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
+from metricopt.scoring.modes import modes_kept
 from metricopt.solvers import Solver
 from metricopt.training.checkpoint import claim_folder
 from metricopt.training.loop import Loop
@@ -200,19 +200,8 @@ def fit(
             claim_folder(checkpoint_dir, resume=resume)
     with (
         seeded(request.seed + processes.position),
-        _modes_kept(model),
+        modes_kept(model),
         Display(progress if processes.is_main else False) as display,
         processes.watched(checkpoint_dir),
     ):
         return Loop(prepare(request, processes, display), display, request.callbacks).run()
-
-
-@contextmanager
-def _modes_kept(model: nn.Module) -> Iterator[None]:
-    """Leave every module in the mode, training or evaluation, that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -24,8 +24,9 @@ from metricopt.data.loaders import as_label_columns, split_batch
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.labels import mask_labels
 from metricopt.progress import Display
-from metricopt.results.result import FitResult
-from metricopt.results.scored import History, Scored
+from metricopt.results.history import History
+from metricopt.results.result import FitResult, result_from_scores
+from metricopt.results.scores import DataScores
 from metricopt.scoring.forward import forward, score_loader, to_device
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.training.averaging import average_weights, is_as_good, with_finalist
@@ -284,7 +285,7 @@ class Loop:
 
     def _result(self, best: Candidate, baseline: Candidate, start: Candidate) -> FitResult:
         """Score both parts with the best weights and with candidate zero's."""
-        state, scored = self._state, {}
+        state, data_scores = self._state, {}
         for data, part in (("train", self._parts.train), ("validation", self._parts.validation)):
             if part is None:
                 continue
@@ -297,12 +298,12 @@ class Loop:
                     return self._result(sound, sound, start)
                 scores.append(own)
                 truth.append(labels)
-            scored[data] = Scored(data, scores[1], scores[0], truth[1], truth[0], part.sample_weight)
-        return FitResult.from_scores(
+            data_scores[data] = DataScores(data, scores[1], scores[0], truth[1], truth[0], part.sample_weight)
+        return result_from_scores(
             self._model,
             self._objective,
-            scored,
-            slack=self._agreement(best, scored["train"]),
+            data_scores,
+            slack=self._agreement(best, data_scores["train"]),
             diverged=state.diverged,
             prevalence=self._parts.prevalence,
             label_names=self._label_names,
@@ -314,6 +315,6 @@ class Loop:
             versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
         )
 
-    def _agreement(self, best: Candidate, train: Scored) -> tuple[SlackAgreement, ...] | None:
+    def _agreement(self, best: Candidate, train: DataScores) -> tuple[SlackAgreement, ...] | None:
         """Put the slacks that belong to the best weights beside what these weights do."""
         return self._solver.compare(best.slack, train.scores, train.labels, train.sample_weight, self._label_names)

@@ -7,6 +7,7 @@ This file decides which layers there are and what becomes of feature maps. It le
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from metricopt._validation import check_choice, reject
 from metricopt.backbones.backbone import Backbone
-from metricopt.scoring.forward import to_device
+from metricopt.scoring.forward import device_of, to_device
+from metricopt.scoring.modes import evaluating
 
 Reduction = Callable[[Tensor], Tensor]
 
@@ -76,25 +78,21 @@ class LayerOutputs:
         self._model, self._argument, self._reduction = model, argument, reduction
         self._modules = {name: find_layer(model, name, argument) for name in layers}
         self._outputs: dict[str, Tensor] = {}
-        self._hooks: list[Any] = []
-        self._modes: list[tuple[nn.Module, bool]] = []
+        self._to_undo = ExitStack()
         self._is_listening = False
-        self._device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+        self._device = device_of(model)
 
     def __enter__(self) -> LayerOutputs:
-        self._modes = [(module, module.training) for module in self._model.modules()]
-        self._model.eval()
-        self._hooks = [module.register_forward_hook(self._hook(name)) for name, module in self._modules.items()]
+        self._to_undo.callback(self._outputs.clear)
+        self._to_undo.enter_context(evaluating(self._model))
+        for name, module in self._modules.items():
+            self._to_undo.callback(module.register_forward_hook(self._hook(name)).remove)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        for module, mode in self._modes:
-            module.training = mode
-        self._outputs.clear()
+        self._to_undo.close()
 
     @torch.no_grad()
     def __call__(self, x: Any) -> tuple[dict[str, Tensor], Any]:

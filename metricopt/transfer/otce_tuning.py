@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import check_integer, check_positive, reject
+from metricopt.scoring.forward import device_of
+from metricopt.scoring.modes import modes_kept
 from metricopt.transfer.transport import import_pot
 
 
@@ -91,15 +93,12 @@ def tune_by_otce(
     epochs = check_integer("epochs", epochs, 1, "give for example 5")
     check_positive("learning_rate", learning_rate)
     check_positive("regularisation", regularisation)
-    device = next(model.parameters()).device
+    device = device_of(model)
     optimizer = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], learning_rate)
-    was_training = model.training
-    model.train()
-    try:
+    with modes_kept(model):
+        model.train()
         batches = _endless(source)
         return [_one_epoch(optimizer, embed, batches, target, regularisation, balanced, device) for _ in range(epochs)]
-    finally:
-        model.train(was_training)
 
 
 def transported_entropy(

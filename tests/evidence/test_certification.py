@@ -8,13 +8,20 @@ from mapie.risk_control import BinaryClassificationController
 from scipy.stats import binom, norm
 
 import metricopt
-from metricopt import FPOR, FROP, OAP, OFBS, FitResult, InvalidInputError, RecallAtFPR, Status, choose_threshold
+from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold
 from metricopt._arrays import Samples
-from metricopt.evidence.certification import NUM_THRESHOLDS, certify_label, p_values, thresholds_to_test
+from metricopt.evidence.certification import (
+    NUM_THRESHOLDS,
+    LabelCertificate,
+    certify_label,
+    p_values,
+    thresholds_to_test,
+)
 from metricopt.problem.metrics import Counts, Ranking
 from metricopt.problem.prevalence import weights_at
-from metricopt.results.certificate import LabelCertificate
-from metricopt.results.scored import History, Scored
+from metricopt.results.history import History
+from metricopt.results.result import result_from_scores
+from metricopt.results.scores import DataScores
 
 DISTANCE = 2.5
 
@@ -54,8 +61,8 @@ def result_of(scores, labels, objective, prevalence=None, names=None):
     columns = [np.reshape(part, (len(part), -1)).astype(np.float32) for part in (scores, labels)]
     weight = None if prevalence is None else weights_at(prevalence, columns[1])
     again = [part.copy() for part in columns]  # a saved tensor shares no memory with another
-    scored = {"train": Scored("train", columns[0], again[0], columns[1], again[1], weight)}
-    return FitResult.from_scores(
+    scored = {"train": DataScores("train", columns[0], again[0], columns[1], again[1], weight)}
+    return result_from_scores(
         Scores(), objective, scored, diverged=False, prevalence=prevalence,
         label_names=names or ("sick",), baseline_name="cross-entropy", history=History(), selected_stage="-",
         solver="none", seconds=0.0, versions={},
@@ -384,11 +391,13 @@ def test_the_data_that_fit_divided_certify_nothing(problem):
     """What was passed to ``fit`` is neither part alone: a fifth of it chose, the rest trained."""
     selection, calibration = problem
     result = result_of(*selection, FPOR(0.8))
-    train = result.scored["train"]
+    train = result.data_scores["train"]
     parts = {"train": slice(0, 400), "validation": slice(400, None)}
     fields = ("scores", "baseline_scores", "labels", "baseline_labels")
-    divided = {name: Scored(name, *(getattr(train, field)[rows] for field in fields)) for name, rows in parts.items()}
-    result = dataclasses.replace(result, scored=divided)
+    divided = {
+        name: DataScores(name, *(getattr(train, field)[rows] for field in fields)) for name, rows in parts.items()
+    }
+    result = dataclasses.replace(result, data_scores=divided)
     with pytest.raises(InvalidInputError, match="must be new to the model, got the train and validation data"):
         result.certify(as_data(selection[0][::-1], selection[1][::-1]))
     assert result.certify(as_data(*calibration)).confidence == 0.9

@@ -6,11 +6,13 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import metricopt
-from metricopt import FPOR, OAP, OFBS, FitResult, InvalidInputError, RecallAtAlarmRate, RecallAtFPR, choose_threshold
+from metricopt import FPOR, OAP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR, choose_threshold
 from metricopt.evidence.reports import evaluate
 from metricopt.problem.metrics import PRECISION, Counts, confusion_counts
 from metricopt.problem.prevalence import counts_at, prevalence_of_labels, read_prevalence, weights_at
-from metricopt.results.scored import History, Scored, scored_at
+from metricopt.results.history import History
+from metricopt.results.result import result_from_scores
+from metricopt.results.scores import DataScores, scores_at
 
 ASKED = FPOR(0.5)
 
@@ -31,8 +33,8 @@ def report_of(scores, labels, objective=ASKED, threshold=1.0, weight=None, preva
 
 
 def result_of(scores, labels, objective=ASKED, weight=None, **rest):
-    scored = {"train": Scored("train", scores, scores, labels, labels, weight)}
-    return FitResult.from_scores(
+    scored = {"train": DataScores("train", scores, scores, labels, labels, weight)}
+    return result_from_scores(
         torch.nn.Identity(), objective, scored, diverged=False, label_names=tuple("ab"[: labels.shape[1]]),
         baseline_name="cross-entropy", history=History(), selected_stage="-", solver="none", seconds=0.0, versions={},
         **rest,
@@ -225,10 +227,13 @@ def test_evaluation_takes_the_results_own_prevalence_another_or_the_datas():
 
 def test_a_stream_in_another_order_cannot_be_moved():
     scores, labels = drawn(50, 0.4)
-    part = Scored("train", scores, scores, labels, labels[::-1].copy())
+    part = DataScores("train", scores, scores, labels, labels[::-1].copy())
     with pytest.raises(InvalidInputError, match="prevalence must be for data of one order"):
-        scored_at(0.1, {"train": part})
-    assert scored_at(0.1, {"train": Scored("train", scores, scores, labels, labels)})["train"].sample_weight is not None
+        scores_at(0.1, {"train": part})
+    assert (
+        scores_at(0.1, {"train": DataScores("train", scores, scores, labels, labels)})["train"].sample_weight
+        is not None
+    )
 
 
 class Stream(IterableDataset):

@@ -16,7 +16,6 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import FPOR, OAP, InvalidInputError, fit
-from metricopt.results.page import write_report
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(400, 3, generator=GENERATOR)
@@ -166,7 +165,7 @@ def test_several_labels(several, tmp_path):
     for which, name in enumerate(NAMES):
         for part in (several.train, several.validation):
             labelled, positives = part[which].num_samples, part[which].counts.positives
-            whole = len(several.scored[part.data].labels)
+            whole = len(several.data_scores[part.data].labels)
             shown = [str(labelled), f"{positives:g}", f"{positives / labelled:.2%}", str(whole - labelled)]
             assert rows[part.data, name] == shown
     assert len(page.of("img")) == 2  # none of the label that was left out
@@ -208,7 +207,7 @@ def test_slacks_and_other_methods(tmp_path):
     result = trained(Y[:, 0], FPOR(0.7), solver="augmented_lagrangian")
     other = trained(Y[:, 0], FPOR(0.7), solver="cross_entropy")
     reports = [other.train, other.validation]
-    page = page_of(write_report(result, tmp_path / "r.html", compare={"rival": reports}, usage="run <this>"))
+    page = page_of(result.report(tmp_path / "r.html", compare={"rival": reports}, usage="run <this>"))
     assert page.rows_of("rival") == [cells(part[0], ["recall", "precision"]) for part in reversed(reports)]
     assert f"Slacks and model: {result.slack[0]}." in page.text and "run <this>" in page.text
 

@@ -8,8 +8,9 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
-from metricopt.results.result import FitResult
-from metricopt.results.scored import History, Scored
+from metricopt.results.history import History
+from metricopt.results.result import result_from_scores
+from metricopt.results.scores import DataScores
 from metricopt.solvers.agreement import SlackAgreement
 
 
@@ -77,10 +78,10 @@ def trained(objective="FPOR", number=0.7, num_labels=1, **arguments):
 def made_of(scores, labels, objective, baseline=None, *, model=None, weight=None, diverged=False, slack=None):
     """A result over these selection scores, without training."""
     columns = [np.asarray(a, np.float32).reshape(len(scores), -1) for a in (scores, baseline or scores, labels)]
-    return FitResult.from_scores(
+    return result_from_scores(
         model or Weights(columns[0].shape[1]),
         objective,
-        {"train": Scored("train", *columns, columns[-1], sample_weight=weight)},
+        {"train": DataScores("train", *columns, columns[-1], sample_weight=weight)},
         diverged=diverged,
         slack=slack,
         label_names=tuple("abc"[: columns[0].shape[1]]),
@@ -296,7 +297,7 @@ def test_each_label_has_slacks_of_its_own():
 @pytest.mark.parametrize("alpha", [0.3, 0.6, 0.95])
 def test_with_bound_chooses_on_the_selection_scores(alpha):
     result = trained()
-    other, scored = result.with_bound(alpha), result.scored["validation"]
+    other, scored = result.with_bound(alpha), result.data_scores["validation"]
     choice = choose_threshold(scored.scores, scored.labels, FPOR(alpha))
     assert other.threshold == choice.threshold[0] and other.objective == FPOR(alpha)
     assert other.validation.recall == choice.value[0] and other.validation.met == choice.feasible[0]

@@ -39,7 +39,7 @@ def folder(result, tmp_path):
 
 def everything(result):
     """All that a result says, as text (NaN differs from itself, not its text)."""
-    skipped = {"model", "scored"}
+    skipped = {"model", "data_scores"}
     return {name: repr(value) for name, value in vars(result).items() if name not in skipped}
 
 
@@ -51,10 +51,10 @@ def test_a_result_comes_back_as_it_was(result, folder):
     np.testing.assert_array_equal(back.scores(X), result.scores(X))
     np.testing.assert_array_equal(back.predict(X), result.predict(X))
     assert back.summary() == result.summary() and repr(back) == repr(result)
-    assert back.scored.keys() == result.scored.keys()
-    for data, part in result.scored.items():
+    assert back.data_scores.keys() == result.data_scores.keys()
+    for data, part in result.data_scores.items():
         for name, value in vars(part).items():
-            np.testing.assert_array_equal(vars(back.scored[data])[name], value)
+            np.testing.assert_array_equal(vars(back.data_scores[data])[name], value)
     assert everything(back.with_bound(0.5)) == everything(result.with_bound(0.5))
 
 

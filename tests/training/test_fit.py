@@ -143,7 +143,7 @@ def test_never_below_candidate_zero_and_reports_are_true(name, seed, prevalence,
         assert better >= 0 if bound_direction == "min" else better <= 0
     for data, report in (("train", result.train), ("validation", result.validation)):
         if report is not None:
-            check_against_sklearn(result, result.scored[data], report)
+            check_against_sklearn(result, result.data_scores[data], report)
 
 
 def check_against_sklearn(result, scored, report):
@@ -170,10 +170,10 @@ def test_the_returned_model_is_the_reported_one(name):
     result = fit(model, loader_of(x, y, shuffle=False), name, **NUMBERS[name], **FEW, val_fraction=0)
     assert result.model is model
     scores = model(x).detach().numpy()
-    np.testing.assert_allclose(result.scored["train"].scores, scores, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result.data_scores["train"].scores, scores, rtol=1e-5, atol=1e-6)
     # Average precision takes its threshold from F1.
     wanted = oracle.program("OFBS", 1.0) if name == "OAP" else oracle.program(name, next(iter(NUMBERS[name].values())))
-    samples = result.scored["train"].scores[:, 0].tolist(), y[:, 0].tolist(), [1.0] * len(y)
+    samples = result.data_scores["train"].scores[:, 0].tolist(), y[:, 0].tolist(), [1.0] * len(y)
     best = oracle.best_cut(*samples, wanted)
     assert result.train.value == pytest.approx(oracle.average_precision(*samples) if name == "OAP" else best.value)
     assert (result.train.true_positives, result.train.false_positives) == best.counts[:2]
@@ -202,8 +202,8 @@ def test_a_model_that_starts_constant_ends_with_true_metrics(name, warmup_epochs
     nn.init.zeros_(model.weight)
     nn.init.zeros_(model.bias)
     result = fit(model, loader_of(x, y), name, **NUMBERS[name], epochs=10, warmup_epochs=warmup_epochs, val_fraction=0)
-    assert len(np.unique(result.scored["train"].scores)) > 100
-    check_against_sklearn(result, result.scored["train"], result.train)
+    assert len(np.unique(result.data_scores["train"].scores)) > 100
+    check_against_sklearn(result, result.data_scores["train"], result.train)
     assert result.train.average_precision > 1.5 * y.mean()
 
 
@@ -225,7 +225,7 @@ def outcome(seed, make_model=linear, **arguments):
     x, y = blobs()
     result = fit(make_model(), loader_of(x, y), "FPOR", alpha=0.7, **FEW, seed=seed, **arguments)
     history = [{key: repr(value) for key, value in record.items()} for record in result.history]
-    return weights_of(result.model), result.threshold, history, result.scored["validation"].labels.tolist()
+    return weights_of(result.model), result.threshold, history, result.data_scores["validation"].labels.tolist()
 
 
 @pytest.mark.parametrize("make_model", [linear, with_dropout])
@@ -327,7 +327,7 @@ def test_several_labels_with_missing_ones_and_one_without_positives():
     assert result.validation["a"].bound == 0.5 and result.validation["b"].bound == 0.6
     assert np.isnan(result.validation["none"].recall) and np.isnan(result.validation["none"].value)
     for label in (0, 1):
-        scored, report = result.scored["validation"], result.validation[label]
+        scored, report = result.data_scores["validation"], result.validation[label]
         held = ~np.isnan(scored.labels[:, label])
         best = oracle.best_cut(
             scored.scores[held, label].tolist(), scored.labels[held, label].tolist(), [1.0] * held.sum(),
@@ -358,7 +358,7 @@ def test_integer_weights_are_copies_in_the_report():
     x, y = blobs()
     times = torch.arange(200) % 3
     weighted = fit(linear(), loader_of(x, y), "FPOR", alpha=0.7, sample_weight=times, val_fraction=0, **FEW)
-    alarm = weighted.scored["train"].scores[:, 0] >= weighted.threshold
+    alarm = weighted.data_scores["train"].scores[:, 0] >= weighted.threshold
     repeated = np.repeat(np.arange(200), times)
     assert weighted.train.precision == pytest.approx(precision_score(y[repeated, 0], alarm[repeated]))
     assert weighted.train.recall == pytest.approx(recall_score(y[repeated, 0], alarm[repeated]))
@@ -369,7 +369,7 @@ def test_a_val_loader_selects():
     result = fit(linear(), loader_of(x, y), "FPOR", alpha=0.7, **FEW, val_loader=loader_of(new_x, new_y))
     assert result.selection is result.validation
     assert result.train.num_samples == 200 and result.validation.num_samples == 80
-    assert result.scored["validation"].labels.tolist() == new_y.tolist()
+    assert result.data_scores["validation"].labels.tolist() == new_y.tolist()
 
 
 @pytest.mark.parametrize("has_val_loader", [False, True])
@@ -432,7 +432,7 @@ def test_without_warm_up_training_starts_from_the_model_as_passed():
     result = fit(trained, loader_of(x, y), "FPOR", alpha=0.7, epochs=4, warmup_epochs=0, learning_rate=1e-4)
     assert result.baseline_name == "the model as passed"
     assert "warm-up" not in {record["stage"] for record in result.history}
-    rows = result.scored["validation"].baseline_scores
+    rows = result.data_scores["validation"].baseline_scores
     own = start(x).detach().numpy()
     assert all(np.abs(own - score).min() < 1e-5 for score in rows)
 
@@ -604,7 +604,7 @@ def test_solvers_with_slacks_report_them_beside_the_model(solver, name):
         assert (compared.bounded_value is None) == (not bounded)
     for compared in result.slack[:2]:
         assert f"Slacks    {compared.label}: {compared}" in result.summary()
-    scored = result.scored["train"]
+    scored = result.data_scores["train"]
     best = choose_threshold(scored.scores, scored.labels, result.objective, sample_weight=scored.sample_weight)
     if result.objective.bounded:
         np.testing.assert_allclose([c.model_bounded_value for c in result.slack], best.bounded_value)
@@ -707,7 +707,7 @@ def test_a_constant_start_is_left_by_solvers_with_slacks(solver):
         )  # fmt: skip
         assert result.train.met and result.train.recall > 0.8 and result.train.average_precision > 0.9
         assert model.weight.abs().max() < 100
-        check_against_sklearn(result, result.scored["train"], result.train)
+        check_against_sklearn(result, result.data_scores["train"], result.train)
 
 
 @pytest.mark.parametrize("solver", EXPLICIT)
@@ -753,7 +753,7 @@ def test_any_loader_of_rows_serves_solvers_with_slacks(solver, arguments):
     assert {record["stage"] for record in result.history} == {"warm-up", "anchored ramp"}
     assert result.slack is not None and result.status is not Status.DIVERGED
     assert result.train.num_samples == 200
-    check_against_sklearn(result, result.scored["train"], result.train)
+    check_against_sklearn(result, result.data_scores["train"], result.train)
 
 
 # Divergence
@@ -777,7 +777,7 @@ def test_a_loss_that_turns_nan_ends_training_with_the_best_model_so_far(step):
     assert result.status is Status.DIVERGED and "learning_rate" in result.advice()
     assert len(result.history) == (step - 1) // 4
     assert all(torch.isfinite(value).all() for value in result.model.state_dict().values())
-    check_against_sklearn(result, result.scored["validation"], result.validation)
+    check_against_sklearn(result, result.data_scores["validation"], result.validation)
     assert result.selection.value >= result.baseline.value or not result.baseline.met
 
 
@@ -801,7 +801,7 @@ def test_a_model_that_overflows_ends_training_with_the_best_model_so_far(warmup_
     assert result.status is Status.DIVERGED
     assert all(torch.isfinite(value).all() for value in result.model.state_dict().values())
     assert np.isfinite(result.scores(x)).all() and np.isfinite(result.threshold)
-    check_against_sklearn(result, result.scored["train"], result.train)
+    check_against_sklearn(result, result.data_scores["train"], result.train)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -815,8 +815,8 @@ def test_a_model_that_overflows_on_training_data_alone_ends_with_a_status(seed):
         gradient_clip=1.0, seed=seed,
     )  # fmt: skip
     assert result.status is Status.DIVERGED
-    assert np.isfinite(result.scored["train"].scores).all() and np.isfinite(result.scores(x)).all()
-    check_against_sklearn(result, result.scored["train"], result.train)
+    assert np.isfinite(result.data_scores["train"].scores).all() and np.isfinite(result.scores(x)).all()
+    check_against_sklearn(result, result.data_scores["train"], result.train)
 
 
 # Known optima
@@ -882,7 +882,7 @@ def test_average_precision_of_several_labels_is_trained_together():
     assert np.mean(values) >= np.mean(at_start)
     for column, name in ((0, "a"), (2, "c")):
         present = ~y[:, column].isnan()
-        scores = result.scored["train"].scores[present, column]
+        scores = result.data_scores["train"].scores[present, column]
         assert result.train[name].value == pytest.approx(average_precision_score(y[present, column], scores))
     best = max(
         np.nanmean([r["value"] for r in result.history if r["epoch"] == epoch])
@@ -895,7 +895,7 @@ def test_average_precision_is_trained_on_weighted_samples():
     x, y = blobs(num_rows=300)
     weight = np.random.default_rng(0).uniform(0, 2, 300)
     result = fit(linear(), loader_of(x, y), "OAP", sample_weight=weight, val_fraction=0, **FEW)
-    expected = average_precision_score(y[:, 0], result.scored["train"].scores[:, 0], sample_weight=weight)
+    expected = average_precision_score(y[:, 0], result.data_scores["train"].scores[:, 0], sample_weight=weight)
     assert result.train.value == pytest.approx(expected)
 
 

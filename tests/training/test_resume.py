@@ -183,14 +183,16 @@ def kill(case, folder, stop_at, **rest):
 
 def outcome(result, solver=None):
     """All that came out of a training but its seconds, as text and bytes."""
-    skipped = {"model", "scored", "seconds"}
+    skipped = {"model", "data_scores", "seconds"}
     said = {name: repr(value) for name, value in vars(result).items() if name not in skipped}
     said["history"] = repr(list(result.history))
     for name in ("train", "validation", "baseline_train", "baseline_validation"):
         report = getattr(result, name)
         said[name] = None if report is None else repr(report.to_dict())
-    scored = {data: {name: repr(value) for name, value in vars(part).items()} for data, part in result.scored.items()}
-    arrays = {data: vars(part) for data, part in result.scored.items()}
+    scored = {
+        data: {name: repr(value) for name, value in vars(part).items()} for data, part in result.data_scores.items()
+    }
+    arrays = {data: vars(part) for data, part in result.data_scores.items()}
     state = {} if solver is None else solver.state_dict()
     skeleton, tensors = flatten([result.model.state_dict(), arrays, state])
     return said, scored, repr(skeleton), {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}

@@ -1,0 +1,217 @@
+"""The outcome of a training: thresholds, reports, scores and history, and how they are shown.
+
+This file decides what can be read, said and drawn without the model. What takes the model is in
+:mod:`metricopt.results.result`; how the pictures look is decided in :mod:`metricopt.plots`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metricopt._validation import check_choice
+from metricopt.evidence.certification import LabelCertificate
+from metricopt.evidence.reports import LabelReport, Report
+from metricopt.plots import plot_history, plot_labels, plot_precision_recall, plot_scores
+from metricopt.problem.metrics import PrecisionRecallCurve
+from metricopt.problem.objectives import Objective
+from metricopt.problem.prevalence import Prevalence
+from metricopt.results import words
+from metricopt.results.history import History
+from metricopt.results.label_outcome import LabelOutcome
+from metricopt.results.scores import DataScores, selection_scores
+from metricopt.results.status import Status
+from metricopt.solvers.agreement import SlackAgreement
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a training led to, apart from the model; :class:`metricopt.FitResult` says what the attributes mean."""
+
+    objective: Objective
+    label_names: tuple[str, ...]
+    thresholds: np.ndarray
+    statuses: tuple[Status, ...]
+    train: Report
+    validation: Report | None
+    baseline_train: Report
+    baseline_validation: Report | None
+    baseline_name: str
+    history: History
+    selected_stage: str
+    solver: str
+    seconds: float
+    versions: dict[str, str]
+    data_scores: dict[str, DataScores]
+    slack: tuple[SlackAgreement, ...] | None = None
+    prevalence: Prevalence | None = None
+    certificates: tuple[LabelCertificate, ...] | None = None
+
+    @property
+    def threshold(self) -> Any:
+        """The threshold: a float, or with several labels an array of shape (L,)."""
+        return float(self.thresholds[0]) if len(self.thresholds) == 1 else self.thresholds
+
+    @property
+    def multiplier(self) -> Any:
+        """The multiplier of the bound at the end of training, or with several labels one by label name.
+
+        None without a bound, for a solver that has none, and for a label that was left out.
+        """
+        last = {record["label"]: record["multiplier"] for record in self.history[-len(self.label_names) :]}
+        by_label = {name: last.get(name) for name in self.label_names}
+        return by_label if len(by_label) > 1 else by_label[self.label_names[0]]
+
+    @property
+    def alarm_rule(self) -> str:
+        """What the threshold does, and what it was chosen for where the objective needs none."""
+        text, chosen_for = "score >= threshold is an alarm", self.objective.of_threshold
+        return text if chosen_for is self.objective else f"{text}; chosen for the best {chosen_for.metric_name}"
+
+    @property
+    def status(self) -> Any:
+        """The :class:`~metricopt.results.status.Status`, or with several labels one by label name."""
+        return self.statuses[0] if len(self.statuses) == 1 else dict(zip(self.label_names, self.statuses, strict=True))
+
+    @property
+    def selection(self) -> Report:
+        """The report on the data that chose model and threshold: validation, or training if nothing was held out."""
+        return self.validation or self.train
+
+    @property
+    def baseline(self) -> Report:
+        """The report on candidate zero, on the same data as :attr:`selection`."""
+        return self.baseline_validation or self.baseline_train
+
+    @property
+    def selection_scores(self) -> DataScores:
+        """The scores that :attr:`selection` speaks of."""
+        return selection_scores(self.data_scores)
+
+    def summary(self) -> str:
+        """Return a text that says what was asked, what was reached, on which data, and against what."""
+        return words.summary(
+            self.objective,
+            self._outcomes,
+            self._methods,
+            alarm_rule=self.alarm_rule,
+            prevalence=self.prevalence,
+            selected_stage=self.selected_stage,
+            seconds=self.seconds,
+        )
+
+    def advice(self, label: str | None = None) -> str:
+        """Return what a label's status means, with the best achievable value where the bound is missed."""
+        return self._outcomes[self._position_of(label)].advice
+
+    def __repr__(self) -> str:
+        return words.one_line(self.objective, self._outcomes)
+
+    def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+        """Draw the precision-recall curves of this model and of candidate zero, the bound and the operating points.
+
+        All on the data of :attr:`selection`; around the model's curve a bootstrap band, except for weighted samples
+        (:func:`~metricopt.evidence.bootstrap.precision_band`: it says nothing of the luck in having chosen this model).
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+        label : str, optional
+            Which label, the first by default; :meth:`plot_labels` draws all of them.
+        """
+        which = self._position_of(label)
+        curves, points = self._curves(which)
+        band = self.selection_scores.precision_band(which)
+        bands = {} if band is None else {self.objective.name: band}
+        return plot_precision_recall(curves, points, bands=bands, ax=ax, title=self._title(which))
+
+    def plot_labels(self, figure: Figure | SubFigure | None = None) -> np.ndarray:
+        """Draw the precision-recall curves of all labels side by side; returns an array with Axes for each.
+
+        Parameters
+        ----------
+        figure : Figure or SubFigure, optional
+            Where to draw; a new one by default.
+        """
+        planes = {name: self._curves(which) for which, name in enumerate(self.label_names)}
+        return plot_labels(
+            {name: curves for name, (curves, _) in planes.items()},
+            {name: points for name, (_, points) in planes.items()},
+            figure=figure,
+            title=f"{self.objective.name} on {self.selection.data} data",
+        )
+
+    def plot_scores(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+        """Draw the scores of either class on the data of :attr:`selection`, and where the threshold cuts them.
+
+        Parameters
+        ----------
+        ax, label
+            As for :meth:`plot`.
+        """
+        which, part = self._position_of(label), self.selection_scores
+        return plot_scores(
+            part.scores[:, which],
+            part.labels[:, which],
+            float(self.thresholds[which]),
+            sample_weight=part.weight_of(which),
+            ax=ax,
+            title=self._title(which),
+        )
+
+    def plot_history(self, figure: Figure | SubFigure | None = None, *, label: str | None = None) -> np.ndarray:
+        """Draw metric, bounded metric, multiplier and slack agreement by epoch; returns an array with Axes for each.
+
+        Parameters
+        ----------
+        figure : Figure or SubFigure, optional
+            Where to draw; a new one by default.
+        label : str, optional
+            Which label, the first by default.
+        """
+        which = self._position_of(label)
+        return plot_history(self.history, label=self.label_names[which], figure=figure, title=self._title(which))
+
+    def _position_of(self, label: str | None) -> int:
+        if label is None:
+            return 0
+        check_choice("label", label, self.label_names)
+        return self.label_names.index(label)
+
+    def _title(self, which: int) -> str:
+        objective = self.objective.for_labels(len(self.label_names))[which]
+        return f"{self.label_names[which]}: {objective}\non {self.selection.data} data"
+
+    def _curves(self, which: int) -> tuple[dict[str, PrecisionRecallCurve], dict[str, LabelReport]]:
+        """Return the curves of model and candidate zero for a label, and their operating points, by name."""
+        names = self.objective.name, self.baseline_name
+        points = self.selection[which], self.baseline[which]
+        return dict(zip(names, self.selection_scores.curves(which), strict=True)), dict(zip(names, points, strict=True))
+
+    @property
+    def _outcomes(self) -> tuple[LabelOutcome, ...]:
+        """What texts and pages say of each label."""
+        pairs = ((self.validation, self.baseline_validation), (self.train, self.baseline_train))
+        return tuple(
+            LabelOutcome(
+                label=name,
+                status=self.statuses[which],
+                threshold=float(self.thresholds[which]),
+                reports={own.data: (own[which], other[which]) for own, other in pairs if own and other},
+                slack=None if self.slack is None else self.slack[which],
+                certificate=None if self.certificates is None else self.certificates[which],
+            )
+            for which, name in enumerate(self.label_names)
+        )
+
+    @property
+    def _methods(self) -> tuple[str, str]:
+        """How texts and pages call the model and candidate zero."""
+        return f"{self.objective.name} ({self.solver})", f"{self.baseline_name} + tuned threshold"
