@@ -65,6 +65,26 @@ class IndexedTensors(Dataset[Any]):
         return tuple(tensor[index] for tensor in self._tensors), index
 
 
+class Relabelled(Dataset[Any]):
+    """The rows of a map-style data set of (x, y), with other labels in the place of y."""
+
+    def __init__(self, dataset: Dataset[Any], labels: np.ndarray) -> None:
+        self._dataset, self._labels = dataset, torch.from_numpy(labels)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, row: int) -> tuple[Any, Tensor]:
+        return split_batch(self._dataset[row])[0], self._labels[row]
+
+
+def with_labels(dataset: Dataset[Any], labels: np.ndarray) -> Dataset[Any]:
+    """Return a map-style data set of (x, y) with other labels, shape (n, L); tensors stay tensors."""
+    if type(dataset) is TensorDataset:
+        return TensorDataset(*dataset.tensors[:-1], torch.from_numpy(labels))
+    return Relabelled(dataset, labels)
+
+
 class TensorBatches:
     """Batches of :class:`IndexedTensors`, without the cost of a :class:`~torch.utils.data.DataLoader` for every row.
 

@@ -62,7 +62,7 @@ def stratified_split(
     columns = np.asarray(labels).reshape(len(labels), -1)
     if groups is not None and len(groups) != len(columns):
         reject("groups", f"one value a row ({len(columns)})", f"{len(groups)} values", "give one group a row")
-    group_of_row = np.arange(len(columns)) if groups is None else _numbered(groups)
+    group_of_row = np.arange(len(columns)) if groups is None else numbered_groups(groups)
     stratum_of_group = np.full(group_of_row.max(initial=-1) + 1, columns.shape[1] + 1)
     np.minimum.at(stratum_of_group, group_of_row, _strata(columns))
     rows_of_group = np.bincount(group_of_row, minlength=len(stratum_of_group))
@@ -85,8 +85,14 @@ def stratified_split(
     return parts
 
 
-def _numbered(groups: Any) -> NDArray[np.intp]:
-    """Return the number of each row's group, in the order in which the groups appear."""
+def numbered_groups(groups: Any) -> NDArray[np.intp]:
+    """Return the number of each row's group, in the order in which the groups appear.
+
+    Raises
+    ------
+    InvalidInputError
+        If a group is missing or cannot be hashed.
+    """
     values = groups.tolist() if isinstance(groups, torch.Tensor) else list(groups)  # tensors are equal by identity
     for row, value in enumerate(values):
         if _is_missing(value):

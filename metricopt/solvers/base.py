@@ -51,6 +51,8 @@ class Solver(ABC):
     """Under which results speak of the solver."""
     needs_index: bool = False
     """Whether :meth:`loss` must be told which samples it sees (explicit slacks)."""
+    is_columnwise: bool = False
+    """Whether :meth:`loss` is the mean over the labels of losses that each depend on the label's own column alone."""
     warms_up: bool = True
     """Whether training begins with cross-entropy unless the user says otherwise."""
 
@@ -133,6 +135,10 @@ class Solver(ABC):
         label_names : sequence of str
         """
         return None
+
+    def beside(self, other: Solver) -> Solver:
+        """Return another solver as it is applied to the same columns."""
+        return other
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that moves, as tensors and numbers."""

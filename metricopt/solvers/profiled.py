@@ -47,6 +47,7 @@ class Profiled(Solver):
     """
 
     name = "profiled"
+    is_columnwise = True
     _path: str | None = None
 
     def __init__(self, path: str | None = None) -> None:

@@ -69,6 +69,7 @@ class ProfiledRanking(Solver):
     """
 
     name = "profiled"
+    is_columnwise = True
     _path: str | None = None
 
     def __init__(self, path: str | None = None) -> None:

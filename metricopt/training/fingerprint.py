@@ -19,6 +19,7 @@ from metricopt.training.request import Request
 
 def fingerprint_of(
     request: Request,
+    model: nn.Module,
     parts: Partition,
     plan: Sequence[Stage],
     label_names: Sequence[str],
@@ -41,7 +42,7 @@ def fingerprint_of(
     num_generators : int
         Number of the random generators that the loaders, samplers and data sets hold.
     """
-    model, loader, validation = request.model, request.loader, parts.validation
+    loader, validation = request.loader, parts.validation
     stages = [
         f"{stage.name} by {repr(request.solver) if stage.is_direct else 'cross_entropy'} for {stage.epochs} epochs"
         for stage in plan

@@ -30,10 +30,13 @@ from metricopt.results.scores import DataScores
 from metricopt.scoring.forward import forward, score_loader, to_device
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.training.averaging import average_weights, is_as_good, with_finalist
+from metricopt.training.conclusion import conclude, conclude_folds
 from metricopt.training.loss import DivergedError
 from metricopt.training.partition import Part
 from metricopt.training.preparation import Training
+from metricopt.training.replicas import without_diverged
 from metricopt.training.records import Callback, records_of
+from metricopt.training.selection import OutOfFold
 from metricopt.training.state import Candidate, State
 
 
@@ -42,7 +45,8 @@ class Loop:
 
     def __init__(self, training: Training, display: Display, callbacks: Sequence[Callback]) -> None:
         self._model, self._parts, self._label_names = training.model, training.parts, training.label_names
-        self._loss, self._objective, self._solver = training.loss, training.loss.objective, training.loss.solver
+        self._training, self._loss, self._objective = training, training.loss, training.objective
+        self._solver = training.loss.solver
         self._plan = [stage for stage in training.plan if stage.epochs]
         self._stepping = training.stepping
         self._processes, self._accelerator = training.processes, training.processes.accelerator
@@ -50,7 +54,8 @@ class Loop:
         self._checkpoints, self._random_states = training.checkpoints, training.random_states
         self._display, self._callbacks = display, callbacks
         self._at_epoch_start: dict[str, Any] | None = None
-        self._learnable = training.parts.learnable
+        self._learnable, self._selection = training.parts.learnable, training.selection
+        self._num_replicas = 1 if training.parts.folded is None else training.parts.folded.num_replicas
 
     def run(self) -> FitResult:
         """Train stage by stage, or go on where a checkpoint ends, and return the best."""
@@ -72,7 +77,10 @@ class Loop:
                 self._end_stage()
             if state.finished or self._is_save_due():
                 self._save()
-        return self._result(self._average_or_best(), state.baseline, state.start)
+        if isinstance(self._selection, OutOfFold):
+            best, evidence = self._selection.best(self._candidates())
+            return conclude_folds(self._training, state, best, evidence, self._scores_of)
+        return conclude(self._training, state, self._average_or_best(), self._scores_of)
 
     def _begin(self) -> None:
         """Set up a training from its beginning."""
@@ -144,6 +152,8 @@ class Loop:
         self._stepping.begin_stage()
         if stage.is_direct:
             scores, labels = self._scores(self._parts.train)
+            if self._num_replicas > 1:  # a replica that diverged counts nowhere
+                scores = np.where(np.isfinite(scores), scores, 0.0)
             self._loss.start(stage, scores, labels if self._parts.is_stream else None)
         state.begun = True
 
@@ -153,8 +163,10 @@ class Loop:
         for batch, index in self._batches():
             self._stepping.zero_grad()
             scores, labels, index = self._scores_and_labels(batch, index)
+            if self._num_replicas > 1:
+                scores, labels = without_diverged(scores, labels, self._num_replicas)
             loss = self._loss(scores, labels, None if self._parts.is_stream else index)
-            state.loss_sum += loss.item()
+            state.loss_sum += loss.item() / self._num_replicas
             if not math.isfinite(state.loss_sum):
                 raise DivergedError
             self._accelerator.backward(loss)
@@ -200,25 +212,31 @@ class Loop:
     def _end_epoch(self, loss: float) -> bool:
         """Judge what the epoch led to; say whether its stage is over."""
         state, stage = self._state, self._plan[self._state.stage]
-        candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
+        candidate = None
+        if self._selection.is_due(stage, state.stage_epoch + 1):
+            candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
         self._stepping.end_epoch()
+        if candidate is not None:
+            self._consider(candidate, stage, loss)
+        state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0
+        # A stage that polishes the best model has nothing left to find; one on a path of its own may.
+        is_in_vain = stage.start == "best" and state.unimproved > stage.epochs // 2
+        return state.stopped or is_in_vain or state.stage_epoch == stage.epochs
+
+    def _consider(self, candidate: Candidate, stage: Stage, loss: float) -> None:
+        """Tell of a candidate, and keep it if it is good enough."""
+        state = self._state
         records = self._records(candidate, stage.name, loss, self._agreement_by_latest(candidate.slack))
         state.history.extend(records)
         state.stopped = self._processes.from_main(lambda: any([bool(each(records)) for each in self._callbacks]))
-        if not stage.is_direct and (state.baseline.epoch == 0 or candidate.key >= state.baseline.key):
+        if not stage.is_direct and self._selection.becomes_baseline(candidate, state.baseline):
             state.best = state.baseline = candidate
         elif stage.is_direct and candidate.key > state.best.key:
             state.best, state.unimproved = candidate, 0
         else:
             state.unimproved += 1
-        # Slacks cannot be averaged, and training data that select need no protection from luck.
-        if stage.is_direct and candidate.slack is None and self._parts.validation is not None:
-            state.finalists = with_finalist(state.finalists, candidate)
+        state.finalists = self._selection.with_finalist(state.finalists, candidate, stage)
         self._display.show(state.epoch, stage.name, self._records(state.best, stage.name, math.nan))
-        state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0
-        # A stage that polishes the best model has nothing left to find; one on a path of its own may.
-        is_in_vain = stage.start == "best" and state.unimproved > stage.epochs // 2
-        return state.stopped or is_in_vain or state.stage_epoch == stage.epochs
 
     def _end_stage(self) -> None:
         """Go on to the next stage, or finish."""
@@ -244,15 +262,26 @@ class Loop:
                 return average
         return state.best
 
+    def _candidates(self) -> list[Candidate]:
+        """Return the candidates of replicas: on several paths, candidate zero and the average of the paths' ends."""
+        state, selection = self._state, self._selection
+        assert isinstance(selection, OutOfFold)
+        averaged = selection.to_average(state.finalists)
+        if not averaged:
+            return state.finalists or [state.baseline]
+        self._model.load_state_dict(average_weights(averaged))
+        try:
+            return [state.baseline, self._candidate(f"average of {len(averaged)} paths", state.epoch)]
+        except DivergedError:  # finite weights whose average is not
+            return [state.baseline]
+
     def _candidate(self, stage: str, epoch: int, slack: np.ndarray | None = None) -> Candidate:
-        """Return the weights as they are, with the exact metric that they reach on the selection data."""
-        part = self._parts.selection
-        scores, labels = self._scores(part)
-        if not np.isfinite(scores).all():
+        """Return the weights as they are, with what they are worth on the rows that choose."""
+        judgement = self._selection.judge(*self._scores(self._selection.part))
+        if judgement is None:
             raise DivergedError
-        kept = mask_labels(labels, self._learnable)  # a label left out must not choose the model
-        choice = choose_threshold(scores, kept, self._objective, sample_weight=part.sample_weight)
-        return Candidate(choice, selection_criterion(choice, self._objective), self._weights(), stage, epoch, slack)
+        choice, key, evidence = judgement.choice, judgement.key, judgement.evidence
+        return Candidate(choice, key, self._weights(), stage, epoch, evidence, slack)
 
     def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and labels of all samples of a part, of which each process scores its share."""
@@ -260,6 +289,11 @@ class Loop:
         with self._processes.in_step():
             scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
         return self._processes.concatenated(scores), self._processes.concatenated(labels)
+
+    def _scores_of(self, candidate: Candidate, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and labels of a part with the weights of a candidate, which the model keeps."""
+        self._model.load_state_dict(candidate.weights)
+        return self._scores(part)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
@@ -271,6 +305,8 @@ class Loop:
         self, candidate: Candidate, stage: str, loss: float, slack: tuple[SlackAgreement, ...] | None = None
     ) -> list[dict[str, Any]]:
         multiplier, epoch = self._solver.multiplier(), self._state.epoch
+        if multiplier is not None:
+            multiplier = multiplier.reshape(self._num_replicas, -1).mean(axis=0)
         kept = None if multiplier is None else np.where(self._learnable, multiplier, np.nan)
         return records_of(candidate.choice, self._objective, self._label_names, kept, epoch, stage, loss, slack)
 
@@ -282,39 +318,3 @@ class Loop:
         return self._solver.compare(
             slack, self._loss.latest_scores, train.labels, train.sample_weight, self._label_names
         )
-
-    def _result(self, best: Candidate, baseline: Candidate, start: Candidate) -> FitResult:
-        """Score both parts with the best weights and with candidate zero's."""
-        state, data_scores = self._state, {}
-        for data, part in (("train", self._parts.train), ("validation", self._parts.validation)):
-            if part is None:
-                continue
-            scores, truth = [], []
-            for candidate, sound in ((baseline, start), (best, baseline)):
-                self._model.load_state_dict(candidate.weights)
-                own, labels = self._scores(part)
-                if not np.isfinite(own).all():  # on training data that did not select; the start is known to be sound
-                    state.diverged = True
-                    return self._result(sound, sound, start)
-                scores.append(own)
-                truth.append(labels)
-            data_scores[data] = DataScores(data, scores[1], scores[0], truth[1], truth[0], part.sample_weight)
-        return result_from_scores(
-            self._model,
-            self._objective,
-            data_scores,
-            slack=self._agreement(best, data_scores["train"]),
-            diverged=state.diverged,
-            prevalence=self._parts.prevalence,
-            label_names=self._label_names,
-            baseline_name="cross-entropy" if baseline.epoch else "the model as passed",
-            history=History(state.history),
-            selected_stage=best.stage,
-            solver=self._solver.name,
-            seconds=self._processes.from_main(lambda: state.seconds),
-            versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
-        )
-
-    def _agreement(self, best: Candidate, train: DataScores) -> tuple[SlackAgreement, ...] | None:
-        """Put the slacks that belong to the best weights beside what these weights do."""
-        return self._solver.compare(best.slack, train.scores, train.labels, train.sample_weight, self._label_names)

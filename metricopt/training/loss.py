@@ -196,7 +196,7 @@ class DirectMetricLoss(nn.Module):
             reject("labels", "of both classes", f"{len(truth)} of one class or missing", remedy)
         self.objective.for_labels(truth.shape[1])
         self.solver.prepare(self.objective, truth, samples.weight)
-        self._warm_up = Surrogate()
+        self._warm_up = self.solver.beside(Surrogate())
         self._warm_up.prepare(self.objective, truth, samples.weight)
         self._memory, self._labels, self._sample_weight = ScoreMemory(truth), truth, samples.weight
         self._weight = None if samples.weight is None else torch.from_numpy(np.array(samples.weight)).float()

@@ -5,12 +5,12 @@ This file decides defaults and how an optimizer begins a stage; the loop decides
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from metricopt._validation import reject
 
@@ -28,6 +28,9 @@ class Stepping:
         The state in which an optimizer that the user made begins every stage.
     gradient_clip : float or None
         The largest norm of the gradient.
+    num_replicas : int
+        Number of models side by side, R: the first axis of every weight is R, or a multiple of it. The gradient of each
+        is clipped by itself.
     accelerator : Accelerator
         It scales gradients in mixed precision.
     """
@@ -39,10 +42,11 @@ class Stepping:
         *,
         first_state: dict[str, Any] | None,
         gradient_clip: float | None,
+        num_replicas: int = 1,
         accelerator: Any,
     ) -> None:
         self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
-        self._first_state, self._gradient_clip = first_state, gradient_clip
+        self._first_state, self._gradient_clip, self._num_replicas = first_state, gradient_clip, num_replicas
         self._accelerator = accelerator
         self._is_mixed = accelerator.mixed_precision != "no"
         self._optimizer: Any = None
@@ -74,7 +78,10 @@ class Stepping:
                 self._accelerator.unscale_gradients(self._optimizer)
             # The norm is that of the weights which move: gradients of others pile up from step to step.
             moving = [weight for group in self._optimizer.param_groups for weight in group["params"]]
-            torch.nn.utils.clip_grad_norm_(moving, self._gradient_clip)
+            if self._num_replicas == 1:
+                torch.nn.utils.clip_grad_norm_(moving, self._gradient_clip)
+            else:
+                clip_each(moving, self._num_replicas, self._gradient_clip)
         self._optimizer.step()
 
     def end_epoch(self) -> None:
@@ -106,17 +113,46 @@ class Stepping:
             self._accelerator.scaler.load_state_dict(state["scaler"])
 
 
+@torch.no_grad()
+def clip_each(weights: Iterable[Tensor], num_replicas: int, largest: float) -> None:
+    """Scale the gradient of each replica down to a largest norm, as ``clip_grad_norm_`` does for one model.
+
+    Parameters
+    ----------
+    weights : iterable of Tensor
+        Their first axis is divided among the replicas.
+    num_replicas : int
+    largest : float
+    """
+    blocks = [weight.grad.view(num_replicas, -1) for weight in weights if weight.grad is not None]
+    norms = torch.stack([block.norm(dim=1) for block in blocks]).norm(dim=0)  # (weights, R) -> (R,)
+    scale = (largest / (norms + 1e-6)).clamp(max=1.0)
+    for block in blocks:
+        block.mul_(scale.unsqueeze(1))
+
+
 def optimizer_maker(
-    model: nn.Module, optimizer: OptimizerLike | None, learning_rate: float | None
+    model: nn.Module, optimizer: OptimizerLike | None, learning_rate: float | None, *, like: nn.Module | None = None
 ) -> Callable[[], torch.optim.Optimizer]:
-    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own as it is."""
+    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own as it is.
+
+    Parameters
+    ----------
+    model : Module
+        Has the weights that move.
+    optimizer : Optimizer, callable or None
+    learning_rate : float or None
+        None takes the default for a model of this kind.
+    like : Module, optional
+        The model by whose kind and size the default is chosen, where ``model`` holds several of them.
+    """
     if isinstance(optimizer, torch.optim.Optimizer):
         return lambda: optimizer
     if optimizer is not None:
         if not callable(optimizer):
             reject("optimizer", "an Optimizer or a callable (parameters) -> Optimizer", optimizer, "pass one of them")
         return lambda: optimizer(model.parameters())
-    rate = _default_learning_rate(model) if learning_rate is None else float(learning_rate)
+    rate = _default_learning_rate(model if like is None else like) if learning_rate is None else float(learning_rate)
     return lambda: torch.optim.Adam(model.parameters(), lr=rate)
 
 

@@ -26,6 +26,7 @@ from metricopt.data.loaders import (
     read_labels,
     rows_of,
     split_batch,
+    with_labels,
 )
 from metricopt.data.splits import stratified_split
 from metricopt.problem.labels import has_both_classes
@@ -59,6 +60,44 @@ class Part:
 
 
 @dataclass(frozen=True)
+class FoldedRows:
+    """Rows that lie in folds, with one replica a fold, which trains without it.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (n, L), float32
+        The labels as they are. Those of ``Partition.train`` have a column for each replica and label, and are missing
+        where the replica does not train on the row: column r L + l belongs to replica r and label l.
+    sample_weight : ndarray, shape (n, L), float64, or None
+    folds : ndarray, shape (n,), int
+    trains : ndarray, shape (n, R), bool
+        Whether a row trains a replica.
+    groups : sequence, shape (n,), or None
+    """
+
+    labels: np.ndarray
+    sample_weight: np.ndarray | None
+    folds: np.ndarray
+    trains: np.ndarray
+    groups: Sequence[Any] | None = None
+
+    @property
+    def num_replicas(self) -> int:
+        """R."""
+        return self.trains.shape[1]
+
+    def for_replicas(self, columns: np.ndarray) -> np.ndarray:
+        """Return what each row has, shape (n, L), once for each replica, shape (n, R * L)."""
+        return np.tile(columns, (1, self.num_replicas))
+
+    @property
+    def labels_of_replicas(self) -> np.ndarray:
+        """The labels that train, shape (n, R * L), float32."""
+        missing = np.repeat(~self.trains, self.labels.shape[1], axis=1)
+        return np.where(missing, np.float32(np.nan), self.for_replicas(self.labels))
+
+
+@dataclass(frozen=True)
 class Partition:
     """The parts of a training.
 
@@ -77,6 +116,8 @@ class Partition:
         Whether the samples come from an iterable data set, so that an index is a position in the latest pass.
     prevalence : float, tuple of float, or None
         The share of positives that the samples are weighted to, if they are.
+    folded : FoldedRows or None
+        The rows of ``train`` as they lie in folds; None without folds.
     """
 
     train: Part
@@ -86,6 +127,12 @@ class Partition:
     seed: int
     is_stream: bool
     prevalence: float | tuple[float, ...] | None = None
+    folded: FoldedRows | None = None
+
+    @property
+    def num_labels(self) -> int:
+        """L."""
+        return (self.train if self.folded is None else self.folded).labels.shape[1]
 
     @property
     def selection(self) -> Part:
@@ -99,6 +146,8 @@ class Partition:
     @property
     def learnable(self) -> np.ndarray:
         """Which labels have positives and negatives in every part, shape (L,), bool; the others are left out."""
+        if self.folded is not None:
+            return has_both_classes(self.folded.labels, self.folded.sample_weight)
         parts = filter(None, (self.train, self.validation))
         return np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in parts])
 
@@ -115,6 +164,7 @@ def make_partition(
     watch: Callable[[Iterable[Any], str], Iterator[Any]],
     keep_workers: bool = True,
     processes: Processes = ALONE,
+    deal: Callable[[np.ndarray, Any], np.ndarray | None] | None = None,
 ) -> Partition:
     """Take the user's loaders apart; the arguments are those of ``fit``.
 
@@ -126,6 +176,8 @@ def make_partition(
         Whether workers may live on from pass to pass; their random states can then not be put back.
     processes : Processes
         The processes that train together.
+    deal : callable ``(labels, groups) -> folds or None``, optional
+        Gives the fold of each row; nothing is held out then.
 
     Raises
     ------
@@ -150,14 +202,22 @@ def make_partition(
         check_labels(labels[rows])
         if not len(rows):
             reject("loader", "non-empty", "a data set of 0 samples", "check the data set")
+        own_groups = _groups_of(rows, labels, groups)
+        folds = None if deal is None else deal(labels[rows], own_groups)
+        if folds is not None:
+            own_weight = None if weight is None else weight[rows]
+            trains = folds[:, np.newaxis] != np.arange(folds.max() + 1)
+            folded = FoldedRows(labels[rows], own_weight, folds, trains, own_groups)
+            return reader.folded(loader, scored, rows, len(labels), folded, seed)
         if validation is None and val_fraction > 0:
-            rows, held_out = _hold_out(rows, labels, groups, val_fraction, seed)
+            rows, held_out = _hold_out(rows, labels, own_groups, val_fraction, seed)
         train = reader.rows(loader, scored, rows, labels, weight)
         if held_out is not None:
             validation = reader.rows(loader, scored, held_out, labels, weight)
             _check_part("the held-out part of loader", validation.labels)
         _check_part("loader" if held_out is None else "the training part of loader", train.labels)
-        parts = Partition(train, validation, reader.batches(loader, rows), reader.order, seed, is_stream=False)
+        batches = reader.batches(loader, loader.dataset, rows)
+        parts = Partition(train, validation, batches, reader.order, seed, is_stream=False)
     _check_alike(parts)
     return parts
 
@@ -219,11 +279,32 @@ class _Reader:
         )
         return Part(scoring, labels[rows], None if weight is None else weight[rows])
 
-    def batches(self, loader: DataLoader[Any], rows: np.ndarray) -> Any:
+    def folded(
+        self,
+        loader: DataLoader[Any],
+        scored: Dataset[Any],
+        rows: np.ndarray,
+        num_rows: int,
+        folded: FoldedRows,
+        seed: int,
+    ) -> Partition:
+        """Return chosen rows for replicas that each train without one fold."""
+        _check_part("loader", folded.labels)
+        labels = np.full((num_rows, folded.num_replicas * folded.labels.shape[1]), np.nan, np.float32)
+        labels[rows] = folded.labels_of_replicas
+        weight = None
+        if folded.sample_weight is not None:
+            weight = np.zeros(labels.shape)
+            weight[rows] = folded.for_replicas(folded.sample_weight)
+        train = self.rows(loader, with_labels(scored, labels), rows, labels, weight)
+        batches = self.batches(loader, with_labels(loader.dataset, labels), rows)
+        return Partition(train, None, batches, self.order, seed, is_stream=False, folded=folded)
+
+    def batches(self, loader: DataLoader[Any], dataset: Dataset[Any], rows: np.ndarray) -> Any:
         """Return chosen rows for training, in batches as the loader draws them."""
         batches = indexed_loader(
             loader,
-            loader.dataset,
+            dataset,
             rows,
             shuffled=True,
             generator=self.order,
@@ -236,14 +317,18 @@ class _Reader:
         return batches
 
 
+def _groups_of(rows: np.ndarray, labels: np.ndarray, groups: Sequence[Any] | None) -> list[Any] | None:
+    """Return the groups of chosen rows, one value each; None where there are no groups."""
+    if groups is not None and len(groups) != len(labels):
+        reject("groups", f"one value a row ({len(labels)})", f"{len(groups)} values", "give one group a row")
+    return None if groups is None else [groups[row] for row in rows]
+
+
 def _hold_out(
-    rows: np.ndarray, labels: np.ndarray, groups: Sequence[Any] | None, val_fraction: float, seed: int
+    rows: np.ndarray, labels: np.ndarray, own_groups: Sequence[Any] | None, val_fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that train and the rows that are held out."""
     _check_part("loader", labels[rows])
-    if groups is not None and len(groups) != len(labels):
-        reject("groups", f"one value a row ({len(labels)})", f"{len(groups)} values", "give one group a row")
-    own_groups = None if groups is None else [groups[row] for row in rows]
     train, held_out = stratified_split(labels[rows], (1 - val_fraction, val_fraction), seed, own_groups)
     return rows[train], rows[held_out]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,15 +18,20 @@ from torch import nn
 from metricopt._validation import reject
 from metricopt.processes import Processes
 from metricopt.progress import Display
+from metricopt.problem.objectives import Objective
 from metricopt.solvers import Stage
+from metricopt.solvers.side_by_side import SideBySide, of_replicas
 from metricopt.training.checkpoint import Checkpoints
 from metricopt.training.fingerprint import fingerprint_of
 from metricopt.training.loss import DirectMetricLoss
 from metricopt.training.optimizers import Stepping, is_linear, optimizer_maker
-from metricopt.training.partition import Partition, make_partition, partition_at
+from metricopt.training.holdout import Holdout, choose_holdout
+from metricopt.training.partition import FoldedRows, Partition, make_partition, partition_at
 from metricopt.training.plan import make_plan
 from metricopt.training.random_states import RandomStates, generators_of
+from metricopt.training.replicas import fresh_models, stacked
 from metricopt.training.request import Request
+from metricopt.training.selection import HeldOut, OutOfFold, Selection
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,18 @@ class Training:
     Attributes
     ----------
     model : Module
+        What is trained: the model, or one for each fold side by side.
+    given_model : Module or callable
+        What the caller gave.
+    objective : Objective
     parts : Partition
         The samples that train and those that select.
     label_names : tuple of str
     plan : sequence of Stage
     loss : DirectMetricLoss
-        The loss, with the objective and the solver.
+        The loss, with the solver.
+    selection : Selection
+        What candidates are compared by.
     stepping : Stepping
         The optimizers and schedulers.
     processes : Processes
@@ -51,10 +64,13 @@ class Training:
     """
 
     model: nn.Module
+    given_model: Any
+    objective: Objective
     parts: Partition
     label_names: tuple[str, ...]
     plan: Sequence[Stage]
     loss: DirectMetricLoss
+    selection: Selection
     stepping: Stepping
     processes: Processes
     checkpoints: Checkpoints | None
@@ -77,14 +93,21 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     InvalidInputError
         If the data cannot be learnt from, or do not fit the arguments.
     """
-    model, objective, solver = request.model, request.objective, request.solver
+    holdout = choose_holdout(request, processes.number)
+    parts = _read_parts(request, holdout, processes, display)
+    label_names = _label_names(request.label_names, parts.num_labels)
+    objective, solver = request.objective, request.solver
+    objective.for_labels(len(label_names))
+    single, model = _make_model(request, parts.folded)
     model.to(processes.device)
     processes.share_weights(model)
-    parts = _read_parts(request, processes, display)
-    label_names = _label_names(request.label_names, parts.train.labels.shape[1])
-    objective.for_labels(len(label_names))
     steps_per_epoch = len(parts.train_loader)
-    plan = make_plan(solver, request.epochs, request.warmup_epochs, steps_per_epoch, is_linear(model))
+    plan = make_plan(solver, request.epochs, request.warmup_epochs, steps_per_epoch, is_linear(single))
+    if parts.folded is not None:
+        # What polishes the best model so far would begin from weights that were chosen on rows which testify later.
+        plan = [stage for stage in plan if stage.start == "warm"]
+        objective = of_replicas(objective, parts.folded.num_replicas)
+        solver = SideBySide(solver, parts.folded.num_replicas)
     loss = DirectMetricLoss(
         objective,
         parts.train.labels,
@@ -94,40 +117,6 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         warmup_epochs=sum(stage.epochs for stage in plan if not stage.is_direct),
         sample_weight=parts.train.sample_weight,
     )
-    own_generators = generators_of(request.loader, request.val_loader, request.eval_dataset)
-    checkpoints = None
-    if request.checkpoint_dir is not None:
-        fingerprint = fingerprint_of(request, parts, plan, label_names, processes, num_generators=len(own_generators))
-        checkpoints = Checkpoints(request.checkpoint_dir, request.checkpoint_every, fingerprint)
-    return Training(
-        model=model,
-        parts=parts,
-        label_names=label_names,
-        plan=plan,
-        loss=loss,
-        stepping=_make_stepping(request, processes),
-        processes=processes,
-        checkpoints=checkpoints,
-        random_states=RandomStates([parts.order, *own_generators]),
-    )
-
-
-def _read_parts(request: Request, processes: Processes, display: Display) -> Partition:
-    parts = make_partition(
-        request.loader,
-        val_loader=request.val_loader,
-        eval_dataset=request.eval_dataset,
-        val_fraction=0.0 if request.val_loader is not None else float(request.val_fraction),
-        groups=request.groups,
-        sample_weight=request.sample_weight,
-        seed=request.seed,
-        watch=display.watch,
-        keep_workers=request.checkpoint_dir is None,
-        processes=processes,
-    )
-    return partition_at(request.prevalence, parts)
-
-
 def _label_names(given: Sequence[str] | None, num_labels: int) -> tuple[str, ...]:
     """Return one name for each label, the number of the label where no names are given."""
     numbered = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
@@ -139,12 +128,15 @@ def _label_names(given: Sequence[str] | None, num_labels: int) -> tuple[str, ...
     return tuple(names)
 
 
-def _make_stepping(request: Request, processes: Processes) -> Stepping:
+def _make_stepping(
+    request: Request, single: nn.Module, model: nn.Module, parts: Partition, processes: Processes
+) -> Stepping:
     optimizer, clip = request.optimizer, request.gradient_clip
     return Stepping(
-        optimizer_maker(request.model, optimizer, request.learning_rate),
+        optimizer_maker(model, optimizer, request.learning_rate, like=single),
         request.scheduler,
         first_state=deepcopy(optimizer.state_dict()) if isinstance(optimizer, torch.optim.Optimizer) else None,
         gradient_clip=None if clip is None else float(clip),
+        num_replicas=1 if parts.folded is None else parts.folded.num_replicas,
         accelerator=processes.accelerator,
     )

@@ -40,14 +40,16 @@ class Request:
     callbacks : tuple of callable
     """
 
-    model: nn.Module
+    model: nn.Module | Callable[[], nn.Module]
     loader: DataLoader[Any]
     objective: Objective
     label_names: list[str] | None
     groups: Sequence[Any] | None
     val_loader: DataLoader[Any] | None
     eval_dataset: Dataset[Any] | None
-    val_fraction: float
+    val_fraction: float | None
+    folds: Any
+    confidence: Any
     solver: Solver
     epochs: int | None
     warmup_epochs: int | None
@@ -102,8 +104,9 @@ def read_request(
     remedy = "put it in a list: [callback]"
     faults.check(are_callbacks, "callbacks", "a sequence of callables", repr(callbacks), remedy)
     _check_checkpoints(faults, request)
-    is_module = isinstance(request.model, nn.Module)
-    faults.check(is_module, "model", "a torch Module", type(request.model).__name__, "wrap it in one")
+    is_model = isinstance(request.model, nn.Module) or callable(request.model)
+    rule = "a torch Module or a callable that makes one"
+    faults.check(is_model, "model", rule, type(request.model).__name__, "wrap it in a Module")
     _check_loaders(faults, request)
     faults.raise_if_any()
     epochs, warmup_epochs = request.epochs, request.warmup_epochs
@@ -136,7 +139,7 @@ def _check_numbers(faults: Faults, request: Request) -> None:
         is_positive = _is_real(value) and math.isfinite(value) and value > 0
         faults.check(value is None or is_positive, name, "a finite number above 0", repr(value), "give e.g. 0.01")
     fraction = request.val_fraction
-    is_fraction = _is_real(fraction) and 0 <= fraction < 1
+    is_fraction = fraction is None or (_is_real(fraction) and 0 <= fraction < 1)
     remedy = "give e.g. 0.2, or 0 to select on the training data"
     faults.check(is_fraction, "val_fraction", "in [0, 1)", repr(fraction), remedy)
     rate, remedy = request.learning_rate, "set it in the optimizer"

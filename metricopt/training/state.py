@@ -28,6 +28,8 @@ class Candidate:
     stage : str
     epoch : int
         After which it was found; 0 is the model as passed.
+    evidence : ndarray, shape (n, L), or None
+        The out-of-fold scores of all rows, where replicas train.
     slack : ndarray or None
         The slacks that belong to the weights, of a solver with explicit slacks.
     """
@@ -37,6 +39,7 @@ class Candidate:
     weights: dict[str, Tensor]
     stage: str
     epoch: int
+    evidence: np.ndarray | None = None
     slack: np.ndarray | None = None
 
 

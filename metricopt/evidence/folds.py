@@ -1,0 +1,131 @@
+"""Which rows testify about which model: folds, each left out of the training of one model.
+
+With K folds, model k trains without the rows of fold k, so every row trains and every row has a score from a model that
+has not seen it. This file decides the fold of each row. It leaves the dealing out to :mod:`metricopt.data.splits`, and
+what becomes of the scores to :mod:`metricopt.evidence.frames`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._validation import is_integer, reject
+from metricopt.data.splits import numbered_groups, stratified_split
+
+DEFAULT_FOLDS = 5
+
+FoldsLike: TypeAlias = "int | str | Any | None"
+"""What users give: ``"auto"``, a number, a splitter of scikit-learn's kind, one fold number a row, or None."""
+
+
+def make_folds(
+    folds: Any, labels: NDArray[np.floating], *, groups: Any = None, seed: int = 0, features: Any = None
+) -> NDArray[np.intp]:
+    """Return the fold of each row, a number from 0.
+
+    Parameters
+    ----------
+    folds : int, splitter or array
+        A number K >= 2: K stratified folds, seeded, the rarest label first, groups kept whole. A splitter of
+        scikit-learn's kind, with ``split(X, y, groups)``. Or the fold of each row as given, shape (n,), whole numbers.
+    labels : ndarray, shape (n,) or (n, L), float
+        0, 1 or NaN (missing).
+    groups : sequence, shape (n,), optional
+        Rows of equal value (a patient's images) stay in one fold.
+    seed : int
+        The same seed gives the same folds.
+    features : array, shape (n, d), optional
+        What a splitter gets as X; by default the numbers of the rows.
+
+    Returns
+    -------
+    ndarray, shape (n,), int
+        Folds are numbered from 0 without gaps.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than 2 folds, more than a label has positives or negatives, or more than there are groups; if
+        a splitter tests a row twice or never; if given folds divide a group or lack a row's number.
+
+    Examples
+    --------
+    >>> make_folds(2, np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])).tolist()
+    [1, 0, 1, 0, 0, 1]
+    """
+    columns = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
+    if is_integer(folds):
+        return _dealt_out(int(folds), columns, groups, seed)
+    if hasattr(folds, "split") and not isinstance(folds, str):
+        return _by_splitter(folds, columns, groups, features)
+    if isinstance(folds, str) or np.ndim(folds) != 1:
+        remedy = "give e.g. 5, StratifiedKFold(5), one fold number a row, or None for none"
+        reject("folds", "a number, a splitter or one number a row", repr(folds), remedy)
+    return _as_given(folds, columns, groups)
+
+
+def _dealt_out(number: int, columns: np.ndarray, groups: Any, seed: int) -> NDArray[np.intp]:
+    if number < 2:
+        reject("folds", "an integer >= 2", number, "give e.g. 5, or None for no folds")
+    if groups is not None:
+        num_groups = int(numbered_groups(groups).max(initial=-1)) + 1
+        if num_groups < number:
+            reject("folds", f"at most the number of groups ({num_groups})", number, "give fewer folds")
+    for truth, name in ((1, "positives"), (0, "negatives")):
+        # A label that lacks a class altogether is left out of training later; it must not forbid folds to the others.
+        counts = (columns == truth).sum(axis=0)
+        fewest = int(counts[counts > 0].min(initial=number))
+        if fewest < number:
+            remedy = f"give at most {fewest}" if fewest > 1 else "give None, or add samples"
+            reject("folds", f"at most the number of {name} of every label ({fewest})", number, remedy)
+    parts = stratified_split(columns, (1 / number,) * number, seed, groups)
+    return _numbered_by(parts, len(columns))
+
+
+def _by_splitter(splitter: Any, columns: np.ndarray, groups: Any, features: Any) -> NDArray[np.intp]:
+    rows = np.arange(len(columns))
+    x = rows[:, np.newaxis] if features is None else features
+    strata = columns[:, 0] if columns.shape[1] == 1 else columns
+    parts = [np.asarray(test) for _, test in splitter.split(x, strata, groups)]
+    times = np.bincount(np.concatenate(parts).astype(np.intp), minlength=len(columns)) if parts else np.zeros(1)
+    if len(parts) < 2 or (times != 1).any():
+        got = f"{len(parts)} parts that test {int((times != 1).sum())} rows not once"
+        reject("folds", "a splitter that tests every row once, in two parts or more", got, "give e.g. KFold(5)")
+    return _checked_groups(_numbered_by(parts, len(columns)), groups)
+
+
+def _as_given(folds: Any, columns: np.ndarray, groups: Any) -> NDArray[np.intp]:
+    values = np.asarray(folds)
+    if values.shape != (len(columns),):
+        reject("folds", f"one number a row ({len(columns)})", f"{len(values)} values", "give the fold of each row")
+    if values.dtype.kind not in "biuf" or not np.isfinite(values.astype(np.float64)).all():
+        reject("folds", "whole numbers, one a row", f"{values.dtype} values", "number the folds from 0")
+    if (values != np.floor(values)).any():
+        reject("folds", "whole numbers, one a row", "fractions", "number the folds from 0")
+    distinct, numbers = np.unique(values, return_inverse=True)
+    if len(distinct) < 2:
+        reject("folds", "of two folds or more", f"{len(distinct)}", "give rows of two folds, or None")
+    return _checked_groups(numbers.astype(np.intp), groups)
+
+
+def _numbered_by(parts: Any, num_rows: int) -> NDArray[np.intp]:
+    folds = np.empty(num_rows, dtype=np.intp)
+    for number, part in enumerate(parts):
+        folds[part] = number
+    return folds
+
+
+def _checked_groups(folds: NDArray[np.intp], groups: Any) -> NDArray[np.intp]:
+    """Reject folds that divide a group: its rows would testify about a model that trained on the others."""
+    if groups is not None:
+        group_of_row = numbered_groups(groups)
+        first = np.zeros(group_of_row.max(initial=-1) + 1, dtype=np.intp)
+        first[group_of_row[::-1]] = np.arange(len(folds))[::-1]
+        divided = np.flatnonzero(folds != folds[first[group_of_row]])
+        if len(divided):
+            got = f"the group of row {int(divided[0])} in two folds"
+            reject("folds", "such that every group lies in one", got, "give GroupKFold(5), or a number")
+    return folds

@@ -1,0 +1,123 @@
+"""From the candidates of a training to its result: the weights that are returned, and their scores on all rows.
+
+This file decides which scores a result holds. It leaves thresholds, reports and statuses to
+:mod:`metricopt.results.result`, and which candidate wins to :mod:`metricopt.training.selection`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metricopt.results.history import History
+from metricopt.results.result import FitResult, result_from_scores
+from metricopt.results.scores import DataScores
+from metricopt.training.partition import FoldedRows, Part
+from metricopt.training.preparation import Training
+from metricopt.training.replicas import average_of
+from metricopt.training.selection import OutOfFold
+from metricopt.training.state import Candidate, State
+
+Score: TypeAlias = "Callable[[Candidate, Part], tuple[np.ndarray, np.ndarray]]"
+"""Gives the scores and labels of a part, with the weights of a candidate."""
+
+
+def conclude(training: Training, state: State, best: Candidate, score: Score) -> FitResult:
+    """Return the result of a training on a part of the rows, or on all of them.
+
+    Parameters
+    ----------
+    training : Training
+    state : State
+        It is marked as diverged if scores that did not choose are not finite.
+    best : Candidate
+        What is returned.
+    score : callable ``(candidate, part) -> (scores, labels)``
+    """
+    data_scores, baseline, parts = {}, state.baseline, training.parts
+    for data, part in (("train", parts.train), ("validation", parts.validation)):
+        if part is None:
+            continue
+        (of_baseline, baseline_labels), (own, labels) = score(baseline, part), score(best, part)
+        if not np.isfinite(of_baseline).all() or not np.isfinite(own).all():
+            # On training data that did not select; the start is known to be sound.
+            state.diverged = True
+            sound = baseline if np.isfinite(of_baseline).all() else state.start
+            state.baseline = sound
+            return conclude(training, state, sound, score)
+        data_scores[data] = DataScores(data, own, of_baseline, labels, baseline_labels, part.sample_weight)
+    train = data_scores["train"]
+    loss, names = training.loss, training.label_names
+    slack = loss.solver.compare(best.slack, train.scores, train.labels, train.sample_weight, names)
+    return _result(training, state, best, training.model, data_scores, slack=slack)
+
+
+def conclude_folds(
+    training: Training, state: State, best: Candidate, evidence: np.ndarray, score: Score
+) -> FitResult:
+    """Return the result of replicas: their average as one model, judged by out-of-fold scores.
+
+    Parameters
+    ----------
+    training, state, best, score
+        As for :func:`conclude`.
+    evidence : ndarray, shape (n, L)
+        Out-of-fold scores that did not choose ``best``.
+    """
+    selection, rows = training.selection, training.parts.folded
+    assert isinstance(selection, OutOfFold) and rows is not None
+    averages = []
+    for candidate in (state.baseline, best):  # the model keeps the weights of the last
+        scores, _ = score(candidate, selection.part)
+        frames = selection.frames(scores)
+        averages.append(frames.average(selection.by_replica(scores)).astype(np.float32))
+    model = _as_given(average_of(training.model, frames), training.given_model)
+    assert state.baseline.evidence is not None
+    data_scores = {
+        "train": _of_rows("train", averages[1], averages[0], rows),
+        "validation": _of_rows("out-of-fold", evidence, state.baseline.evidence, rows),
+    }
+    return _result(training, state, best, model, data_scores)
+
+
+def _of_rows(data: str, scores: np.ndarray, baseline_scores: np.ndarray, rows: FoldedRows) -> DataScores:
+    """Return scores with the labels of the rows, which are missing where a diverged replica has left no score."""
+    labels = np.where(np.isfinite(scores), rows.labels, np.nan).astype(np.float32)
+    baseline_labels = np.where(np.isfinite(baseline_scores), rows.labels, np.nan).astype(np.float32)
+    own, baseline = np.nan_to_num(scores), np.nan_to_num(baseline_scores)
+    return DataScores(data, own, baseline, labels, baseline_labels, rows.sample_weight)
+
+
+def _as_given(average: nn.Module, given: Any) -> nn.Module:
+    """Return the module that the caller gave, with the weights of the average, where it can hold them."""
+    if type(given) is nn.Linear and type(average) is nn.Linear and given.bias is not None:
+        given.load_state_dict(average.state_dict())
+        return given.to(average.weight.device)
+    return average
+
+
+def _result(
+    training: Training, state: State, best: Candidate, model: nn.Module, data_scores: dict[str, DataScores], **rest: Any
+) -> FitResult:
+    processes = training.processes
+    return result_from_scores(
+        model,
+        training.objective,
+        data_scores,
+        diverged=state.diverged,
+        prevalence=training.parts.prevalence,
+        label_names=training.label_names,
+        baseline_name="cross-entropy" if state.baseline.epoch else "the model as passed",
+        history=History(state.history),
+        selected_stage=best.stage,
+        solver=training.loss.solver.name,
+        seconds=processes.from_main(lambda: state.seconds),
+        versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
+        **rest,
+    )

@@ -1,0 +1,204 @@
+r"""Several models of one architecture, trained side by side as one model with more outputs.
+
+The solvers treat labels as a dimension: each has its own threshold, multiplier and missing values. So R copies of a
+model that are trained on different rows are one model with R outputs a label, and a row that a copy must not see is a
+missing label of that output. Output :math:`r L + l` belongs to copy r and label l.
+
+This file decides how the copies are made, called and made into one model. Which rows a copy sees is in
+:mod:`metricopt.evidence.folds`; the frames in which their scores are averaged in :mod:`metricopt.evidence.frames`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from metricopt._validation import reject
+from metricopt.evidence.frames import Frames
+
+
+class Replicas(nn.Module):
+    """Models of one architecture side by side: a batch goes through all of them at once.
+
+    Parameters
+    ----------
+    models : sequence of Module
+        Of one architecture, each with its own weights. Their outputs have shape (B,), (B, 1) or (B, L).
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        weights, buffers = stack_module_state(list(models))  # type: ignore[arg-type]
+        self._names, self._buffer_names = list(weights), list(buffers)
+        self.weights = nn.ParameterList(
+            nn.Parameter(weight.detach(), requires_grad=weight.requires_grad) for weight in weights.values()
+        )
+        for number, buffer in enumerate(buffers.values()):
+            self.register_buffer(f"buffer_{number}", buffer)
+        # Not a submodule: what is trained are the stacked weights. In a list, where torch does not look.
+        self._template = [copy.deepcopy(models[0])]
+        self.number = len(models)
+
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        """Return the scores of all models, shape (B, R * L)."""
+        template = self._template[0]
+        template.train(self.training)
+
+        def one(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+            outputs: Tensor = functional_call(template, (weights, buffers), inputs, named)
+            return outputs if outputs.ndim == 2 else outputs.unsqueeze(-1)  # (B,) -> (B, 1)
+
+        scores = vmap(one, randomness="different")(*self._stacked())  # (R, B, L)
+        return scores.transpose(0, 1).flatten(1)
+
+    def _stacked(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        buffers = [getattr(self, f"buffer_{number}") for number in range(len(self._buffer_names))]
+        weights = dict(zip(self._names, self.weights, strict=True))
+        return weights, dict(zip(self._buffer_names, buffers, strict=True))
+
+
+class Ensemble(nn.Module):
+    """The mean of several models' scores, each in its own frame: one model to those who call it.
+
+    Parameters
+    ----------
+    replicas : Replicas
+    frames : Frames
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, replicas: Replicas, frames: Frames) -> None:
+        super().__init__()
+        self.replicas = replicas
+        weight = next(replicas.parameters())
+        for name, values in (("centre", frames.centre), ("spread", frames.spread)):
+            self.register_buffer(name, torch.as_tensor(values, dtype=weight.dtype, device=weight.device))
+
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        """Return the mean score, shape (B, L)."""
+        scores = self.replicas(*inputs, **named).unflatten(1, self.centre.shape)  # (B, R * L) -> (B, R, L)
+        mean: Tensor = ((scores - self.centre) / self.spread).nanmean(dim=1)
+        return mean
+
+
+def fresh_models(model: nn.Module | Callable[[], nn.Module], number: int, seed: int) -> list[nn.Module]:
+    """Return models that have not seen a row: made by the callable, or copies of a module with new weights.
+
+    Parameters
+    ----------
+    model : Module or callable ``() -> Module``
+    number : int
+    seed : int
+        Model r starts from the weights that are drawn at ``seed + r``.
+
+    Raises
+    ------
+    InvalidInputError
+        If a module cannot be started afresh, or the callable returns something else than a module.
+    """
+    models = []
+    for replica in range(number):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((seed + replica) % 2**63)
+            models.append(_started_afresh(model) if isinstance(model, nn.Module) else _made_by(model))
+    return models
+
+
+def can_start_afresh(model: nn.Module) -> bool:
+    """Say whether every layer with weights or running statistics of its own knows how to draw them anew."""
+    return all(hasattr(layer, "reset_parameters") for layer in model.modules() if _has_own_state(layer))
+
+
+def stacked(models: Sequence[nn.Module]) -> nn.Module:
+    """Return the models side by side; linear layers as one linear layer with more outputs, which is faster."""
+    first = models[0]
+    if type(first) is not nn.Linear:
+        return Replicas(models)
+    together = nn.Linear(first.in_features, len(models) * first.out_features, bias=first.bias is not None)
+    together = together.to(first.weight)
+    with torch.no_grad():
+        together.weight.copy_(torch.cat([model.weight for model in models]))  # type: ignore[arg-type]
+        if first.bias is not None:
+            together.bias.copy_(torch.cat([model.bias for model in models]))  # type: ignore[arg-type]
+    return together
+
+
+def average_of(together: nn.Module, frames: Frames) -> nn.Module:
+    """Return one module that gives the mean of the models' scores in their frames.
+
+    Linear layers become one linear layer; other models become an :class:`Ensemble`.
+
+    Parameters
+    ----------
+    together : Module
+        What :func:`stacked` returned.
+    frames : Frames
+    """
+    if isinstance(together, Replicas):
+        return Ensemble(together, frames)
+    assert isinstance(together, nn.Linear)
+    num_models, num_labels = frames.centre.shape
+    lives = np.isfinite(frames.centre)  # (R, L)
+    scale = np.where(lives, 1 / np.where(lives, frames.spread, 1), 0) / lives.sum(axis=0)
+    weight = together.weight.detach().double().unflatten(0, (num_models, num_labels))  # (R * L, d) -> (R, L, d)
+    bias = weight.new_zeros(num_models, num_labels)
+    if together.bias is not None:
+        bias = together.bias.detach().double().unflatten(0, (num_models, num_labels))
+    scales = torch.from_numpy(scale).to(weight)
+    centre = torch.from_numpy(np.nan_to_num(frames.centre)).to(weight)
+    average = nn.Linear(together.in_features, num_labels).to(together.weight)
+    with torch.no_grad():
+        average.weight.copy_((scales.unsqueeze(-1) * weight.nan_to_num()).sum(dim=0))
+        average.bias.copy_((scales * (bias.nan_to_num() - centre)).sum(dim=0))
+    return average
+
+
+def without_diverged(scores: Tensor, labels: Tensor, num_replicas: int) -> tuple[Tensor, Tensor]:
+    """Return scores and labels of a batch in which a replica with a score that is not finite counts nowhere.
+
+    Its scores become 0, without a gradient, and its labels missing, so that it ends alone.
+
+    Parameters
+    ----------
+    scores, labels : Tensor, shape (B, R * L)
+    num_replicas : int
+        R.
+    """
+    by_replica = scores.detach().unflatten(1, (num_replicas, -1))  # (B, R * L) -> (B, R, L)
+    lives = by_replica.isfinite().all(dim=2).all(dim=0)
+    if lives.all() or not lives.any():
+        return scores, labels
+    columns = lives.repeat_interleave(by_replica.shape[2])
+    return torch.where(columns, scores, 0.0), labels.masked_fill(~columns, torch.nan)
+
+
+def _has_own_state(layer: nn.Module) -> bool:
+    return bool(list(layer.parameters(recurse=False)) or list(layer.buffers(recurse=False)))
+
+
+def _started_afresh(model: nn.Module) -> nn.Module:
+    if not can_start_afresh(model):
+        own = (layer for layer in model.modules() if _has_own_state(layer))
+        stuck = next(layer for layer in own if not hasattr(layer, "reset_parameters"))
+        remedy = "pass a callable that makes it, e.g. folds=5 with model=lambda: MyModel(), or folds=None"
+        reject("model", "one that can be started afresh for folds", type(stuck).__name__, remedy)
+    fresh = copy.deepcopy(model)
+    for layer in fresh.modules():
+        if _has_own_state(layer):
+            layer.reset_parameters()  # type: ignore[operator]
+    return fresh
+
+
+def _made_by(make: Callable[[], nn.Module]) -> nn.Module:
+    made = make()
+    if not isinstance(made, nn.Module):
+        reject("model", "a Module or a callable that returns one", type(made).__name__, "return the network")
+    return made

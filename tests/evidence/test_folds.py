@@ -1,0 +1,97 @@
+"""Folds: stratified, seeded, groups whole; those of splitters and arrays as given."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedGroupKFold
+
+from metricopt import InvalidInputError
+from metricopt.evidence.folds import make_folds
+
+
+def labels_of(num_rows=200, num_positives=23, seed=0):
+    labels = np.zeros(num_rows)
+    labels[np.random.default_rng(seed).choice(num_rows, num_positives, replace=False)] = 1
+    return labels
+
+
+@settings(max_examples=40, deadline=None)
+@given(number=st.integers(2, 9), num_positives=st.integers(9, 60), seed=st.integers(0, 5))
+def test_every_fold_has_its_part_of_either_class(number, num_positives, seed):
+    labels = labels_of(num_positives=num_positives, seed=seed)
+    folds = make_folds(number, labels, seed=seed)
+    assert sorted(set(folds)) == list(range(number))
+    for truth in (0, 1):
+        counts = np.bincount(folds[labels == truth], minlength=number)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_the_seed_decides():
+    labels = labels_of()
+    assert np.array_equal(make_folds(5, labels, seed=3), make_folds(5, labels, seed=3))
+    assert not np.array_equal(make_folds(5, labels, seed=3), make_folds(5, labels, seed=4))
+
+
+def test_groups_stay_whole():
+    labels = labels_of(400, 80)
+    groups = np.random.default_rng(1).integers(0, 60, 400)
+    folds = make_folds(4, labels, groups=groups)
+    assert all(len(set(folds[groups == group])) == 1 for group in set(groups))
+    assert all((labels[folds == fold] == 1).any() for fold in range(4))
+
+
+def test_the_rarest_label_is_dealt_out_first():
+    common, rare = labels_of(300, 100), labels_of(300, 5, seed=1)
+    folds = make_folds(5, np.stack([common, rare], axis=1))
+    assert sorted(folds[rare == 1]) == [0, 1, 2, 3, 4]
+
+
+def test_missing_labels_are_rows_like_others():
+    labels = labels_of()
+    labels[:50] = np.nan
+    folds = make_folds(3, labels)
+    assert np.bincount(folds[:50], minlength=3).min() >= 16
+
+
+def test_a_splitter_is_taken_at_its_word():
+    labels = labels_of()
+    folds = make_folds(KFold(4), labels)
+    for number, (_, test) in enumerate(KFold(4).split(labels)):
+        assert (folds[test] == number).all()
+    groups = np.arange(200) // 4
+    folds = make_folds(StratifiedGroupKFold(3), labels, groups=groups)
+    assert all(len(set(folds[groups == group])) == 1 for group in set(groups))
+
+
+def test_an_array_is_numbered_from_zero():
+    folds = make_folds(np.array([7, 3, 3, 7]), np.array([1.0, 0.0, 1.0, 0.0]))
+    assert folds.tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (1, "folds must be an integer >= 2, got 1"),
+        (24, r"at most the number of positives of every label \(23\), got 24; give at most 23"),
+        ("five", "folds must be a number, a splitter or one number a row, got 'five'"),
+        (ShuffleSplit(3, random_state=0), "tests every row once"),
+        (np.zeros(200), "of two folds or more"),
+        (np.zeros(3), r"one number a row \(200\), got 3 values"),
+        (np.full(200, 0.5), "whole numbers, one a row, got fractions"),
+        (np.full(200, np.nan), "whole numbers"),
+        (np.full((200, 2), 1), "one number a row"),
+    ],
+)
+def test_bad_folds(folds, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make_folds(folds, labels_of())
+
+
+def test_folds_must_not_divide_a_group():
+    labels, groups = labels_of(), np.arange(200) // 2
+    with pytest.raises(InvalidInputError, match="the group of row 1 in two folds"):
+        make_folds(np.arange(200) % 2, labels, groups=groups)
+    assert len(make_folds(groups % 2, labels, groups=groups)) == 200
+    with pytest.raises(InvalidInputError, match=r"at most the number of groups \(3\), got 5"):
+        make_folds(5, labels, groups=np.arange(200) % 3)
