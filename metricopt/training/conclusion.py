@@ -12,8 +12,7 @@ from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
@@ -58,9 +57,7 @@ def conclude(training: Training, state: State, best: Candidate, score: Score) ->
     return _result(training, state, best, training.model, data_scores, slack=slack)
 
 
-def conclude_folds(
-    training: Training, state: State, best: Candidate, evidence: np.ndarray, score: Score
-) -> FitResult:
+def conclude_folds(training: Training, state: State, best: Candidate, evidence: np.ndarray, score: Score) -> FitResult:
     """Return the result of replicas: their average as one model, judged by out-of-fold scores.
 
     Parameters

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from torch import nn
 
 from metricopt.data.loaders import batch_size_of
 from metricopt.processes import Processes
@@ -31,8 +32,10 @@ def fingerprint_of(
 
     Parameters
     ----------
+    model : Module
+        What is trained counts by its layers and the kinds and shapes of its weights.
     request : Request
-        The model counts by its layers and the kinds and shapes of its weights; the loader by its batch size (times the
+        The loader counts by its batch size (times the
         number of processes) and the kind of its sampler. The number of its workers may differ.
     parts : Partition
         The parts count by their labels and weights; those of an iterable data set in any order.

@@ -31,7 +31,7 @@ from metricopt.training.request import read_request
 
 
 def fit(
-    model: nn.Module,
+    model: nn.Module | Callable[[], nn.Module],
     loader: DataLoader[Any],
     objective: str | Objective,
     *,
@@ -41,7 +41,9 @@ def fit(
     groups: Sequence[Any] | None = None,
     val_loader: DataLoader[Any] | None = None,
     eval_dataset: Dataset[Any] | None = None,
-    val_fraction: float = 0.2,
+    folds: Any = None,
+    val_fraction: float | None = None,
+    confidence: float | str | None = None,
     solver: str | Solver | Callable[[Tensor, Tensor], Tensor] = "profiled",
     epochs: int | None = None,
     warmup_epochs: int | None = None,
@@ -176,7 +178,9 @@ def fit(
         groups=groups,
         val_loader=val_loader,
         eval_dataset=eval_dataset,
+        folds=folds,
         val_fraction=val_fraction,
+        confidence=confidence,
         solver=solver,
         epochs=epochs,
         warmup_epochs=warmup_epochs,

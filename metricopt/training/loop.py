@@ -8,10 +8,8 @@ and what a training is made of to :mod:`metricopt.training.preparation`.
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from itertools import islice
 from typing import Any
 
@@ -21,21 +19,18 @@ from torch import Tensor
 
 from metricopt._validation import reject
 from metricopt.data.loaders import as_label_columns, split_batch
-from metricopt.evidence.thresholds import choose_threshold, selection_criterion
-from metricopt.problem.labels import mask_labels
 from metricopt.progress import Display
-from metricopt.results.history import History
-from metricopt.results.result import FitResult, result_from_scores
-from metricopt.results.scores import DataScores
+from metricopt.results.result import FitResult
 from metricopt.scoring.forward import forward, score_loader, to_device
+from metricopt.solvers import Stage
 from metricopt.solvers.agreement import SlackAgreement
-from metricopt.training.averaging import average_weights, is_as_good, with_finalist
+from metricopt.training.averaging import average_weights, is_as_good
 from metricopt.training.conclusion import conclude, conclude_folds
 from metricopt.training.loss import DivergedError
 from metricopt.training.partition import Part
 from metricopt.training.preparation import Training
-from metricopt.training.replicas import without_diverged
 from metricopt.training.records import Callback, records_of
+from metricopt.training.replicas import without_diverged
 from metricopt.training.selection import OutOfFold
 from metricopt.training.state import Candidate, State
 

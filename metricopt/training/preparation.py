@@ -16,16 +16,16 @@ import torch
 from torch import nn
 
 from metricopt._validation import reject
+from metricopt.problem.objectives import Objective
 from metricopt.processes import Processes
 from metricopt.progress import Display
-from metricopt.problem.objectives import Objective
 from metricopt.solvers import Stage
 from metricopt.solvers.side_by_side import SideBySide, of_replicas
 from metricopt.training.checkpoint import Checkpoints
 from metricopt.training.fingerprint import fingerprint_of
+from metricopt.training.holdout import Holdout, choose_holdout
 from metricopt.training.loss import DirectMetricLoss
 from metricopt.training.optimizers import Stepping, is_linear, optimizer_maker
-from metricopt.training.holdout import Holdout, choose_holdout
 from metricopt.training.partition import FoldedRows, Partition, make_partition, partition_at
 from metricopt.training.plan import make_plan
 from metricopt.training.random_states import RandomStates, generators_of
@@ -96,27 +96,86 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     holdout = choose_holdout(request, processes.number)
     parts = _read_parts(request, holdout, processes, display)
     label_names = _label_names(request.label_names, parts.num_labels)
-    objective, solver = request.objective, request.solver
-    objective.for_labels(len(label_names))
+    request.objective.for_labels(len(label_names))
     single, model = _make_model(request, parts.folded)
     model.to(processes.device)
     processes.share_weights(model)
-    steps_per_epoch = len(parts.train_loader)
-    plan = make_plan(solver, request.epochs, request.warmup_epochs, steps_per_epoch, is_linear(single))
+    plan = make_plan(request.solver, request.epochs, request.warmup_epochs, len(parts.train_loader), is_linear(single))
     if parts.folded is not None:
         # What polishes the best model so far would begin from weights that were chosen on rows which testify later.
         plan = [stage for stage in plan if stage.start == "warm"]
+    loss = _make_loss(request, parts, plan)
+    own_generators = generators_of(request.loader, request.val_loader, request.eval_dataset)
+    checkpoints = None
+    if request.checkpoint_dir is not None:
+        fingerprint = fingerprint_of(
+            request, model, parts, plan, label_names, processes, num_generators=len(own_generators)
+        )
+        checkpoints = Checkpoints(request.checkpoint_dir, request.checkpoint_every, fingerprint)
+    return Training(
+        model=model,
+        given_model=request.model,
+        objective=request.objective,
+        parts=parts,
+        label_names=label_names,
+        plan=plan,
+        loss=loss,
+        selection=_make_selection(request, parts, plan),
+        stepping=_make_stepping(request, single, model, parts, processes),
+        processes=processes,
+        checkpoints=checkpoints,
+        random_states=RandomStates([parts.order, *own_generators]),
+    )
+
+
+def _make_model(request: Request, folded: FoldedRows | None) -> tuple[nn.Module, nn.Module]:
+    """Return one model, and what is trained: the model itself, or one for each fold side by side."""
+    if folded is not None:
+        models = fresh_models(request.model, folded.num_replicas, request.seed)
+        return models[0], stacked(models)
+    model = request.model if isinstance(request.model, nn.Module) else fresh_models(request.model, 1, request.seed)[0]
+    return model, model
+
+
+def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> DirectMetricLoss:
+    objective, solver = request.objective, request.solver
+    if parts.folded is not None:
         objective = of_replicas(objective, parts.folded.num_replicas)
         solver = SideBySide(solver, parts.folded.num_replicas)
-    loss = DirectMetricLoss(
+    return DirectMetricLoss(
         objective,
         parts.train.labels,
         epochs=sum(stage.epochs for stage in plan),
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=len(parts.train_loader),
         solver=solver,
         warmup_epochs=sum(stage.epochs for stage in plan if not stage.is_direct),
         sample_weight=parts.train.sample_weight,
     )
+
+
+def _make_selection(request: Request, parts: Partition, plan: Sequence[Stage]) -> Selection:
+    if parts.folded is None:
+        return HeldOut(request.objective, parts)
+    return OutOfFold(request.objective, parts.train, parts.folded, plan)
+
+
+def _read_parts(request: Request, holdout: Holdout, processes: Processes, display: Display) -> Partition:
+    parts = make_partition(
+        request.loader,
+        val_loader=request.val_loader,
+        eval_dataset=request.eval_dataset,
+        val_fraction=holdout.fraction,
+        groups=request.groups,
+        sample_weight=request.sample_weight,
+        seed=request.seed,
+        watch=display.watch,
+        keep_workers=request.checkpoint_dir is None,
+        processes=processes,
+        deal=None if holdout.folds is None else partial(holdout.deal, seed=request.seed),
+    )
+    return partition_at(request.prevalence, parts)
+
+
 def _label_names(given: Sequence[str] | None, num_labels: int) -> tuple[str, ...]:
     """Return one name for each label, the number of the label where no names are given."""
     numbered = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))

@@ -34,7 +34,7 @@ class Replicas(nn.Module):
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
-        weights, buffers = stack_module_state(list(models))  # type: ignore[arg-type]
+        weights, buffers = stack_module_state(list(models))
         self._names, self._buffer_names = list(weights), list(buffers)
         self.weights = nn.ParameterList(
             nn.Parameter(weight.detach(), requires_grad=weight.requires_grad) for weight in weights.values()
@@ -119,15 +119,16 @@ def can_start_afresh(model: nn.Module) -> bool:
 
 def stacked(models: Sequence[nn.Module]) -> nn.Module:
     """Return the models side by side; linear layers as one linear layer with more outputs, which is faster."""
-    first = models[0]
-    if type(first) is not nn.Linear:
+    layers = [model for model in models if type(model) is nn.Linear]
+    if len(layers) < len(models):
         return Replicas(models)
-    together = nn.Linear(first.in_features, len(models) * first.out_features, bias=first.bias is not None)
+    first = layers[0]
+    together = nn.Linear(first.in_features, len(layers) * first.out_features, bias=first.bias is not None)
     together = together.to(first.weight)
     with torch.no_grad():
-        together.weight.copy_(torch.cat([model.weight for model in models]))  # type: ignore[arg-type]
+        together.weight.copy_(torch.cat([layer.weight for layer in layers]))
         if first.bias is not None:
-            together.bias.copy_(torch.cat([model.bias for model in models]))  # type: ignore[arg-type]
+            together.bias.copy_(torch.cat([layer.bias for layer in layers]))
     return together
 
 
