@@ -65,11 +65,23 @@ def fit(
 
     .. math:: \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad \text{its bound}
 
-    A warm-up with cross-entropy comes first; its best epoch with its exact threshold is candidate zero. The solver then
-    trains on the objective itself, in stages. After every epoch the exact metric is computed on the selection data (the
-    held-out part, or the training data if ``val_fraction=0``), and the best weights are returned, or the average of the
-    best weights of several stages where that keeps up with them on held-out data (:mod:`metricopt.training.averaging`):
-    on the selection data the result is never below candidate zero.
+    A warm-up with cross-entropy comes first and gives candidate zero. The solver then trains on the objective itself, in
+    stages. Which weights are returned, and with which threshold, is decided on rows that did not train:
+
+    - **Folds**, the default for tables whose model can be made afresh (a ``torch.nn.Linear`` or a callable). One model
+      for each fold trains without it, all side by side, so that every row trains and every row testifies. The model
+      that is returned is their average: one linear layer, or a
+      :class:`~metricopt.training.replicas.Ensemble` of networks. The threshold is chosen on the out-of-fold scores
+      (:mod:`metricopt.training.selection`).
+    - **A held-out part**, the default for everything else. After every epoch the exact metric is computed on it, and the
+      best weights are returned, or the average of the best weights of several stages where that keeps up with them
+      (:mod:`metricopt.training.averaging`): there the result is never below candidate zero.
+    - **The training rows** themselves, with ``val_fraction=0``: the setting of the paper. What the result then says of
+      the bound says nothing about new rows.
+
+    With a ``confidence``, the threshold is the best at which these rows support the bound with that confidence; where
+    they support it nowhere, the status says so, and the threshold is one that breaks no bound
+    (:func:`metricopt.choose_threshold`).
 
     In a launch of several processes (``torchrun --nproc_per_node 2 script.py``, ``accelerate launch``) all of them
     train as one would on batches as large as theirs together (:mod:`metricopt.processes`). Each returns the same
@@ -78,9 +90,10 @@ def fit(
 
     Parameters
     ----------
-    model : Module
-        Maps x to logits of shape (B,), (B, 1) or (B, L); trained in place. A tuple x is passed as positional, a dict as
-        keyword arguments.
+    model : Module or callable ``() -> Module``
+        Maps x to logits of shape (B,), (B, 1) or (B, L). A tuple x is passed as positional, a dict as keyword
+        arguments. A module is trained in place; with folds it is started afresh, and keeps the average of the folds'
+        models where it can hold it (a ``torch.nn.Linear``). A callable makes the model: ``lambda: MyModel()``.
     loader : DataLoader
         Yields (x, y), y of shape (B,) or (B, L) with 0, 1 or NaN (missing). Its batch size (that of each process, in a
         launch), workers, collate function and order are kept.
@@ -94,13 +107,22 @@ def fit(
         Names for reports; by default those that the data set has as its ``label_names``, if any. A label that lacks
         positives or negatives in a part is left out: it gets no threshold, its status says why.
     groups : sequence, shape (n,)
-        Rows of equal value (a patient's images) are held out together.
+        Rows of equal value (a patient's images) are held out together, and testify as one.
     val_loader : DataLoader
-        Selection data; nothing is held out then.
+        The rows that decide; nothing is held out then.
     eval_dataset : Dataset
         The rows of ``loader.dataset`` without training augmentation, for scoring.
+    folds : "auto", int, splitter, array or None
+        With a number K, K stratified folds; or a splitter of scikit-learn, or the fold of each row. ``"auto"`` takes 5
+        for a model that can be made afresh and data in memory (a ``TensorDataset``), unless ``val_loader`` or
+        ``val_fraction`` is given; else a part is held out, and the summary says why. None never takes folds.
     val_fraction : float, in [0, 1)
-        The share of rows held out for selection, stratified and seeded. 0 selects on the training data.
+        The fraction of the rows that is held out, stratified and seeded, instead of folds. The default without folds is
+        0.2. With 0 the training rows decide.
+    confidence : "auto", float in (0, 1), or None
+        How sure the bound must be on new rows. ``"auto"`` takes 0.9
+        (:data:`metricopt.evidence.rule.DEFAULT_CONFIDENCE`) where other rows decide than those that trained, and None
+        with ``val_fraction=0``. None takes the exact optimum of the rows that decide.
     solver : str, Solver or loss
         ``"profiled"`` (default), ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"`` (explicit slacks,
         one a sample and label; for OAP one a pair, of which at most 4,000,000) or ``"cross_entropy"``; an instance; or
