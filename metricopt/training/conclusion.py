@@ -14,13 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import nn
 
-
-from metricopt.results.result import FitResult
-from metricopt.results.scored import History
-from metricopt.results.scored import Scored as DataScores
-
-result_from_scores = FitResult.from_scores
-
+from metricopt.results.history import History
+from metricopt.results.result import FitResult, result_from_scores
+from metricopt.results.scores import DataScores
 from metricopt.training.partition import FoldedRows, Part
 from metricopt.training.preparation import Training
 from metricopt.training.replicas import average_of

@@ -65,17 +65,17 @@ def fit(
 
     .. math:: \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad \text{its bound}
 
-    A warm-up with cross-entropy comes first and gives candidate zero. The solver then trains on the objective itself, in
-    stages. Which weights are returned, and with which threshold, is decided on rows that did not train:
+    A warm-up with cross-entropy comes first and gives candidate zero. The solver then trains on the objective itself,
+    in stages. Which weights are returned, and with which threshold, is decided on rows that did not train:
 
     - **Folds**, the default for tables whose model can be made afresh (a ``torch.nn.Linear`` or a callable). One model
       for each fold trains without it, all side by side, so that every row trains and every row testifies. The model
       that is returned is their average: one linear layer, or a
       :class:`~metricopt.training.replicas.Ensemble` of networks. The threshold is chosen on the out-of-fold scores
       (:mod:`metricopt.training.selection`).
-    - **A held-out part**, the default for everything else. After every epoch the exact metric is computed on it, and the
-      best weights are returned, or the average of the best weights of several stages where that keeps up with them
-      (:mod:`metricopt.training.averaging`): there the result is never below candidate zero.
+    - **A held-out part**, the default for everything else. After every epoch the exact metric is computed on it, and
+      the best weights are returned, or the average of the best weights of several stages where that keeps up with
+      them (:mod:`metricopt.training.averaging`): there the result is never below candidate zero.
     - **The training rows** themselves, with ``val_fraction=0``: the setting of the paper. What the result then says of
       the bound says nothing about new rows.
 
@@ -226,7 +226,7 @@ def fit(
             claim_folder(checkpoint_dir, resume=resume)
     with (
         seeded(request.seed + processes.position),
-        modes_kept(model),
+        modes_kept(model if isinstance(model, nn.Module) else nn.Module()),
         Display(progress if processes.is_main else False) as display,
         processes.watched(checkpoint_dir),
     ):

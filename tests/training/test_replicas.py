@@ -177,7 +177,7 @@ def test_the_callers_linear_model_gets_the_average(fitted):
     model, result, x, _ = fitted
     assert result.model is model
     own = model(x)[:, 0].detach().numpy()
-    assert own == pytest.approx(result.scored["train"].scores[:, 0], abs=1e-4)
+    assert own == pytest.approx(result.data_scores["train"].scores[:, 0], abs=1e-4)
     assert result.validation.data == "out-of-fold"
     assert result.validation.num_samples == 600
 
