@@ -334,15 +334,23 @@ def _hold_out(
 
 
 def partition_at(prevalence: Prevalence | None, parts: Partition) -> Partition:
-    """Return the same parts with their samples weighted to a prevalence, each from its own; None leaves them."""
+    """Return the same parts with their samples weighted to a prevalence, each from its own; None leaves them.
+
+    With folds, each replica's rows are weighted from their own, too.
+    """
     if prevalence is None:
         return parts
+    folded, of_columns = parts.folded, prevalence
+    if folded is not None:
+        weight = weights_at(prevalence, folded.labels, folded.sample_weight)
+        folded = replace(folded, sample_weight=weight)
+        of_columns = prevalence * folded.num_replicas if isinstance(prevalence, tuple) else prevalence
     train, validation = (
-        None if part is None else replace(part, sample_weight=weights_at(prevalence, part.labels, part.sample_weight))
+        None if part is None else replace(part, sample_weight=weights_at(of_columns, part.labels, part.sample_weight))
         for part in (parts.train, parts.validation)
     )
     assert train is not None
-    return replace(parts, train=train, validation=validation, prevalence=prevalence)
+    return replace(parts, train=train, validation=validation, prevalence=prevalence, folded=folded)
 
 
 class _Stream:

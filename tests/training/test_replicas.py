@@ -220,6 +220,16 @@ def test_several_labels_weights_groups_and_missing_labels():
     assert result.validation["second"].num_samples == int((~labels[:, 1].isnan()).sum())
 
 
+def test_at_a_prevalence_all_rows_are_weighted_to_it():
+    x, y = table(600)
+    labels = torch.stack([y, (x[:, 1] > 1).float()], dim=1)
+    given = {"folds": 3, "epochs": 8, "progress": False, "prevalence": (0.02, 0.05)}
+    result = metricopt.fit(lambda: nn.Linear(4, 2), loader_of(x, labels), "FPOR", alpha=0.1, **given)
+    for part in result.data_scores.values():
+        weight = np.where(part.labels == 1, part.sample_weight, 0).sum(axis=0) / part.sample_weight.sum(axis=0)
+        assert weight == pytest.approx([0.02, 0.05])
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
