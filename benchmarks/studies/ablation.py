@@ -115,6 +115,8 @@ def run_one(dataset: str, split: int) -> list[dict[str, Any]]:
             seconds = time.perf_counter() - began
             on_test = result.evaluate((features[test], labels[test]))
             slack = None if result.slack is None else result.slack[0]
+            bound, reached = result.train.bound, result.train.bounded_value
+            assert bound is not None and reached is not None, "the objectives of this study have a bound"
             records.append(
                 {
                     "dataset": dataset,
@@ -124,8 +126,8 @@ def run_one(dataset: str, split: int) -> list[dict[str, Any]]:
                     "terms": terms,
                     "variant": variant,
                     "value": result.train.value if result.train.met else 0.0,
-                    "bounded_value": result.train.bounded_value,
-                    "violation": max(0.0, result.train.bound - result.train.bounded_value),
+                    "bounded_value": reached,
+                    "violation": max(0.0, bound - reached),
                     "baseline_value": result.baseline_train.value if result.baseline_train.met else 0.0,
                     "test_value": on_test.value,
                     "test_bounded_value": on_test.bounded_value,

@@ -336,7 +336,7 @@ def notes(run: Run) -> list[str]:
     ]
     if test.bounded_value is not None and np.isnan(test.bounded_value):
         notes.append(f"No alarm was raised on the test rows: {test.bounded_metric} is undefined there.")
-    elif test.met is False and not run.bound_missed:
+    elif test.bounded_metric is not None and test.met is False and not run.bound_missed:
         notes.append(
             f"On the test rows {test.bounded_metric} is {test.with_interval(test.bounded_metric)}: a bound met on the "
             "rows that chose the threshold can be missed on new ones. Ask for a stricter one if you need a margin."

@@ -37,13 +37,13 @@ estimation with conformal prediction via the MAPIE library. COPA.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from metricopt._validation import check_choice
+from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
 from metricopt.evidence.intervals import least_rate
 from metricopt.evidence.reports import without_nan
 from metricopt.problem.metrics import PRECISION, Counts, Ranking
@@ -65,26 +65,28 @@ class LabelCertificate:
     metric : str
         What the bound speaks of, ``"precision"`` or ``"recall"``.
     bound, confidence : float
-        It is at least ``bound`` on new data, in a share ``confidence`` of all draws of calibration data at least.
+        The metric is at least ``bound`` on new data. This holds in at least a fraction ``confidence`` of all draws of
+        calibration data.
     prevalence : float or None
-        Of the new data; None for that of the calibration data.
+        The prevalence of the new data; None stands for that of the calibration data.
     threshold : float
-        The certified one; NaN if none is.
+        The certified threshold; NaN if none could be certified.
     num_tested : int
-        Thresholds that were tested.
+        The number of thresholds that were tested.
     unit : str
         What the bound is judged by: ``"alarms"`` for precision, ``"positives"`` for recall, ``"negatives"`` for
         precision at another prevalence.
     num_units, num_right : int
-        How many of them the calibration data have at the tuned threshold, and how many without an error.
+        How many of these the calibration data have at the tuned threshold, and how many of them are without an error.
     num_needed : int or None
-        How many would do if none of them were an error. None if no number would: no positive is found.
+        How many would be enough if none of them were an error. It is None if no number would be, because no positive is
+        found.
     value_metric : str
-        What is maximised.
+        The metric that is maximised.
     value, bounded_value : float
         This metric and the bounded one at the certified threshold, on the calibration data (at ``prevalence``).
     tuned_value, tuned_bounded_value : float
-        The same at the tuned threshold: what is given up.
+        The same at the tuned threshold; the differences are what is given up.
     """
 
     label: str
@@ -172,41 +174,42 @@ class LabelCertificate:
 
 
 @dataclass(frozen=True)
-class Certificate(Sequence[LabelCertificate], Generic[Result]):
-    """What calibration data certify: one :class:`LabelCertificate` a label; ``str()`` says it in words.
+class Certificate(ByLabel[LabelCertificate], Generic[Result]):
+    """What calibration data certify, with one :class:`LabelCertificate` for each label; ``str()`` says it in words.
 
     With a single label its entries are the certificate's own: ``certificate.threshold``. With several, choose by
-    position or name; each holds for its label by itself, so all together with less confidence.
+    position or name; each holds for its label by itself, so all together hold with less confidence.
 
     Attributes
     ----------
     labels : tuple of LabelCertificate
     result : FitResult
-        At the certified thresholds. A label without one raises no alarm, and its status is ``not_certified``.
+        The result at the certified thresholds. A label without one raises no alarm, and its status is
+        ``not_certified``.
     """
 
     labels: tuple[LabelCertificate, ...]
     result: Result
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, which: Any) -> Any:
-        if isinstance(which, str):
-            check_choice("label", which, [each.label for each in self.labels])
-            return next(each for each in self.labels if each.label == which)
-        return self.labels[which]
-
-    def __getattr__(self, name: str) -> Any:
-        properties = {"is_certified", "num_positives_needed", "guarantee"}
-        if name.startswith("__") or name not in {*LabelCertificate.__dataclass_fields__, *properties}:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        if len(self.labels) != 1:
-            first = self.labels[0].label
-            raise AttributeError(
-                f"this certificate has {len(self.labels)} labels: choose one, e.g. certificate[{first!r}].{name}"
-            )
-        return getattr(self.labels[0], name)
+    label = OfOnlyLabel[str]()
+    metric = OfOnlyLabel[str]()
+    bound = OfOnlyLabel[float]()
+    confidence = OfOnlyLabel[float]()
+    prevalence = OfOnlyLabel[float | None]()
+    threshold = OfOnlyLabel[float]()
+    num_tested = OfOnlyLabel[int]()
+    unit = OfOnlyLabel[str]()
+    num_units = OfOnlyLabel[int]()
+    num_right = OfOnlyLabel[int]()
+    num_needed = OfOnlyLabel[int | None]()
+    value_metric = OfOnlyLabel[str]()
+    value = OfOnlyLabel[float]()
+    bounded_value = OfOnlyLabel[float]()
+    tuned_value = OfOnlyLabel[float]()
+    tuned_bounded_value = OfOnlyLabel[float]()
+    is_certified = OfOnlyLabel[bool]()
+    num_positives_needed = OfOnlyLabel[int | None]()
+    guarantee = OfOnlyLabel[str]()
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.labels))
