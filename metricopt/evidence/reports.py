@@ -1,22 +1,25 @@
 """What a threshold reaches on a data set: counts, metrics, whether the bound holds, and how sure that is.
 
-This file decides what a report holds. It leaves predictions to :mod:`metricopt.results.result`.
+This file decides what a report holds. It leaves scores to :mod:`metricopt.scoring` and words to
+:mod:`metricopt.results`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
+from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
 from metricopt.evidence.intervals import classes_of, intervals_of
 from metricopt.problem import metrics
 from metricopt.problem.metrics import Counts, Ranking
 from metricopt.problem.objectives import OFBS, Objective
+from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,22 +35,24 @@ class LabelReport:
     ----------
     label : str
     num_samples : int
-        With a label.
+        How many samples have a label.
     threshold : float
     true_positives, false_positives, false_negatives, true_negatives : float
-        Sums of weights where samples are weighted.
+        The confusion counts; they are sums of weights where samples are weighted.
     precision, recall, f_beta, average_precision : float
-        F-beta with the objective's beta, 1 for the others.
+        F-beta takes the beta of the objective, and 1 for objectives without one.
     metric, value : str, float
-        The metric that the objective maximises.
+        The metric that the objective maximises, and its value.
     bounded_metric, bound, bounded_value, met : str, float, float, bool, or None
-        The metric that the bound speaks of, the bound, what was reached and whether that meets it; None without one.
-        ``met`` is None for a label without a threshold, too.
+        The metric that the bound speaks of, the bound, what was reached, and whether that meets it. All are None
+        without a bound, and ``met`` is None for a label without a threshold, too.
     intervals : dict of str to (float, float)
-        Intervals (95 %) of precision, recall and the bounded metric: Clopper-Pearson, or for samples weighted to a
-        prevalence what follows from those of the two classes' rates. None where weights differ within a class.
+        The 95 % intervals of precision, recall and the bounded metric. They are Clopper-Pearson intervals or, for
+        samples weighted to a prevalence, follow from those of the two classes' rates. There are none where weights
+        differ within a class.
     prevalence : float or None
-        The share of positives that samples are weighted to, if they are.
+        The fraction of positives that the weights make, where samples are weighted to a prevalence. For the whole data
+        it is the one that was asked for, for a subgroup the one that its samples have at the same weights.
     """
 
     label: str
@@ -102,8 +107,8 @@ class LabelReport:
 
 
 @dataclass(frozen=True)
-class Report(Sequence[LabelReport]):
-    """What a model reaches on one data set: one :class:`LabelReport` a label.
+class Report(ByLabel[LabelReport]):
+    """What a model reaches on one data set, with one :class:`LabelReport` for each label.
 
     With a single label its entries are the report's own: ``report.recall``. With several, choose by position or name:
     ``report["Edema"].recall``.
@@ -111,7 +116,7 @@ class Report(Sequence[LabelReport]):
     Attributes
     ----------
     data : str
-        Which data, e.g. ``"validation"``.
+        The name of the data, e.g. ``"validation"``.
     labels : tuple of LabelReport
     subgroups : dict of str to Report
         The same by subgroup, where asked for.
@@ -121,22 +126,28 @@ class Report(Sequence[LabelReport]):
     labels: tuple[LabelReport, ...]
     subgroups: dict[str, Report] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, which: Any) -> Any:
-        if isinstance(which, str):
-            check_choice("label", which, [report.label for report in self.labels])
-            return next(report for report in self.labels if report.label == which)
-        return self.labels[which]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name not in {*LabelReport.__dataclass_fields__, "counts", "with_interval"}:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        if len(self.labels) != 1:
-            names = [report.label for report in self.labels]
-            raise AttributeError(f"this report has {len(names)} labels: choose one, e.g. report[{names[0]!r}].{name}")
-        return getattr(self.labels[0], name)
+    label = OfOnlyLabel[str]()
+    num_samples = OfOnlyLabel[int]()
+    threshold = OfOnlyLabel[float]()
+    true_positives = OfOnlyLabel[float]()
+    false_positives = OfOnlyLabel[float]()
+    false_negatives = OfOnlyLabel[float]()
+    true_negatives = OfOnlyLabel[float]()
+    precision = OfOnlyLabel[float]()
+    recall = OfOnlyLabel[float]()
+    f_beta = OfOnlyLabel[float]()
+    average_precision = OfOnlyLabel[float]()
+    metric = OfOnlyLabel[str]()
+    value = OfOnlyLabel[float]()
+    bounded_metric = OfOnlyLabel[str | None]()
+    bound = OfOnlyLabel[float | None]()
+    bounded_value = OfOnlyLabel[float | None]()
+    met = OfOnlyLabel[bool | None]()
+    intervals = OfOnlyLabel[dict[str, tuple[float, float]]]()
+    prevalence = OfOnlyLabel[float | None]()
+    size = OfOnlyLabel[str]()
+    counts = OfOnlyLabel[Counts]()
+    with_interval = OfOnlyLabel[Callable[[str], str]]()
 
     def __repr__(self) -> str:
         lines = [f"Report on {self.data!r}", *(f"  {_one_line(report)}" for report in self.labels)]
@@ -180,7 +191,7 @@ def evaluate(
     label_names: Sequence[str],
     data: str,
     sample_weight: np.ndarray | None = None,
-    prevalence: float | tuple[float, ...] | None = None,
+    prevalence: Prevalence | None = None,
     by: Any = None,
 ) -> Report:
     """Return what fixed thresholds reach on scores and labels.
@@ -193,67 +204,90 @@ def evaluate(
     objective : Objective
     label_names : sequence of str, length L
     data : str
-        Which data this is, for whoever reads the report.
+        The name of the data, for whoever reads the report.
     sample_weight : ndarray, shape (n, L), float, optional
     prevalence : float or tuple of float, optional
-        The share of positives that ``sample_weight`` stands for, if it does; one for all labels, or one per label.
+        The fraction of positives that ``sample_weight`` makes, if it was made for that; one for all labels, or one for
+        each label.
     by : array, shape (n,), optional
-        A value a sample; the report then holds the same by subgroup.
+        A value for each sample; the report then holds the same by subgroup. The samples of a subgroup keep their
+        weights. With a prevalence, each class is so weighted by the same factor in every subgroup, and the report on a
+        subgroup states the prevalence that its own samples then have.
 
     Raises
     ------
     InvalidInputError
         If ``by`` has another length than ``scores``.
     """
-    beta = objective.beta if isinstance(objective, OFBS) else 1.0
-    counts = metrics.confusion_counts(scores, labels, threshold, sample_weight)
     samples = Samples.read(scores, labels, sample_weight)
-    f_beta = metrics.f_beta_ratio(beta)
-    reports = []
-    for label, single in enumerate(objective.for_labels(scores.shape[1])):
-        own, ranking = counts[label], Ranking.of(samples, label)
-        left_out = np.isnan(threshold[label])
-        reports.append(
-            LabelReport(
-                label=label_names[label],
-                num_samples=int((~np.isnan(labels[:, label])).sum()),
-                threshold=float(threshold[label]),
-                true_positives=float(own.true_positives),
-                false_positives=float(own.false_positives),
-                false_negatives=float(own.false_negatives),
-                true_negatives=float(own.true_negatives),
-                precision=float(metrics.PRECISION(own)),
-                recall=float(metrics.RECALL(own)),
-                f_beta=float(f_beta(own)),
-                average_precision=ranking.average_precision(),
-                metric=single.metric_name,
-                value=single.measure(ranking, own),
-                bounded_metric=single.bounded.name if single.bounded else None,
-                bound=single.bound if isinstance(single.bound, float) else None,
-                bounded_value=float(single.bounded(own)) if single.bounded else None,
-                met=None if not single.bounded or left_out else bool(single.of_threshold.feasible(own)),
-                intervals=intervals_of(own, single, *classes_of(samples, label, float(threshold[label])), CONFIDENCE),
-                prevalence=prevalence[label] if isinstance(prevalence, tuple) else prevalence,
-            )
-        )
+    counts = metrics.confusion_counts(scores, labels, threshold, sample_weight)
+    prevalences = prevalence_of_labels(prevalence, scores.shape[1])
+    reports = tuple(
+        _label_report(samples, label, float(threshold[label]), single, counts[label], name, prevalences[label])
+        for label, (name, single) in enumerate(zip(label_names, objective.for_labels(scores.shape[1]), strict=True))
+    )
     subgroups = {}
-    if by is not None:
-        values = np.asarray(by)
-        if values.shape != (len(scores),):
-            reject("by", f"one value a sample ({len(scores)})", f"shape {values.shape}", "give an array or a column")
-        for value in np.unique(values.astype(str)):
-            rows = values.astype(str) == value
-            subgroups[str(value)] = evaluate(
-                scores[rows],
-                labels[rows],
-                threshold,
-                objective,
-                label_names=label_names,
-                data=f"{data}, {value}",
-                sample_weight=None if sample_weight is None else sample_weight[rows],
-                prevalence=prevalence,
-            )
-    return Report(data, tuple(reports), subgroups)
+    for value, rows in _subgroups(by, len(scores)).items():
+        weight = None if sample_weight is None else sample_weight[rows]
+        name = f"{data}, {value}"
+        report = evaluate(
+            scores[rows], labels[rows], threshold, objective, label_names=label_names, data=name, sample_weight=weight
+        )
+        own = zip(report, prevalences, strict=True)
+        subgroups[value] = Report(name, tuple(each if at is None else _at_own_prevalence(each) for each, at in own))
+    return Report(data, reports, subgroups)
+
+
+def _label_report(
+    samples: Samples,
+    label: int,
+    threshold: float,
+    objective: Objective,
+    counts: Counts,
+    name: str,
+    prevalence: float | None,
+) -> LabelReport:
+    """Return the report on the label at this position, with its own objective and its counts at the threshold."""
+    ranking, bounded = Ranking.of(samples, label), objective.bounded
+    left_out = np.isnan(threshold)
+    return LabelReport(
+        label=name,
+        num_samples=int((~np.isnan(samples.labels[:, label])).sum()),
+        threshold=threshold,
+        true_positives=float(counts.true_positives),
+        false_positives=float(counts.false_positives),
+        false_negatives=float(counts.false_negatives),
+        true_negatives=float(counts.true_negatives),
+        precision=float(metrics.PRECISION(counts)),
+        recall=float(metrics.RECALL(counts)),
+        f_beta=float(metrics.f_beta_ratio(objective.beta if isinstance(objective, OFBS) else 1.0)(counts)),
+        average_precision=ranking.average_precision(),
+        metric=objective.metric_name,
+        value=objective.measure(ranking, counts),
+        bounded_metric=bounded.name if bounded else None,
+        bound=objective.bound if isinstance(objective.bound, float) else None,
+        bounded_value=float(bounded(counts)) if bounded else None,
+        met=None if not bounded or left_out else bool(objective.of_threshold.feasible(counts)),
+        intervals=intervals_of(counts, objective, *classes_of(samples, label, threshold), CONFIDENCE),
+        prevalence=prevalence,
+    )
+
+
+def _subgroups(by: Any, num_samples: int) -> dict[str, np.ndarray]:
+    """Return which samples have each value of ``by``."""
+    if by is None:
+        return {}
+    values = np.asarray(by)
+    if values.shape != (num_samples,):
+        reject("by", f"one value a sample ({num_samples})", f"shape {values.shape}", "give an array or a column")
+    names = values.astype(str)
+    return {str(name): names == name for name in np.unique(names)}
+
+
+def _at_own_prevalence(report: LabelReport) -> LabelReport:
+    """Return the report on a subgroup with the prevalence that its weighted samples have; None without samples."""
+    positives, total = report.counts.positives, report.counts.positives + report.counts.negatives
+    return replace(report, prevalence=float(positives / total) if total else None)
 
 
 def _one_line(report: LabelReport) -> str:

@@ -155,10 +155,20 @@ def _label(
         rows = list(zip(methods, reports, strict=False))
         rows += [(name, other[which]) for name, others in compare.items() for other in others if other.data == data]
         said["parts"].append({"report": reports[0], "data": data, "role": role, "rows": rows})
-    said["subgroups"] = [] if test is None else [(group, part[which]) for group, part in test.subgroups.items()]
+    said["subgroups"] = [] if test is None else _subgroups(test, which)
     said["pictures"] = [(text, _as_data_uri(ax)) for text, ax in _pictures(outcome, draw)]
     said["slack"] = None if outcome.slack is None else str(outcome.slack)
     return said
+
+
+def _subgroups(test: Report, which: int) -> list[tuple[str, LabelReport]]:
+    """Return the reports by subgroup, each by its name and, where samples are weighted to a prevalence, its own."""
+    named = []
+    for group, part in test.subgroups.items():
+        report = part[which]
+        own = "" if report.prevalence is None else f" (prevalence {report.prevalence:.3g})"
+        named.append((f"{group}{own}", report))
+    return named
 
 
 def _pictures(outcome: LabelOutcome, draw: Callable[[str], Axes]) -> Iterator[tuple[str, Axes]]:

@@ -1,11 +1,15 @@
 import json
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from scipy.stats import beta as beta_distribution
 
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
-from metricopt.evidence.reports import Report, evaluate, with_nan, without_nan
+from metricopt.evidence.by_label import OfOnlyLabel
+from metricopt.evidence.certification import Certificate, LabelCertificate
+from metricopt.evidence.reports import LabelReport, Report, evaluate, with_nan, without_nan
+from metricopt.problem.prevalence import weights_at
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random((200, 2)) < [0.3, 0.1]).astype(np.float32)
@@ -170,10 +174,24 @@ def test_a_single_label_speaks_for_the_report_and_several_do_not():
     assert one_label(FPOR(0.5)).recall == report_of()[0].recall
     with pytest.raises(AttributeError, match=r"has 2 labels: choose one, e.g. report\['sick'\].recall"):
         _ = report_of().recall
-    with pytest.raises(AttributeError, match="Report has no attribute 'recal'"):
+    with pytest.raises(AttributeError, match="'Report' object has no attribute 'recal'"):
         _ = report_of().recal
     with pytest.raises(InvalidInputError, match="label must be one of 'dead', 'sick', got 'sik'; did you mean 'sick'?"):
         _ = report_of()["sik"]
+
+
+@pytest.mark.parametrize(("whole", "entry"), [(Report, LabelReport), (Certificate, LabelCertificate)])
+def test_a_single_label_lends_all_that_it_has_under_the_same_type(whole, entry):
+    """Then a type checker knows ``report.recall`` and rejects ``report.recal``: nothing is looked up by name."""
+    types = get_type_hints(entry)
+    for name, value in vars(entry).items():
+        if isinstance(value, property):
+            types[name] = get_type_hints(value.fget)["return"]
+    lent = {name: value for name, value in vars(whole).items() if isinstance(value, OfOnlyLabel)}
+    methods = {"with_interval"} if entry is LabelReport else set()
+    assert lent.keys() == types.keys() | methods
+    assert all(get_args(lent[name].__orig_class__) == (of,) for name, of in types.items())
+    assert not hasattr(whole, "__getattr__")
 
 
 def test_subgroups_are_reports_on_their_rows():
@@ -192,6 +210,35 @@ def test_subgroups_with_weights_and_of_numbers():
     report = report_of(by=(np.arange(200) % 2).tolist(), sample_weight=weight)
     even = report_of(scores=SCORES[::2], labels=LABELS[::2], sample_weight=weight[::2])
     assert report.subgroups["0"].labels == even.labels
+
+
+def test_subgroups_state_the_prevalence_that_their_own_samples_have_at_the_weights_of_the_whole():
+    """Two sites of different prevalence: weighted to .01 together, neither of them has it."""
+    site = np.repeat(["many", "few"], 100)
+    labels = np.repeat([1.0, 0.0, 1.0, 0.0], [60, 40, 10, 90])[:, np.newaxis]
+    scores = labels + np.random.default_rng(1).normal(size=labels.shape)
+    weight = weights_at(0.01, labels)
+    report = report_of(FPOR(0.5), scores, labels, np.array([0.5]), sample_weight=weight, prevalence=0.01, by=site)
+    positive, negative = 0.01 / 70, 0.99 / 130  # what one sample of each class stands for
+    expected = {"many": (60, 40), "few": (10, 90)}
+    assert report.prevalence == 0.01
+    for name, (positives, negatives) in expected.items():
+        own = positives * positive / (positives * positive + negatives * negative)
+        part = report.subgroups[name]
+        assert part.prevalence == pytest.approx(own) and part.size.endswith(f"a prevalence of {own:g}")
+        alone = (scores[site == name], labels[site == name], np.array([0.5]))
+        at_own = report_of(FPOR(0.5), *alone, sample_weight=weights_at(own, alone[1]))
+        assert part.precision == pytest.approx(at_own.precision) and part.recall == pytest.approx(at_own.recall)
+    assert expected.keys() == report.subgroups.keys()
+    assert report.subgroups["few"].prevalence < 0.01 < report.subgroups["many"].prevalence
+    assert Report.from_dict(report.to_dict()).subgroups["many"].prevalence == report.subgroups["many"].prevalence
+
+
+def test_a_subgroup_without_labelled_samples_has_no_prevalence():
+    labels = np.array([[1.0], [0.0], [np.nan]])
+    report = report_of(FPOR(0.5), np.zeros((3, 1)), labels, np.array([0.5]), by=["a", "a", "b"], prevalence=0.1)
+    assert [part.prevalence for part in report.subgroups.values()] == [0.5, None]
+    assert report.subgroups["b"].size == "0 samples, 0 positive"
 
 
 def test_subgroups_want_a_value_a_sample():

@@ -124,6 +124,14 @@ def test_figures_are_those_of_the_result(result, test_data, tmp_path):
     assert os.listdir(tmp_path / "new") == ["report.html"]
 
 
+def test_subgroups_at_a_prevalence_state_their_own(result, tmp_path):
+    weighted = result.evaluate((X[300:], Y[300:, 0]), by=SITE[300:], prevalence=0.05)
+    page = page_of(result.report(tmp_path / "r.html", weighted))
+    for group, part in weighted.subgroups.items():
+        row = page.rows_of(f"{group} (prevalence {part.prevalence:.3g})")
+        assert row == [cells(part[0], ["recall", "precision"])]
+
+
 def test_the_rest_is_said(result, test_data, tmp_path):
     page = page_of(result.report(tmp_path / "r.html", test_data))
     text = " ".join(page.text.split())
