@@ -1,4 +1,4 @@
-"""Which network to start from, and where to cut it: what can be said without training every candidate."""
+"""Scores that say which network to start from and where to cut it, without training every candidate."""
 
 from metricopt.transfer.comparison import Comparison, LayerSimilarity, compare
 from metricopt.transfer.fusion import FusedSources, fuse

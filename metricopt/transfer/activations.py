@@ -1,6 +1,6 @@
-"""What the layers of any network put out: found by name, one batch after the other, nothing kept.
+"""The outputs of the layers of any network: layers are found by name, and outputs are returned batch by batch.
 
-This file decides which layers there are and what becomes of feature maps. It leaves what is made of activations to
+This file decides how layers are named and how feature maps are reduced. It leaves the use of the outputs to
 :mod:`metricopt.transfer.comparison` and :mod:`metricopt.transfer.selection`.
 """
 
@@ -23,23 +23,25 @@ Reduction = Callable[[Tensor], Tensor]
 
 
 def positions(output: Tensor) -> Tensor:
-    """Return feature maps (B, C, h, w) as (B, h, w, C): every position a sample of its own; (B, C) as it is."""
+    """Return feature maps (B, C, h, w) as (B, h, w, C), so that every position is a sample, and (B, C) as it is."""
     return output.clone() if output.ndim == 2 else output.permute(0, 2, 3, 1).clone()
 
 
 def spatial_mean(output: Tensor) -> Tensor:
-    """Return feature maps (B, C, h, w) as their means (B, C), in float32 or better; (B, C) as it is."""
+    """Return the means (B, C) of feature maps (B, C, h, w), in float32 or float64, and (B, C) as it is."""
     precise = output if output.dtype in (torch.float32, torch.float64) else output.float()
     return precise.clone() if output.ndim == 2 else precise.mean(dim=(2, 3))
 
 
 def find_layer(model: nn.Module, name: str, argument: str = "layers") -> nn.Module:
-    """Return a module by its name in ``model.named_modules()``; of a backbone, also by that of a block or cut point.
+    """Return the module of that name in ``model.named_modules()``.
+
+    In a backbone a block or a cut point can be named as well.
 
     Raises
     ------
     InvalidInputError
-        If there is none; the message names ``argument`` and lists what there is.
+        If no module has that name. The message names ``argument`` and lists the names.
     """
     named = {known: module for known, module in model.named_modules() if known}
     if isinstance(model, Backbone):
@@ -51,23 +53,24 @@ def find_layer(model: nn.Module, name: str, argument: str = "layers") -> nn.Modu
 
 
 class LayerOutputs:
-    """A context in which a model, in evaluation mode, is called to see what some of its layers put out.
+    """A context in which a model is called in evaluation mode and the outputs of some of its layers are returned.
 
     Parameters
     ----------
     model : Module
-        Called with a batch as :func:`metricopt.fit` does it: a tuple as positional arguments, a dict as keywords.
+        The model. As in :func:`metricopt.fit` it gets a tuple as positional and a dict as keyword arguments.
     layers : sequence of str
-        Names of layers whose output is a tensor (B, C) or (B, C, h, w), each called once when the model is.
+        The names of the layers. The output of each is a tensor (B, C) or (B, C, h, w), and the model calls each once.
     reduction : callable ``(Tensor) -> Tensor``
-        What becomes of an output, at once: later layers may write into it. :func:`positions` or :func:`spatial_mean`.
+        :func:`positions` or :func:`spatial_mean`, which is applied to an output at once, because later layers may write
+        into it.
     argument : str
-        What the layers are called in messages.
+        The name that messages use for the layers.
 
     Raises
     ------
     InvalidInputError
-        On layers that do not exist, or are named twice; when called, on layers whose output is something else.
+        If a layer does not exist, or is named twice. A call raises if a layer has another kind of output.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str], reduction: Reduction, argument: str = "layers") -> None:
@@ -96,7 +99,7 @@ class LayerOutputs:
 
     @torch.no_grad()
     def __call__(self, x: Any) -> tuple[dict[str, Tensor], Any]:
-        """Return what the layers put out on a batch, reduced, by name; and the output of the model."""
+        """Return the reduced outputs of the layers on a batch, by name, and the output of the model."""
         self._outputs.clear()
         x = to_device(x, self._device)
         self._is_listening = True
@@ -109,7 +112,7 @@ class LayerOutputs:
             self._is_listening = False
         unused = [name for name in self._modules if name not in self._outputs]
         if unused:
-            reject(self._argument, "layers that the model uses", unused, "leave them out")
+            reject(self._argument, "layers that the model calls", unused, "leave them out")
         # In the order asked for, which need not be that of the calls.
         return {name: self._outputs[name] for name in self._modules}, final
 

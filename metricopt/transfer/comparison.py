@@ -1,6 +1,6 @@
-"""Two networks side by side: how alike their layers are on the same data.
+"""A comparison of two networks: how similar their layers are on the same data.
 
-This file decides which layers are compared, on what samples, and how the result looks. It leaves the measures to
+This file decides which layers are compared, on what samples, and how the result is shown. It leaves the measures to
 :mod:`metricopt.transfer.representation`.
 """
 
@@ -32,22 +32,24 @@ REDUCTIONS = {"positions": positions, "mean": spatial_mean}
 
 @dataclass(frozen=True)
 class LayerSimilarity:
-    """How alike a layer of one network and a layer of another are.
+    """The similarity of a layer of one network and a layer of another.
 
     Attributes
     ----------
     layer_a, layer_b : str
+        The names of the layers.
     cca, svcca, pwcca : float
-        In [0, 1]; NaN where one of the layers does not vary, or nothing pairs their positions.
+        The three measures, in [0, 1]. They are NaN if one of the layers does not vary, or if the maps of the layers
+        differ in size, so that their positions cannot be paired.
     chance : float
-        About what ``cca`` is for layers that have nothing to do with each other: the root mean square of canonical
+        About the value of ``cca`` for layers that have nothing to do with each other: the root mean square of canonical
         correlations between independent normal features, sqrt(max(rank) / (samples - 1)).
     rank_a, rank_b : int
-        In how many directions the layers vary.
+        The number of directions in which each layer varies.
     samples : int
-        Rows, or rows times positions; 0 where nothing pairs the positions of two layers.
+        The number of rows, or of rows times positions. It is 0 if the positions cannot be paired.
     forced : int
-        How many of the correlations are 1 whatever the layers do, since there are too few samples.
+        How many of the correlations are 1 for any two layers, because there are too few samples.
     """
 
     layer_a: str
@@ -64,15 +66,16 @@ class LayerSimilarity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs of layers of two networks.
+    """The similarities of all pairs of layers of two networks.
 
     Attributes
     ----------
     pairs : tuple of LayerSimilarity
-        Layer by layer of the first network.
+        The pairs, ordered by the layers of the first network.
     layers : tuple of str
+        The names of the layers.
     spatial : str
-        What the samples were.
+        How feature maps were reduced, ``"positions"`` or ``"mean"``.
     """
 
     pairs: tuple[LayerSimilarity, ...]
@@ -80,17 +83,17 @@ class Comparison:
     spatial: str
 
     def __getitem__(self, layers: tuple[str, str]) -> LayerSimilarity:
-        """Return one pair: a layer of the first network, and one of the second."""
+        """Return the pair of a layer of the first network and a layer of the second."""
         return self.pairs[self.layers.index(layers[0]) * len(self.layers) + self.layers.index(layers[1])]
 
     def to_frame(self, *, same_layer: bool = False) -> pd.DataFrame:
-        """Return a row a pair; with ``same_layer`` only of a layer and its namesake."""
+        """Return a table with a row for each pair, or with ``same_layer`` for each pair of equal names."""
         import pandas as pd
 
         return pd.DataFrame([vars(pair) for pair in self.pairs if not same_layer or pair.layer_a == pair.layer_b])
 
     def matrix(self, measure: str = "svcca") -> np.ndarray:
-        """Return a measure for all pairs, layers of the first network in rows, those of the second in columns.
+        """Return a measure of all pairs, with the layers of the first network in rows and of the second in columns.
 
         Parameters
         ----------
@@ -102,15 +105,16 @@ class Comparison:
         return np.array([getattr(pair, measure) for pair in self.pairs]).reshape(number, number)
 
     def plot(self, measure: str = "svcca", *, ax: Axes | None = None, title: str = "") -> Axes:
-        """Draw a measure as a heat map: the first network upwards, the second to the right.
+        """Draw a measure as a heat map, with the first network upwards and the second to the right.
 
         Parameters
         ----------
         measure : str
             ``"cca"``, ``"svcca"`` or ``"pwcca"``.
         ax : Axes, optional
-            Where to draw; a new figure by default.
+            Where to draw. The default is a new figure.
         title : str
+            The title of the picture.
 
         Returns
         -------
@@ -140,46 +144,49 @@ def compare(
     of: str = "variance",
     progress: bool | None = None,
 ) -> Comparison:
-    """Compare the layers of two networks by what they put out on the same data: CCA, SVCCA and PWCCA.
+    """Compare the layers of two networks by their outputs on the same data: CCA, SVCCA and PWCCA.
 
-    Two networks may be one before and after its training (keep ``copy.deepcopy(model)``), two initialisations of one
-    architecture, or a pretrained one and a random one, each after training on the task. Every layer of the first is put
-    beside every one of the second. The data are passed once, through both networks in evaluation mode; only sums and
-    products of features are kept, so that memory grows with the square of the layers' widths and not with the data.
+    The two networks can be one network before and after its training (keep ``copy.deepcopy(model)``), two
+    initialisations of one architecture, or a pretrained and a random network, each after training on the task. Every
+    layer of the first is compared with every layer of the second. The data pass once through both networks, in
+    evaluation mode. Only sums and products of features are kept, so memory grows with the square of the layers' widths
+    and not with the data.
 
     Parameters
     ----------
     model_a, model_b : Module
-        Both with all of the layers.
+        The networks. Both have all of the layers.
     loader : iterable of batches
-        Of inputs, or of pairs whose first is the input. No batch has to be larger than another.
+        Batches of inputs, or of pairs whose first element is the input. Batches can differ in size.
     layers : sequence of str
-        Names of modules in ``model.named_modules()``, from the image upwards; for a backbone, also its blocks and cut
-        points. Each puts out (B, C) or feature maps (B, C, h, w).
+        The names of modules in ``model.named_modules()``, from the image upwards. In a backbone a block or a cut point
+        can be named as well. The output of each is (B, C), or feature maps (B, C, h, w).
     spatial : str
-        What becomes of feature maps. ``"positions"``: each channel is a feature and each position of each image a
-        sample, as in the three papers; layers whose maps differ in size have no common positions, and are not compared.
-        ``"mean"``: each channel's mean over the image is a feature, and each image a sample; it compares layers of any
-        size, on fewer samples. Positions of one image are alike, so that they count for less than as many images.
+        How feature maps are reduced. With ``"positions"`` each channel is a feature and each position of each image a
+        sample, as in the three papers; layers whose maps differ in size have no common positions and are not compared.
+        With ``"mean"`` the mean of each channel over the image is a feature and each image a sample; so layers of any
+        size are compared, but on fewer samples. Positions of one image are similar, so they say less than as many
+        images.
     share, of
-        What SVCCA keeps, see :func:`~metricopt.transfer.svcca`.
+        The directions that SVCCA keeps (:func:`~metricopt.transfer.svcca`).
     progress : bool, optional
-        Show how far it is; by default if standard error is a terminal.
+        Whether to show a progress bar. The default is to show one if standard error is a terminal.
 
     Returns
     -------
     Comparison
+        The similarities of all pairs of layers.
 
     Warns
     -----
     UserWarning
-        Where samples are so few that some correlations are 1 whatever the layers do; ``forced`` says how many.
+        If there are so few samples that some correlations are 1 for any two layers. ``forced`` says how many.
 
     Raises
     ------
     InvalidInputError
-        If a layer does not exist (the message lists those that do), is not called exactly once, puts out something
-        else, or is not finite; if there are fewer than two samples.
+        If a layer does not exist (the message lists the layers), is not called exactly once, has another kind of
+        output, or is not finite, or if there are fewer than two samples.
 
     Examples
     --------
@@ -225,7 +232,7 @@ def compare(
 
 
 def _rows(output: Tensor) -> Tensor:
-    """(B, h, w, C) -> (B h w, C)."""
+    """Return the outputs (B, h, w, C) as rows (B h w, C)."""
     return output.reshape(-1, output.shape[-1])
 
 
@@ -254,7 +261,7 @@ def _check_samples(own: Sequence[dict[str, CrossScatter]]) -> None:
     for which, scatters in zip(("model_a", "model_b"), own, strict=True):
         for name, scatter in scatters.items():
             if scatter.num_samples < 2:
-                remedy = "give many more than channels"
+                remedy = "give many more samples than the layers have channels"
                 reject("loader", "one of at least 2 samples", scatter.num_samples, remedy)
             if not scatter.sums.isfinite().all():
                 remedy = "check its weights and the inputs"

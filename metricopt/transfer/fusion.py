@@ -1,7 +1,7 @@
-"""Several source networks in one: their features weighted by transferability and summed, or side by side.
+"""Several source networks in one, whose features are concatenated, or summed with weights by transferability.
 
-This file decides how features come together. What they are weighted by is the caller's to say, for instance one of the
-scores of :func:`metricopt.transfer.rank_sources`.
+This file decides how features are put together. The caller decides the weights, for instance by a score of
+:func:`metricopt.transfer.rank_sources`.
 """
 
 from __future__ import annotations
@@ -24,25 +24,29 @@ SUM, CONCATENATION = "sum", "concatenation"
 
 
 class FusedSources(nn.Module):
-    """Networks that see the same images, with one linear head on their fused features; :func:`fuse` makes them.
+    """Several networks that get the same images, with one linear head on their fused features (:func:`fuse`).
 
     Parameters
     ----------
     sources : dict of str to Backbone
+        The networks by name.
     rescaled : sequence of Rescaling
-        What each does to its images first.
+        For each network, the rescaling of its images.
     weights : Tensor, shape (len(sources),)
+        The weight of each network in the sum.
     how : str
         ``"sum"`` or ``"concatenation"``.
     head : Linear
+        The head on the fused features.
 
     Attributes
     ----------
     sources : ModuleList
-        In the order of ``names``.
+        The networks, in the order of ``names``.
     names : tuple of str
+        The names of the networks.
     weights : Tensor
-        A buffer: fixed, and saved with the model.
+        The weights, a buffer that is fixed and saved with the model.
     """
 
     weights: Tensor
@@ -61,7 +65,7 @@ class FusedSources(nn.Module):
         self.register_buffer("weights", weights)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return what the head sees: images (B, C, H, W) as fused features (B, F)."""
+        """Return the input of the head, fused features (B, F), for images (B, C, H, W)."""
         features = []
         for source, rescale in zip(self.sources, self.rescaled, strict=True):
             own: Any = source
@@ -85,40 +89,42 @@ def fuse(
     normalisation: Normalisation | None = None,
     seed: int = 0,
 ) -> FusedSources:
-    r"""Put several source networks under one head, to be trained by :func:`metricopt.fit` like any network.
+    r"""Return several source networks under one head, which :func:`metricopt.fit` trains like any network.
 
-    The pooled features of each network, with mean 0 and variance 1 within each image, are put side by side, or summed
-    with weights that follow from its transferability:
+    The pooled features of each network are scaled to mean 0 and variance 1 within each image. Then they are
+    concatenated, or summed with weights that follow from the transferability of the networks:
 
     .. math:: f(x) = \sum_s w_s f_s(x), \qquad w_s = \frac{e^{\text{score}_s}}{\sum_r e^{\text{score}_r}}.
 
-    The scores that are mean log-likelihoods (LogME, LEEP, NCE, N-LEEP, -W_T) make these the weights of networks by how
-    likely they make the labels of an average sample. With concatenation the head finds weights of its own.
+    For scores that are mean log-likelihoods (LogME, LEEP, NCE, N-LEEP, -W_T), a network weighs in proportion to the
+    likelihood of the label of an average sample. With concatenation the head learns weights of its own.
 
     Parameters
     ----------
     models : dict of str to Backbone, or network of torchvision
-        At least two. Left as they are: they are copied.
+        At least two networks by name. They stay as they are, because they are copied.
     scores : dict of str to float, optional
-        One a network, for the sum; by default all weigh the same.
+        The score of each network, for the sum. By default all networks weigh the same.
     how : str
-        ``"concatenation"`` or ``"sum"``, which needs networks of one width.
+        ``"concatenation"``, or ``"sum"``, which needs networks with features of one width.
     num_outputs : int, >= 1
-        One a label.
+        The number of outputs, one for each label.
     normalisation : Normalisation, optional
-        What the images are scaled by; each network then gets them scaled as it wants them. By default as they are.
+        The scale of the images that the model will get. Each network then gets them in the scale that it expects. By
+        default all networks get the images as they are.
     seed : int
-        Of the head's weights; the global random state is left alone.
+        The seed of the weights of the head. The global random state is left alone.
 
     Returns
     -------
     FusedSources
+        The networks under one head.
 
     Raises
     ------
     InvalidInputError
-        On fewer than two networks, a score that is missing, unknown or not finite, scores where none are used, and on
-        sums of features of different widths.
+        If there are fewer than two networks, a score is missing, unknown or not finite, scores are given for a
+        concatenation, or features of different widths are to be summed.
 
     Examples
     --------
@@ -131,13 +137,13 @@ def fuse(
     References
     ----------
     Y. Tan, Y. Li, S.-L. Huang (2021). OTCE: a transferability metric for cross-domain cross-task representations. CVPR,
-    section 5, for the two ways. Differs from the paper: the softmax, since scores can be negative, and features of
-    one scale.
+    section 5, for the two ways. Differs from the paper: weights are a softmax, because scores can be negative, and
+    features are scaled alike.
     """
     check_choice("how", how, (SUM, CONCATENATION))
     if not isinstance(models, Mapping) or len(models) < 2:
         got = len(models) if isinstance(models, Mapping) else type(models).__name__
-        reject("models", "a dict of at least two networks", got, "use a single one as it is")
+        reject("models", "a dict of at least two networks", got, "add a network, or use a single one without fuse")
     if scores is not None:
         if how == CONCATENATION:
             reject("scores", "None for a concatenation", scores, "its head finds weights; give how='sum' to use scores")

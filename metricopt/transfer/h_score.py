@@ -1,4 +1,4 @@
-"""H-score: how far apart the classes' mean features are, measured in the features' own spread."""
+"""H-score: how far apart the mean features of the classes are, in units of the spread of the features."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _REFINEMENTS = 3
 
 
 def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bool = False) -> Score:
-    r"""Return the variance between classes in units of the features' variance.
+    r"""Return the variance between classes, in units of the variance of the features.
 
     .. math:: H = \mathrm{tr}\big(\mathrm{cov}(f)^+ \, \mathrm{cov}(\mathrm{E}[f \mid y])\big)
               = \lVert Q_f^T Q_y \rVert_F^2
 
-    with orthonormal bases Q of the centred features and of the scaled class indicators: Pillai's trace. With shrinkage
+    with orthonormal bases Q of the centred features and of the scaled class indicators (Pillai's trace). With shrinkage
+    it is
 
     .. math:: H_a = (1-a) \, \mathrm{tr}(\Sigma_a^{-1} \Sigma_{E[f|y]}), \qquad
               \Sigma_a = (1-a) \Sigma + a \, \frac{\mathrm{tr} \, \Sigma}{d} I
@@ -31,37 +32,38 @@ def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bo
     Parameters
     ----------
     features : array, shape (n, d)
-        Of the target's samples, out of the network that is judged.
+        The features of the target's samples, computed by the network that is judged.
     labels : array, shape (n,)
-        Classes, as whole numbers.
+        The classes of the samples, as whole numbers.
     shrinkage : bool
-        Whether to shrink the covariance, which few samples in many dimensions need. The intensity is
+        Whether to shrink the covariance, which is needed for few samples in many dimensions. The intensity is
         ``score.details["shrinkage"]``.
     balanced : bool
-        Whether every class weighs the same, in means and covariances. Not in the papers.
+        Whether every class weighs the same in means and covariances. The papers do not have this option.
 
     Returns
     -------
     Score
-        In [0, C - 1] for C classes, with shrinkage in [0, (C - 1) n / (n - 1)]. Without, it does not change under
-        invertible linear maps of the features; with it, under rotations and changes of the unit.
+        A number in [0, C - 1] for C classes, or with shrinkage in [0, (C - 1) n / (n - 1)]. Without shrinkage it does
+        not change under invertible linear maps of the features; with shrinkage it does not change under rotations and
+        changes of the unit.
 
     Warns
     -----
     TransferWarning
-        Where there are no more samples than features and no shrinkage (the score is at its bound, or near it, whatever
-        the labels), where the shrinkage is 1 (the score is then 0), and where a class has fewer than 10 samples.
+        If there are no more samples than features and no shrinkage (the score is then at its bound, or near it, for any
+        labels), if the shrinkage is 1 (the score is then 0), or if a class has fewer than 10 samples.
 
     Raises
     ------
     InvalidInputError
-        On values that are not finite, lengths that differ, one class, or features that are all alike.
+        If values are not finite, lengths differ, there is only one class, or all features are equal.
 
     Notes
     -----
     Differs from the public code: columns that depend on others to 1e-6 count as one, where a pseudo-inverse divides by
-    rounding. The intensity equals scikit-learn's, but is taken from the covariance that is there already, which takes a
-    third of the time.
+    rounding errors. The intensity equals scikit-learn's, but it is computed from the covariance that is known already,
+    which takes a third of the time.
 
     References
     ----------
@@ -82,10 +84,10 @@ def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bo
     f = read_features("features", features)
     classes = read_classes("labels", labels, len(f), "features")
     num_samples, width = f.shape
-    share = classes.shares(balanced)
-    f = _centred(f, share)
-    f *= np.sqrt(share)[:, np.newaxis]  # now f.T @ f is the covariance
-    indicators = classes.one_hot() * np.sqrt(share)[:, np.newaxis]
+    weights = classes.weights(balanced)
+    f = _centred(f, weights)
+    f *= np.sqrt(weights)[:, np.newaxis]  # now f.T @ f is the covariance
+    indicators = classes.one_hot() * np.sqrt(weights)[:, np.newaxis]
     indicators /= np.linalg.norm(indicators, axis=0)
     if not shrinkage:
         caveats = [_few_samples(num_samples, width)] if num_samples <= width else []
@@ -95,11 +97,11 @@ def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bo
     return report(value, classes.counts, caveats, shrinkage=intensity)
 
 
-def _centred(f: Floats, share: Floats) -> Floats:
-    """Subtract the mean; columns that are constant become exactly 0, not what rounding leaves of them."""
+def _centred(f: Floats, weights: Floats) -> Floats:
+    """Subtract the mean. Columns that are constant become exactly 0, without rounding errors."""
     largest = np.abs(f).max(axis=0)
     for _ in range(2):  # the second time takes away what rounding left of a large mean
-        f -= share @ f
+        f -= weights @ f
     f[:, np.abs(f).max(axis=0) <= 1e-14 * largest] = 0
     return f
 
@@ -107,8 +109,8 @@ def _centred(f: Floats, share: Floats) -> Floats:
 def _projected(f: Floats, targets: Floats) -> float:
     """Return the sum of squares of the targets' projections onto the span of the columns of ``f``.
 
-    A Cholesky factor with pivoting finds the columns that span it, in a third of the time of a QR factorization; the
-    fit by it is then refined with residuals, which makes up for the squared condition number.
+    A Cholesky factor with pivoting finds the columns that span it, in a third of the time of a QR factorization. The
+    fit is then refined with residuals, because the condition number is squared.
     """
     from scipy.linalg import cho_solve
     from scipy.linalg.lapack import dpstrf

@@ -1,4 +1,4 @@
-"""A matrix of numbers as a picture: shades, and the numbers in them."""
+"""A matrix of numbers as a picture of shades, with the numbers written into them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_NUMBERS = 12
-"""More rows or columns leave no room for the numbers."""
+"""With more rows or columns than this there is no room for the numbers."""
 
 
 def plot_heat_map(
@@ -26,25 +26,27 @@ def plot_heat_map(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """Draw a matrix, its first row at the bottom, so that depth grows upwards and to the right.
+    """Draw a matrix with its first row at the bottom, so that depth grows upwards and to the right.
 
     Parameters
     ----------
     values : ndarray, shape (len(rows), len(columns))
-        NaN stays white.
+        The matrix. NaN stays white.
     rows, columns : sequence of str
-        Names.
+        The names of rows and columns.
     limits : (float, float)
-        What the lightest and the darkest shade stand for.
+        The values of the lightest and the darkest shade.
     label, row_label, column_label : str
-        What values, rows and columns are.
+        The names of the values, of the rows and of the columns.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw. The default is a new figure.
     title : str
+        The title of the picture.
 
     Returns
     -------
     Axes
+        ``.figure.savefig("matrix.png")`` writes the picture.
 
     Examples
     --------

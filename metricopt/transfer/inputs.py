@@ -1,7 +1,7 @@
-"""What the scores accept: arrays of features, classes and source probabilities, read once into float64.
+"""The inputs of the scores: arrays of features, classes and source probabilities, which are read once into float64.
 
-This file decides which shapes and values are accepted and what a class-balanced score weighs by. Everything that cannot
-be ranked by (one class, constant features) is rejected here, before work starts.
+This file decides which shapes and values are accepted, and the weights of a class-balanced score. Inputs that say
+nothing (one class, constant features) are rejected here, before work starts.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _SUM_TOLERANCE = 5e-3
 
 @dataclass(frozen=True)
 class Classes:
-    """Labels as indices of the classes that occur.
+    """Labels as positions in the list of the classes that occur.
 
     Attributes
     ----------
     names : ndarray, shape (C,)
         The classes in increasing order.
     index : ndarray, shape (n,), int
-        Of each sample in ``names``.
+        For each sample, the position of its class in ``names``.
     """
 
     names: NDArray[Any]
@@ -39,37 +39,37 @@ class Classes:
 
     @property
     def sizes(self) -> NDArray[np.intp]:
-        """How many samples each class has, shape (C,)."""
+        """The number of samples of each class, shape (C,)."""
         return np.bincount(self.index, minlength=len(self.names))
 
     @property
     def counts(self) -> dict[Hashable, int]:
-        """The same by name."""
+        """The number of samples of each class, by its name."""
         return dict(zip(self.names.tolist(), self.sizes.tolist(), strict=True))
 
     def one_hot(self) -> Floats:
         """Return the indicators of the classes, shape (n, C)."""
         return np.eye(len(self.names))[self.index]
 
-    def shares(self, balanced: bool) -> Floats:
-        """Return what share of the whole each sample is, shape (n,): equal, or such that the classes are equal."""
+    def weights(self, balanced: bool) -> Floats:
+        """Return weights, shape (n,), that sum to 1: equal for all samples, or with equal sums for all classes."""
         if not balanced:
             return np.full(len(self.index), 1 / len(self.index))
         return 1 / (len(self.names) * self.sizes[self.index])
 
     def take(self, rows: NDArray[np.intp]) -> Classes:
-        """Return the labels of some samples; classes that no longer occur go."""
+        """Return the labels of some samples, without the classes that no longer occur."""
         kept, index = np.unique(self.index[rows], return_inverse=True)
         return Classes(self.names[kept], index)
 
 
 def read_features(argument: str, features: Any, ndim: int = 2) -> Floats:
-    """Return a copy of the features in float64, one row a sample.
+    """Return a copy of the features in float64, with one row for each sample.
 
     Raises
     ------
     InvalidInputError
-        If they are not finite numbers of that many axes, or the same for all samples.
+        If they are not finite, have another number of axes, or are the same for all samples.
     """
     array = to_numpy(argument, features)
     if array.ndim != ndim:
@@ -78,7 +78,8 @@ def read_features(argument: str, features: Any, ndim: int = 2) -> Floats:
         )
     check_finite(argument, array)
     if array.size == 0 or (array == array[:1]).all():
-        reject(argument, "different for some samples", f"shape {array.shape}, all alike", "see if the network is dead")
+        got = f"shape {array.shape}, all alike"
+        reject(argument, "different for some samples", got, "check the weights of the network and its inputs")
     return array.astype(np.float64)
 
 
@@ -88,7 +89,7 @@ def read_classes(argument: str, labels: Any, num_samples: int, of: str, *, min_c
     Raises
     ------
     InvalidInputError
-        If there is not one a sample, one is missing, or there are fewer classes than ``min_classes``.
+        If there is not one class for each sample, one is missing, or there are fewer classes than ``min_classes``.
     """
     array = to_numpy(argument, labels)
     if array.shape != (num_samples,):
@@ -107,16 +108,16 @@ def read_classes(argument: str, labels: Any, num_samples: int, of: str, *, min_c
 
 
 def read_probabilities(argument: str, probabilities: Any) -> Floats:
-    """Return source probabilities, shape (n, Z), in float64, scaled to sum to 1 exactly.
+    """Return source probabilities, shape (n, Z), in float64, scaled so that each row sums to 1 exactly.
 
     Raises
     ------
     InvalidInputError
-        If they are no probabilities, or sum to something else than 1.
+        If they are not probabilities, or a row does not sum to 1.
     """
     array = to_numpy(argument, probabilities).astype(np.float64)
     if array.ndim != 2 or array.size == 0:
-        reject(argument, "of shape (n, source classes)", f"shape {array.shape}", "give one row a sample")
+        reject(argument, "of shape (n, source classes)", f"shape {array.shape}", "give one row for each sample")
     check_finite(argument, array)
     if (array < 0).any():
         reject(argument, ">= 0", f"{array.min():g}", "pass logits through a softmax first")
@@ -128,7 +129,7 @@ def read_probabilities(argument: str, probabilities: Any) -> Floats:
 
 
 def narrowed(features: Floats) -> Floats:
-    """Return features with at most n columns that have the same inner products: wide ones are rotated."""
+    """Return features with the same inner products and at most n columns. Wider features are rotated."""
     num_samples, width = features.shape
     if width <= num_samples:
         return features

@@ -1,4 +1,4 @@
-"""LEEP: the likelihood of the target's labels under the source model's own classes."""
+"""LEEP: how likely the target's labels are, given the probabilities of the source model's own classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metricopt.transfer.score import Score, report
 
 
 def leep(source_probabilities: Any, labels: Any, *, balanced: bool = False) -> Score:
-    r"""Return the log-likelihood of the classifier that reads the target's class off the source model's.
+    r"""Return the log-likelihood of the classifier that derives the target's class from the source model's classes.
 
     .. math:: \mathrm{LEEP} = \frac1n \sum_i \ln \sum_z \hat P(y_i \mid z) \, \theta(x_i)_z, \qquad
               \hat P(y, z) = \frac1n \sum_{i: y_i = y} \theta(x_i)_z
@@ -19,31 +19,31 @@ def leep(source_probabilities: Any, labels: Any, *, balanced: bool = False) -> S
     Parameters
     ----------
     source_probabilities : array, shape (n, Z)
-        :math:`\theta(x_i)`, the source model's softmax on the target's samples. Rows sum to 1 within .005, as half
-        precision leaves them, and are scaled to do so exactly.
+        The softmax outputs :math:`\theta(x_i)` of the source model on the target's samples. Rows sum to 1 within .005,
+        which allows for half precision, and are scaled to sum to 1 exactly.
     labels : array, shape (n,)
-        y, the target's classes, as whole numbers.
+        The target's classes y, as whole numbers.
     balanced : bool
-        Whether every target class weighs the same, in both means. Not in the paper.
+        Whether every target class weighs the same in both means. The paper does not have this option.
 
     Returns
     -------
     Score
-        In nats, at most 0; :func:`metricopt.transfer.nce` for probabilities that are all 0 or 1.
+        A number in nats, at most 0. If all probabilities are 0 or 1, it equals :func:`metricopt.transfer.nce`.
 
     Warns
     -----
     TransferWarning
-        Where source classes have no probability anywhere, and where a class has fewer than 10 samples.
+        If a source class has probability 0 for all samples, or a class has fewer than 10 samples.
 
     Raises
     ------
     InvalidInputError
-        On probabilities that are none, lengths that differ, missing labels, or one class.
+        If the probabilities are not probabilities, lengths differ, a label is missing, or there is only one class.
 
     Notes
     -----
-    Differs from the public code: source classes without mass are left out, where it returns NaN.
+    Differs from the public code: source classes with probability 0 are left out, where that code returns NaN.
 
     References
     ----------
@@ -65,10 +65,10 @@ def leep(source_probabilities: Any, labels: Any, *, balanced: bool = False) -> S
 
 
 def log_expected_prediction(theta: Floats, classes: Classes, balanced: bool) -> float:
-    """Return LEEP from probabilities (n, Z) that are known to be some."""
-    share = classes.shares(balanced)
-    joint = (theta * share[:, np.newaxis]).T @ classes.one_hot()  # (Z, C)
+    """Return LEEP from probabilities (n, Z) that have been checked."""
+    weights = classes.weights(balanced)
+    joint = (theta * weights[:, np.newaxis]).T @ classes.one_hot()  # (Z, C)
     mass = joint.sum(axis=1, keepdims=True)
     given_source = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
     likelihood = np.einsum("iz,zi->i", theta, given_source[:, classes.index])
-    return min(0.0, float(share @ np.log(likelihood)))
+    return min(0.0, float(weights @ np.log(likelihood)))

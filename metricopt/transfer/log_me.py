@@ -20,14 +20,14 @@ _RATIOS = np.linspace(-80.0, 40.0, 481)
 
 
 def log_me(features: Any, labels: Any, *, balanced: bool = False) -> Score:
-    r"""Return the logarithm of the maximum evidence, a sample and class.
+    r"""Return the logarithm of the maximum evidence, divided by the numbers of samples and classes.
 
     .. math:: \max_{\alpha, \beta} \frac1n \ln \int \mathcal N(y \mid F w, \beta^{-1} I) \,
               \mathcal N(w \mid 0, \alpha^{-1} I) \, dw
 
     for the indicator y of each class, averaged over the classes. With the singular values :math:`s` of F,
     :math:`x = U^T y`, :math:`r_0 = |y|^2 - |x|^2` and the ratio :math:`t = \alpha/\beta`, the best :math:`\beta` is
-    known, and one maximum over t remains, which is found to the end:
+    known in closed form. A maximum over t alone remains, which is found to full precision:
 
     .. math:: \max_t \; -\frac12 \sum_k \ln\Big(1 + \frac{s_k^2}{t}\Big) - \frac n2 \ln \frac1n \Big(r_0 + \sum_k
               \frac{x_k^2}{1 + s_k^2/t}\Big) - \frac n2 (1 + \ln 2 \pi)
@@ -35,34 +35,34 @@ def log_me(features: Any, labels: Any, *, balanced: bool = False) -> Score:
     Parameters
     ----------
     features : array, shape (n, d)
-        F, of the target's samples, out of the network that is judged.
+        The features F of the target's samples, computed by the network that is judged.
     labels : array, shape (n,) or (n, K)
-        Classes, as whole numbers; with two axes, K real-valued targets.
+        The classes of the samples, as whole numbers. With two axes they are K real-valued targets.
     balanced : bool
-        Whether every class weighs the same: a sample's log-likelihood then counts the more, the rarer its class is, n
-        times in all. Not in the paper; for classes only.
+        Whether every class weighs the same: the log-likelihood of a sample then counts the more, the rarer its class
+        is. This is for classes only, and the paper does not have this option.
 
     Returns
     -------
     Score
-        In nats; there is no bound. Infinite where some target is an exact linear function of the features. ``details``
-        holds the evidence of each class. It does not change under rotations of the features.
+        A number in nats, without a bound. It is infinite if a target is an exact linear function of the features.
+        ``details`` holds the evidence of each class. The score does not change under rotations of the features.
 
     Warns
     -----
     TransferWarning
-        Where the score is infinite, and where a class has fewer than 10 samples.
+        If the score is infinite, or a class has fewer than 10 samples.
 
     Raises
     ------
     InvalidInputError
-        As :func:`metricopt.transfer.h_score`, and on a real-valued target that is constant.
+        If :func:`metricopt.transfer.h_score` would raise, or a real-valued target is constant.
 
     Notes
     -----
-    Differs from the public code: the optimum is reached, where its fixed-point iteration stops at 1e-3, and the
-    evidence counts min(n, d) directions, where the fast version counts d (1.0831 for .0022577 on 30 samples in 40
-    dimensions).
+    Differs from the public code: the optimum is reached, where the fixed-point iteration of that code stops at 1e-3;
+    and the evidence counts min(n, d) directions, where its fast version counts d (on 30 samples in 40 dimensions that
+    gives 1.0831 in place of .0022577).
 
     References
     ----------
@@ -89,7 +89,7 @@ def log_me(features: Any, labels: Any, *, balanced: bool = False) -> Score:
         classes = read_classes("labels", given, len(f), "features")
         counts = classes.counts
         names = [f"class {name}" for name in counts]
-        repeats = np.sqrt(len(f) * classes.shares(balanced))[:, np.newaxis]
+        repeats = np.sqrt(len(f) * classes.weights(balanced))[:, np.newaxis]
         f *= repeats
         targets = classes.one_hot() * repeats
     strengths, projections, rests = _spectrum(f, targets)
@@ -101,7 +101,8 @@ def log_me(features: Any, labels: Any, *, balanced: bool = False) -> Score:
 
 def _read_targets(targets: np.ndarray, num_samples: int) -> Floats:
     if targets.shape[0] != num_samples or targets.shape[1] == 0:
-        reject("labels", f"one row a sample of features ({num_samples})", f"shape {targets.shape}", "give one a sample")
+        rule = f"of shape ({num_samples}, K), one row for each sample of features"
+        reject("labels", rule, f"shape {targets.shape}", "give the targets of the same samples")
     check_finite("labels", targets)
     constant = (targets == targets[:1]).all(axis=0)
     if constant.any():
@@ -131,7 +132,7 @@ def _spectrum(f: Floats, targets: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _evidence(strengths: Floats, squares: Floats, rest: float, num_samples: int) -> float:
-    """Return the maximum over t of the log evidence a sample."""
+    """Return the maximum over t of the log evidence, divided by the number of samples."""
     from scipy.optimize import minimize_scalar
 
     if rest <= 1e-20 * (rest + squares.sum()):  # nothing but rounding

@@ -1,4 +1,4 @@
-"""N-LEEP: LEEP with clusters of the features in the place of source classes."""
+"""N-LEEP: LEEP in which clusters of the features stand in the place of source classes."""
 
 from __future__ import annotations
 
@@ -20,41 +20,43 @@ def n_leep(
     balanced: bool = False,
     seed: int = 0,
 ) -> Score:
-    r"""Return LEEP of a Gaussian mixture's posteriors, which needs no source classifier.
+    r"""Return LEEP of the posteriors of a Gaussian mixture, so that no source classifier is needed.
 
-    Features are projected onto the principal components that hold a share of their variance; a mixture of 5 C Gaussians
-    is fitted, and its posteriors take the place of :math:`\theta` in :func:`metricopt.transfer.leep`.
+    The features are projected onto the principal components that hold a fraction of their variance. A mixture of 5 C
+    Gaussians is fitted to them, for C classes, and its posteriors take the place of :math:`\theta` in
+    :func:`metricopt.transfer.leep`.
 
     Parameters
     ----------
     features : array, shape (n, d)
-        Of the target's samples, out of the network that is judged.
+        The features of the target's samples, computed by the network that is judged.
     labels : array, shape (n,)
-        Classes, as whole numbers.
+        The classes of the samples, as whole numbers.
     energy : float, in (0, 1]
-        The share of the variance that is kept; 1 leaves the features as they are.
+        The fraction of the variance that is kept. With 1 the features stay as they are.
     components_per_class : int, >= 1
-        How many Gaussians a class.
+        The number of Gaussians for each class.
     balanced : bool
-        Whether every class weighs the same, once the mixture is fitted (which knows no classes). Not in the paper.
+        Whether every class weighs the same after the mixture is fitted, which uses no classes. The paper does not have
+        this option.
     seed : int
-        Of the mixture's first guess.
+        The seed of the first guess of the mixture.
 
     Returns
     -------
     Score
-        In nats, at most 0. ``details`` holds how many ``dimensions`` and ``components`` there were.
+        A number in nats, at most 0. ``details`` holds the number of ``dimensions`` and of ``components``.
 
     Warns
     -----
     TransferWarning
-        Where there are no more samples a component than dimensions (components then hold single samples, and the score
-        is near 0 for every network), where the mixture has not converged, and where a class has fewer than 10 samples.
+        If there are no more samples for each component than dimensions (components then hold single samples, and the
+        score is near 0 for every network), if the mixture has not converged, or if a class has fewer than 10 samples.
 
     Raises
     ------
     InvalidInputError
-        As :func:`metricopt.transfer.h_score`, and with fewer samples than components.
+        If :func:`metricopt.transfer.h_score` would raise, or there are fewer samples than components.
 
     References
     ----------
@@ -83,7 +85,7 @@ def n_leep(
     if energy < 1:
         f = PCA(energy, svd_solver="full").fit_transform(f)
     spread = f.var(axis=0).mean()
-    # scikit-learn's constant for features of ordinary size, a share of their variance for others
+    # scikit-learn's constant for features of ordinary size, a fraction of their variance for others
     floor = 1e-6 * max(min(1.0, spread), 1e-3 * spread)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -1,4 +1,4 @@
-"""NCE, the negative conditional entropy: how well the source model's classes tell the target's."""
+"""NCE, the negative conditional entropy: how well the source model's classes predict the target's."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from metricopt.transfer.score import Score, report
 
 
 def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
-    r"""Return the negative entropy of the target's classes given the source model's.
+    r"""Return the negative entropy of the target's classes given the source model's classes.
 
     .. math:: \mathrm{NCE} = -H(Y \mid Z) = \sum_{y, z} \hat P(y, z) \ln \hat P(y \mid z)
 
     Parameters
     ----------
     source_labels : array, shape (n,)
-        z, the class that the source model gives to each sample of the target (its arg max), as whole numbers.
+        The class z that the source model gives to each sample of the target (its arg max), as whole numbers.
     labels : array, shape (n,)
-        y, the target's classes, as whole numbers.
+        The target's classes y, as whole numbers.
     balanced : bool
-        Whether every target class weighs the same. With a rare class the plain score is near 0 for every source; the
-        balanced one is not. Not in the paper.
+        Whether every target class weighs the same. With a rare class the plain score is near 0 for every source, and
+        the balanced score is not. The paper does not have this option.
 
     Returns
     -------
     Score
-        In nats, in [-H(Y), 0]: 0 where z tells y. Names of classes do not matter.
+        A number in nats, in [-H(Y), 0]. It is 0 if z determines y. The names of the classes do not matter.
 
     Warns
     -----
     TransferWarning
-        Where there are as many source classes as samples of the rarest class (chance then pairs them, and the score is
-        too high), and where a class has fewer than 10 samples.
+        If there are as many source classes as samples of the rarest class (the score is then too high by chance), or if
+        a class has fewer than 10 samples.
 
     Raises
     ------
     InvalidInputError
-        On missing labels, lengths that differ, or one target class.
+        If a label is missing, lengths differ, or there is only one target class.
 
     References
     ----------
@@ -59,12 +59,12 @@ def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
         few = f"{len(source.names)} source classes for {classes.sizes.min()} samples of the rarest class"
         caveats = [f"{few}: the score is too high by chance; collect more"]
     joint = np.zeros((len(source.names), len(classes.names)))
-    np.add.at(joint, (source.index, classes.index), classes.shares(balanced))
+    np.add.at(joint, (source.index, classes.index), classes.weights(balanced))
     return report(-conditional_entropy(joint), classes.counts, caveats)
 
 
 def conditional_entropy(joint: Floats) -> float:
-    """Return H(Y | Z) in nats from the joint probabilities of Z (rows) and Y (columns), exactly 0 where Z tells Y."""
+    """Return H(Y | Z) in nats from the joint probabilities of Z (rows) and Y (columns): exactly 0 if Z determines Y."""
     from scipy.special import rel_entr
 
     return abs(float(rel_entr(joint, joint.sum(axis=1, keepdims=True)).sum()))

@@ -1,4 +1,4 @@
-"""OTCE: how far apart two domains are, and how far the source's classes tell the target's once they are matched."""
+"""OTCE: the distance of two domains, and how well the source's classes predict the target's once both are matched."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from metricopt.transfer.transport import distances_between_classes, joint_of_cla
 
 
 class OTCECoefficients(NamedTuple):
-    """How the two differences of OTCE add up to an accuracy; :func:`fit_otce` finds them.
+    """The coefficients with which the two differences of OTCE predict an accuracy (:func:`fit_otce`).
 
     Attributes
     ----------
     domain, task : float
-        What a unit of the domain difference and of the task difference is worth.
+        The coefficients of the domain difference and of the task difference.
     bias : float
+        The constant term.
     """
 
     domain: float
@@ -45,54 +46,56 @@ def otce(
     balanced: bool = False,
     seed: int = 0,
 ) -> Score:
-    r"""Return the negative entropy of the target's classes given the source's, as optimal transport matches them.
+    r"""Return the negative entropy of the target's classes given the source's, matched by optimal transport.
 
     .. math:: \pi = \arg\min_\pi \langle \pi, c \rangle, \quad W_D = \langle \pi, c \rangle, \quad
               W_T = H(Y_t \mid Y_s) \text{ under } P(y_s, y_t) = \sum_{i: y_s^i = y_s} \sum_{j: y_t^j = y_t} \pi_{ij}
 
-    with the squared Euclidean distance c between features. The score is :math:`-W_T`, or with the coefficients that
-    auxiliary tasks gave :math:`\lambda_1 W_D + \lambda_2 W_T + b`.
+    with the squared Euclidean distance c between features. The score is :math:`-W_T`. With coefficients that were
+    fitted to auxiliary tasks it is :math:`\lambda_1 W_D + \lambda_2 W_T + b`.
 
     Parameters
     ----------
     source_features, target_features : array, shapes (n, d) and (m, d)
-        Of both data sets, out of the same layer of the source network.
+        The features of both data sets, from the same layer of the source network.
     source_labels, target_labels : array, shapes (n,) and (m,)
-        Classes, as whole numbers.
+        The classes of the samples, as whole numbers.
     coefficients : OTCECoefficients, optional
-        Of :func:`fit_otce`; without auxiliary tasks the score is the negative task difference.
+        The result of :func:`fit_otce`. Without it the score is the negative task difference.
     label_weight : float, in [0, 1]
-        0.5 for JC-OTCE: the share in the cost of the transport cost between the samples' classes, so that classes whose
-        features lie alike are matched as wholes.
+        The weight, within the cost of two samples, of the transport cost between their classes. It is 0.5 in JC-OTCE.
+        Classes whose features lie close together are then matched as wholes.
     regularisation : float, >= 0
-        Of the entropy of the plan, in units of the cost; 0 for the exact plan.
+        The weight of the entropy of the plan, in units of the cost. With 0 the plan is exact.
     max_samples : int
-        A side; of larger data sets so many samples are drawn. Time and memory grow with its square and more.
+        How many samples of each side are used at most. They are drawn from larger data sets. Time and memory grow with
+        the square of this number, or faster.
     balanced : bool
-        Whether every class weighs the same, on either side, and samples are drawn of each alike as long as there are
-        any. Not in the paper.
+        Whether every class weighs the same on both sides, and equally many samples of each class are drawn as far as
+        there are enough. The paper does not have this option.
     seed : int
-        Of the draw.
+        The seed by which samples are drawn.
 
     Returns
     -------
     Score
-        In nats, in [-H(Y_t), 0] without coefficients, which is a matter of the features' geometry: it does not change
-        under rotations, translations and changes of the unit of all features. ``details`` holds ``domain_difference``
-        and ``task_difference``; the class counts are those of the target's samples that were drawn.
+        A number in nats, without coefficients in [-H(Y_t), 0]. It depends only on the geometry of the features: it does
+        not change under rotations, translations and changes of the unit of all features. ``details`` holds
+        ``domain_difference`` and ``task_difference``. The class counts are those of the target's samples that were
+        drawn.
 
     Warns
     -----
     TransferWarning
-        Where the plan is not what it should be, where the source has one class, where a target class was not drawn, and
-        where one has fewer than 10 samples.
+        If the transport plan is not reliable, the source has one class, a target class was not drawn, or one has fewer
+        than 10 samples.
 
     Raises
     ------
     InvalidInputError
-        On values that are not finite, lengths or widths that differ, one target class, or features that are all alike.
+        If values are not finite, lengths or widths differ, there is only one target class, or all features are equal.
     ImportError
-        Without POT (``pip install 'metricopt[transfer]'``).
+        If POT is not installed (``pip install 'metricopt[transfer]'``).
 
     References
     ----------
@@ -134,7 +137,7 @@ def _draw(classes: Classes, size: int, balanced: bool, random: np.random.Generat
 
 
 class Matching(NamedTuple):
-    """What transport says of two samples: both differences, and reasons to doubt them."""
+    """The result of transport between two samples: both differences, and reasons to doubt them."""
 
     domain_difference: float
     task_difference: float
@@ -155,12 +158,12 @@ def match(
     regularisation: float,
     balanced: bool,
 ) -> Matching:
-    """Transport all of the source to all of the target and return both differences."""
+    """Match all samples of the source with all samples of the target, and return both differences."""
     cost = squared_distances(source, target)
     if label_weight > 0:
         between = distances_between_classes(cost, source_classes, target_classes)
         cost = (1 - label_weight) * cost + label_weight * between[source_classes.index][:, target_classes.index]
-    plan = transport(cost, source_classes.shares(balanced), target_classes.shares(balanced), regularisation)
+    plan = transport(cost, source_classes.weights(balanced), target_classes.weights(balanced), regularisation)
     joint = joint_of_classes(plan.mass, source_classes, target_classes)
     caveats = list(plan.caveats)
     if len(source_classes.names) == 1:
@@ -169,12 +172,12 @@ def match(
 
 
 def lost_classes(before: Classes, drawn: Classes, argument: str) -> list[str]:
-    """Return a caveat if classes were not drawn; without two of them there is no score.
+    """Return a caveat if some classes were not drawn.
 
     Raises
     ------
     InvalidInputError
-        If one class is left.
+        If only one class was drawn, because then there is no score.
     """
     lost = np.setdiff1d(before.names, drawn.names).tolist()
     remedy = f"pass balanced=True or raise {argument}"
@@ -191,18 +194,20 @@ def fit_otce(scores: Sequence[Score], accuracies: Sequence[float]) -> OTCECoeffi
     Parameters
     ----------
     scores : sequence of Score, at least 3
-        Of :func:`otce`, for pairs of a source and a target on which a transfer was tried.
+        The scores of :func:`otce` for pairs of a source and a target on which a transfer was tried.
     accuracies : sequence of float
-        What each transfer reached, in any metric where more is better.
+        The accuracy that each transfer reached, or any metric where more is better.
 
     Returns
     -------
     OTCECoefficients
+        The coefficients, for the argument ``coefficients`` of :func:`otce`.
 
     Raises
     ------
     InvalidInputError
-        On other scores, lengths that differ, fewer than 3 tasks, or tasks that do not tell the coefficients apart.
+        If the scores are not from :func:`otce`, lengths differ, there are fewer than 3 tasks, or the tasks do not
+        determine the coefficients.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Fine-tuning guided by OTCE: features in which the source's classes tell the target's, before any head is trained."""
+"""Fine-tuning by OTCE, towards features in which the source's classes predict the target's, before training a head."""
 
 from __future__ import annotations
 
@@ -26,43 +26,47 @@ def tune_by_otce(
     regularisation: float = 0.1,
     balanced: bool = True,
 ) -> list[float]:
-    r"""Tune a network's features, in place, so that the source's classes tell the target's; then train it with ``fit``.
+    r"""Tune the features of a network, in place, so that the source's classes predict the target's.
 
     .. math:: \min_\theta \; H(Y_t \mid Y_s) \quad\text{under}\quad
               \pi_\theta = \arg\min_\pi \langle \pi, c_\theta \rangle + \lambda \, \mathrm{KL}(\pi \,\|\, a b^T)
 
     with the squared distances :math:`c_\theta` between the features of a batch of each side. Gradients go through the
-    plan. Only the features change: the head is as before, and is trained with what follows.
+    plan. Only the features change; the head stays as it is. Train the whole network with :func:`metricopt.fit`
+    afterwards.
 
     Parameters
     ----------
     model : Module
-        Whose parameters are stepped, those that take gradients.
+        The network. Those of its parameters that take gradients are changed.
     source, target : DataLoader
-        Batches (inputs, classes), classes of shape (B,) or (B, 1) as whole numbers. An epoch is once through
-        ``target``, the source being repeated as long as it takes.
+        Batches (inputs, classes), with the classes as whole numbers of shape (B,) or (B, 1). An epoch is one pass
+        through ``target``. The source is repeated as often as needed.
     embed : callable, optional
-        Maps inputs to features (B, d); ``model.embed`` by default, which every network of ``metricopt.backbones`` has.
+        A function from inputs to features (B, d). The default is ``model.embed``, which every network of
+        ``metricopt.backbones`` has.
     epochs : int, >= 1
+        The number of epochs.
     learning_rate : float, > 0
-        Of Adam.
+        Learning rate of the Adam optimizer.
     regularisation : float, > 0
-        :math:`\lambda`, in units of a batch's mean cost. Smaller means sharper plans and more steps to find them.
+        The weight :math:`\lambda`, in units of the mean cost of a batch. Smaller values give sharper plans, which take
+        more steps to find.
     balanced : bool
-        Whether every class of a batch weighs the same, on either side; otherwise a rare one is hardly heard.
+        Whether every class of a batch weighs the same on both sides. Otherwise a rare class has hardly any effect.
 
     Returns
     -------
     list of float
-        The mean entropy of each epoch's batches in nats, before their steps.
+        For each epoch, the mean entropy of its batches in nats, each taken before the step.
 
     Raises
     ------
     InvalidInputError
-        Where the network has no ``embed`` and none is given, on labels of other shapes, on numbers out of range, and if
-        no batch of the target has two classes.
+        If the network has no ``embed`` and none is given, labels have another shape, numbers are out of range, or no
+        batch of the target has two classes.
     ImportError
-        Without POT (``pip install 'metricopt[transfer]'``).
+        If POT is not installed (``pip install 'metricopt[transfer]'``).
 
     References
     ----------
@@ -115,16 +119,18 @@ def transported_entropy(
     Parameters
     ----------
     source_features, target_features : Tensor, shapes (n, d) and (m, d), float
-        The plan is found in float64.
+        The features of both batches. The plan is found in float64.
     source_classes, target_classes : Tensor, shapes (n,) and (m,)
+        The classes of both batches.
     regularisation : float, > 0
-        In units of the cost.
+        The weight of the entropy of the plan, in units of the cost.
     balanced : bool
-        Whether every class weighs the same, on either side.
+        Whether every class weighs the same on both sides.
 
     Returns
     -------
     Tensor, shape (), float64
+        The entropy in nats.
     """
     ot = import_pot()
     from_source, to_target = _one_hot(source_classes), _one_hot(target_classes)
@@ -179,7 +185,7 @@ def _squared_distances(source: Tensor, target: Tensor) -> Tensor:
 
 
 def _mass(one_hot: Tensor, balanced: bool) -> Tensor:
-    """Return what each sample weighs, shape (B,), 1 in all."""
+    """Return the weight of each sample, shape (B,), summing to 1."""
     if not balanced:
         return torch.full_like(one_hot[:, 0], 1 / len(one_hot))
     return (one_hot / (one_hot.sum(dim=0) * one_hot.shape[1])).sum(dim=1)
@@ -196,7 +202,8 @@ def _classes_of(side: str, labels: Tensor, device: torch.device) -> Tensor:
         reject(f"{side} labels", "of shape (B,) or (B, 1)", f"shape {tuple(labels.shape)}", remedy)
     labels = labels.double()
     if (labels != labels.floor()).any():
-        reject(f"{side} labels", "whole numbers, one a class", "others", "leave out rows whose label is missing")
+        got = labels[labels != labels.floor()][:3].tolist()
+        reject(f"{side} labels", "whole numbers", got, "number the classes, and leave out rows whose label is missing")
     return labels.reshape(-1).to(device)
 
 

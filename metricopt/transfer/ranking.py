@@ -1,6 +1,6 @@
-"""Candidates with their scores side by side: table, agreement and picture.
+"""A ranking of candidates by their scores, with its table and its picture.
 
-This file decides which candidate is the best and how a ranking looks. It leaves scores to
+This file decides which candidate is the best and how a ranking is shown. It leaves the scores to
 :mod:`metricopt.transfer.selection`.
 """
 
@@ -24,21 +24,22 @@ _LINES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v", "P")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network, or a place to cut it, and what the scores say of it.
+    """A network, or a place to cut it, with its scores.
 
     Attributes
     ----------
     name : str
+        The name of the network or of the cut point.
     width : int
-        Of its features.
+        The number of features.
     parameters : int
-        Of the network with a head of one output.
+        The parameters of the network with a head of one output.
     scores : dict of str to float
-        Higher is better; NaN where one could not be computed.
+        The scores by name, where higher is better. A score that could not be computed is NaN.
     seconds : dict of str to float
-        That each score took.
+        The time that each score took.
     caveats : dict of str to tuple of str
-        Why a score cannot be trusted here, or computed; empty for most.
+        For each score, the reasons why it cannot be trusted or computed here. Most scores have none.
     """
 
     name: str
@@ -51,17 +52,18 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TransferRanking:
-    """What :func:`~metricopt.transfer.rank_cuts` and :func:`~metricopt.transfer.rank_sources` found.
+    """The ranking that :func:`~metricopt.transfer.rank_cuts` or :func:`~metricopt.transfer.rank_sources` returns.
 
     Attributes
     ----------
     what : str
-        ``"cut"`` or ``"source"``.
+        The kind of the candidates, ``"cut"`` or ``"source"``.
     candidates : tuple of Candidate
+        The candidates with their scores.
     class_counts : dict of class to int
-        Of the samples that everything was computed from.
+        The number of samples of each class that the scores were computed from.
     feature_seconds : float
-        That the pass of the data took.
+        The time that the pass of the data took.
     """
 
     what: str
@@ -76,16 +78,16 @@ class TransferRanking:
 
     @property
     def num_positives(self) -> int:
-        """How many samples the rarest class had, which is what limits all scores."""
+        """The number of samples of the rarest class, which limits how far all scores can be trusted."""
         return min(self.class_counts.values())
 
     def best(self, score: str | None = None) -> Candidate:
-        """Return the candidate that a score puts first; of several, the one with the fewest parameters.
+        """Return the candidate with the highest score, and of several equal ones that with the fewest parameters.
 
         Parameters
         ----------
         score : str, optional
-            By default the candidate with the lowest mean rank over all scores.
+            The score. By default the candidate with the lowest mean rank over all scores is returned.
         """
         if score is not None:
             check_choice("score", score, self.score_names)
@@ -95,7 +97,11 @@ class TransferRanking:
         return max(self.candidates, key=lambda each: (by_name[each.name], -each.parameters))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row a candidate: width, parameters; value, rank (1 is best) and seconds of each score; caveats."""
+        """Return a table with a row for each candidate.
+
+        Its columns are the width and the parameters; the value, the rank (1 is best) and the seconds of each score; the
+        mean rank; and the caveats.
+        """
         import pandas as pd
 
         ranks = self._ranks()
@@ -110,21 +116,22 @@ class TransferRanking:
         return pd.DataFrame(rows)
 
     def agreement(self) -> pd.DataFrame:
-        """Return Spearman's rank correlation over the candidates between every two scores."""
+        """Return Spearman's rank correlation between every two scores, over the candidates."""
         return self._values().corr(method="spearman")
 
     def seconds(self) -> dict[str, float]:
-        """Return the time of each score over all candidates; the pass of the data, which they share, comes on top."""
+        """Return the time that each score took for all candidates. The pass of the data is not part of it."""
         return {score: sum(each.seconds[score] for each in self.candidates) for score in self.score_names}
 
     def plot(self, *, ax: Axes | None = None, title: str = "") -> Axes:
-        """Draw every score over the candidates, each from its lowest value (0) to its highest (1), which is ringed.
+        """Draw every score over the candidates, scaled from its lowest value (0) to its highest (1), which is ringed.
 
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw; a new figure by default.
+            Where to draw. The default is a new figure.
         title : str
+            The title of the picture.
 
         Returns
         -------
@@ -157,7 +164,7 @@ class TransferRanking:
         return ax
 
     def _ranks(self) -> pd.DataFrame:
-        """Return a row a candidate, a column a score: 1 is best, equal ones share their mean rank."""
+        """Return the ranks, with a row for each candidate and a column for each score: 1 is best, ties are averaged."""
         return self._values().rank(ascending=False)
 
     def _values(self) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""How alike two representations of the same samples are, whatever their axes: CCA, SVCCA and PWCCA.
+"""The similarity of two representations of the same samples, for any choice of axes: CCA, SVCCA and PWCCA.
 
-This file decides what is computed from the covariances of two sets of features. Where features come from, and that no
-more than covariances is kept of them, is said in :mod:`metricopt.transfer.comparison`.
+This file decides what is computed from the covariances of two sets of features. :mod:`metricopt.transfer.comparison`
+decides where the features come from, and keeps nothing of them but covariances.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ SHARES = ("variance", "singular_values")
 
 
 class Spectrum(NamedTuple):
-    """The directions in which features vary, by falling variance; those that rounding alone fills are left out.
+    """The directions in which features vary, ordered by falling variance, without those that are rounding errors.
 
     Attributes
     ----------
     sums : ndarray, shape (r,)
-        Of squares along each direction: the squared singular values of the centred features.
+        The sums of squares along each direction, which are the squared singular values of the centred features.
     directions : ndarray, shape (d, r)
-        Orthonormal columns.
+        The directions, as orthonormal columns.
     """
 
     sums: np.ndarray
@@ -34,7 +34,7 @@ class Spectrum(NamedTuple):
 
     @classmethod
     def of(cls, scatter: CrossScatter) -> Spectrum:
-        """Return the spectrum of what was collected of features with themselves."""
+        """Return the spectrum of features, from their scatter with themselves."""
         sums, directions = np.linalg.eigh(scatter.sums.cpu().numpy())
         tolerance = max(len(sums) * np.finfo(np.float64).eps, scatter.resolution**2) * max(sums[-1], 0.0)
         kept = np.flatnonzero(sums > tolerance)[::-1][: scatter.num_samples - 1]
@@ -42,23 +42,23 @@ class Spectrum(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """In how many directions the features vary."""
+        """The number of directions in which the features vary."""
         return len(self.sums)
 
-    def leading(self, share: float, of: str) -> Spectrum:
-        """Return the fewest directions that hold a share of the variance, or of the sum of singular values."""
+    def leading(self, fraction: float, of: str) -> Spectrum:
+        """Return the fewest directions that hold a fraction of the variance, or of the sum of singular values."""
         weights = np.cumsum(self.sums if of == "variance" else np.sqrt(self.sums))
-        number = int(np.searchsorted(weights, share * weights[-1] * (1 - 1e-12))) + 1 if self.rank else 0
+        number = int(np.searchsorted(weights, fraction * weights[-1] * (1 - 1e-12))) + 1 if self.rank else 0
         return Spectrum(self.sums[:number], self.directions[:, :number])
 
 
 def correlations_of(x: Spectrum, y: Spectrum, cross: np.ndarray) -> np.ndarray:
-    """Return the canonical correlations, falling, of features with these spectra and this cross scatter (d_x, d_y)."""
+    """Return the canonical correlations, the largest first, from two spectra and their cross scatter (d_x, d_y)."""
     return _canonical(x, y, cross)[1]
 
 
 def projection_weighted(x: Spectrum, y: Spectrum, cross: np.ndarray) -> float:
-    """Return PWCCA from spectra and cross scatter (d_x, d_y); see :func:`pwcca`."""
+    """Return PWCCA (:func:`pwcca`) from two spectra and their cross scatter (d_x, d_y)."""
     if y.rank < x.rank:
         x, y, cross = y, x, cross.T
     if x.rank == 0:
@@ -70,7 +70,7 @@ def projection_weighted(x: Spectrum, y: Spectrum, cross: np.ndarray) -> float:
 
 
 def _canonical(x: Spectrum, y: Spectrum, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first side's canonical directions in whitened coordinates, and the correlations."""
+    """Return the canonical directions of the first side in whitened coordinates, and the correlations."""
     whitened = (x.directions / np.sqrt(x.sums)).T @ cross @ (y.directions / np.sqrt(y.sums))
     left, correlations, _ = np.linalg.svd(whitened, full_matrices=False)
     return left, np.clip(correlations, 0.0, 1.0)
@@ -79,23 +79,24 @@ def _canonical(x: Spectrum, y: Spectrum, cross: np.ndarray) -> tuple[np.ndarray,
 def cca(x: Any, y: Any) -> np.ndarray:
     r"""Return the canonical correlations of two representations of the same samples.
 
-    The largest correlation of a linear combination of one side's features with one of the other's, then the largest
-    among combinations uncorrelated with the former, and so on: with centred features and orthonormal bases
-    :math:`Q_x, Q_y` of their columns, the singular values of :math:`Q_x^\top Q_y`. Invertible linear maps of
-    either side change nothing. Directions whose spread is below about 1e-7 of the largest are taken for rounding, and
-    left out.
+    The first is the largest correlation of a linear combination of one side's features with one of the other's, the
+    second is the largest among combinations that are uncorrelated with the former, and so on. With centred features and
+    orthonormal bases :math:`Q_x, Q_y` of their columns, they are the singular values of :math:`Q_x^\top Q_y`.
+    Invertible linear maps of either side change nothing. Directions whose spread is below about 1e-7 of the largest
+    count as rounding errors and are left out.
 
     Parameters
     ----------
     x : array, shape (n, d_x)
+        The first representation.
     y : array, shape (n, d_y)
-        Of the same samples, in the same order.
+        The second representation, of the same samples in the same order.
 
     Returns
     -------
     ndarray, shape (r,), float64
-        In [0, 1], falling; r is the lower of the two ranks. With n - 1 < r_x + r_y the first r_x + r_y - (n - 1) are 1
-        whatever the data.
+        The correlations, in [0, 1], the largest first, where r is the lower of the two ranks. If n - 1 < r_x + r_y, the
+        first r_x + r_y - (n - 1) are 1 for any data.
 
     Raises
     ------
@@ -120,21 +121,23 @@ def cca(x: Any, y: Any) -> np.ndarray:
 def svcca(x: Any, y: Any, *, share: float = 0.99, of: str = "variance") -> float:
     """Return the mean canonical correlation of the leading directions of two representations.
 
-    Directions of hardly any variance are noise, and CCA would count them like others. So each side is first reduced to
-    the fewest directions that hold a share of its variance.
+    Directions with hardly any variance are noise, and CCA would count them like others. So each side is first reduced
+    to the fewest directions that hold a given fraction of its variance.
 
     Parameters
     ----------
     x, y : array, shape (n, d_x) and (n, d_y)
-        As for :func:`cca`.
+        The two representations, as for :func:`cca`.
     share : float, in (0, 1]
+        The fraction that is kept.
     of : str
-        ``"variance"``, as the paper says, or ``"singular_values"``: the share of their sum, as the authors' tutorial
-        does it, which keeps more directions.
+        ``"variance"`` keeps a fraction of the variance, as in the paper. ``"singular_values"`` keeps a fraction of the
+        sum of singular values, as in the authors' tutorial, which keeps more directions.
 
     Returns
     -------
     float, in [0, 1]
+        The mean correlation.
 
     Examples
     --------
@@ -157,25 +160,26 @@ def svcca(x: Any, y: Any, *, share: float = 0.99, of: str = "variance") -> float
 def pwcca(x: Any, y: Any) -> float:
     r"""Return the mean canonical correlation, weighted by how much of a representation each direction accounts for.
 
-    With :math:`h_i` the unit canonical variates of the side of lower rank (of equal ones, the first) and :math:`z_j`
-    its centred features,
+    If :math:`h_i` are the canonical variates, of unit norm, of the side of lower rank (or of the first, if the ranks
+    are equal), and :math:`z_j` are its centred features, it is
 
     .. math:: \frac{\sum_i \alpha_i \rho_i}{\sum_i \alpha_i}, \qquad \alpha_i = \sum_j |\langle h_i, z_j \rangle|.
 
-    The correlations depend on the axes of neither side, the weights on those of the side that they are taken from:
-    invertible linear maps of the other one change nothing.
+    The correlations do not depend on the axes of either side. The weights depend on the axes of the side that they are
+    taken from, so invertible linear maps of the other side change nothing.
 
-    Differs from the authors' script: this takes variates of unit norm, as the paper defines them, where the script
-    leaves out an inverse square root.
+    Differs from the authors' script: variates have unit norm, as the paper defines them, where the script leaves out an
+    inverse square root.
 
     Parameters
     ----------
     x, y : array, shape (n, d_x) and (n, d_y)
-        As for :func:`cca`.
+        The two representations, as for :func:`cca`.
 
     Returns
     -------
     float, in [0, 1]
+        The weighted mean correlation.
 
     Examples
     --------
@@ -194,13 +198,13 @@ def pwcca(x: Any, y: Any) -> float:
 
 
 def check_share(share: Any, of: Any) -> None:
-    """Reject what :func:`svcca` cannot be told to keep."""
+    """Reject a fraction, or a choice of what it is a fraction of, that :func:`svcca` cannot use."""
     check_fraction("share", share)
     check_choice("of", of, SHARES)
 
 
 def _read(x: Any, y: Any) -> tuple[Spectrum, Spectrum, np.ndarray]:
-    """Return what the measures are computed from."""
+    """Return the two spectra and the cross scatter, from which the measures are computed."""
     sides = {"x": to_numpy("x", x), "y": to_numpy("y", y)}
     for name, values in sides.items():
         if values.ndim != 2 or min(values.shape) == 0:

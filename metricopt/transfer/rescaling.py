@@ -1,4 +1,4 @@
-"""Images scaled for one network, as another one wants them."""
+"""The rescaling of images that were normalised for one network, for another network."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from metricopt.backbones.backbone import Normalisation
 
 
 class Rescaling(nn.Module):
-    """Turns images normalised one way into images normalised another way.
+    """A layer that turns images normalised in one way into images normalised in another way.
 
     Parameters
     ----------
     given : Normalisation or None
-        None leaves images as they are.
+        The normalisation of the input. None leaves images as they are.
     wanted : Normalisation
+        The normalisation of the output.
 
     Examples
     --------

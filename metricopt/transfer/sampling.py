@@ -1,4 +1,4 @@
-"""Which samples stand for all of them, where a score can only afford some."""
+"""The choice of some samples in the place of all, for scores that would take too long on all."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from numpy.typing import NDArray
 from metricopt._validation import reject
 
 
-def draw(groups: NDArray[np.intp], shares: Sequence[float], size: int, random: np.random.Generator) -> NDArray[np.intp]:
-    """Return rows in increasing order, of each group in proportion to its share until there are no more of it.
+def draw(
+    groups: NDArray[np.intp], proportions: Sequence[float], size: int, random: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return row numbers in increasing order, from each group in a given proportion as far as it has enough rows.
 
     Parameters
     ----------
     groups : ndarray, shape (n,), int
-        Of each row, an index of ``shares``.
-    shares : sequence of float
-        A group of share 0 only fills up what the others leave.
+        For each row, the position of its group in ``proportions``.
+    proportions : sequence of float
+        The proportion of each group. A group of proportion 0 is used only if the others have too few rows.
     size : int
-        How many rows; all of them if there are no more.
+        The number of rows to draw. If there are not more rows than this, all of them are returned.
+    random : Generator
+        The generator by which rows are drawn.
 
     Examples
     --------
@@ -32,10 +36,10 @@ def draw(groups: NDArray[np.intp], shares: Sequence[float], size: int, random: n
         return np.arange(len(groups))
     shuffled = random.permutation(len(groups))
     by_group = shuffled[np.argsort(groups[shuffled], kind="stable")]
-    sizes = np.bincount(groups, minlength=len(shares))
+    sizes = np.bincount(groups, minlength=len(proportions))
     place = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # in its own group, from 0
     with np.errstate(divide="ignore"):
-        turn = (place + 1) / np.asarray(shares, dtype=np.float64)[groups[by_group]]
+        turn = (place + 1) / np.asarray(proportions, dtype=np.float64)[groups[by_group]]
     return np.sort(by_group[np.argsort(turn, kind="stable")[:size]])
 
 

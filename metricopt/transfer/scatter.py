@@ -1,4 +1,4 @@
-"""Means and covariances of a stream of samples, in memory that is bounded by the number of features."""
+"""Means and covariances of samples that come in batches, in memory that depends on the number of features alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch import Tensor
 class CrossScatter:
     r"""Collects :math:`S_{xy} = \sum_i (x_i - \bar x) (y_i - \bar y)^\top` batch by batch, in float64.
 
-    Batches are merged around their own means, so that means far from 0 cost no digits.
+    Batches are merged around their own means, so that means far from 0 cost no precision.
 
     Attributes
     ----------
     num_samples : int
+        The number of samples so far.
     resolution : float
-        The coarsest relative rounding of the values that came: that of float32, say.
+        The largest relative rounding error of the values so far, for instance that of float32.
 
     Examples
     --------
@@ -39,7 +40,7 @@ class CrossScatter:
         self._means: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))
 
     def update(self, x: Tensor, y: Tensor) -> None:
-        """Add the samples of a batch, (B, d_x) and (B, d_y), paired by row."""
+        """Add the samples of a batch, of shapes (B, d_x) and (B, d_y), paired by row."""
         coarsest = max(torch.finfo(values.dtype).eps for values in (x, y))
         self.resolution = max(self.resolution, coarsest)
         number = len(x)

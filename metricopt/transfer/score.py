@@ -1,7 +1,7 @@
-"""What every transferability score returns: a float that knows what it stood on.
+"""The value that every transferability score returns: a float that knows from how many samples it was computed.
 
-This file decides when a score is not to be trusted whatever it measures, and how users hear of it. What else speaks
-against a score is decided beside that score.
+This file decides when a score of any kind cannot be trusted, and how users are told. Further reasons to doubt a score
+are in the file of that score.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ _FEW = 10
 
 
 class TransferWarning(UserWarning):
-    """A score was computed, and there is a reason not to rely on it."""
+    """The warning that a score was computed, but there is a reason not to rely on it."""
 
 
 class Score(float):
-    """A transferability score: a float in every respect, higher being better, that also carries its grounds.
+    """A transferability score: a float, where higher is better, that also says what it was computed from.
 
     Parameters
     ----------
     value : float
+        The score.
     class_counts : dict of class to int, optional
-        How many samples of each class the score was computed from. Empty where the target is real-valued.
+        The number of samples of each class that the score was computed from. It is empty if the target is real-valued.
     caveats : sequence of str, optional
-        Reasons not to rely on the score; each was also a :class:`TransferWarning`.
+        Reasons not to rely on the score. Each was also given as a :class:`TransferWarning`.
     details : dict of str to float, optional
         Quantities that the score is made of, such as the intensity of a shrinkage.
 
     Attributes
     ----------
     class_counts, caveats, details
-        As above.
+        The parameters of these names.
 
     Examples
     --------
@@ -65,12 +66,12 @@ class Score(float):
 
     @property
     def num_samples(self) -> int:
-        """How many samples the score was computed from; 0 where the target is real-valued."""
+        """The number of samples that the score was computed from, or 0 if the target is real-valued."""
         return sum(self.class_counts.values())
 
     @property
     def num_positives(self) -> int:
-        """How many samples of the rarest class there were, which is what limits the score; 0 as above."""
+        """The number of samples of the rarest class, which limits how far the score can be trusted."""
         return min(self.class_counts.values(), default=0)
 
     def __repr__(self) -> str:
@@ -83,7 +84,7 @@ class Score(float):
 
 
 def report(value: float, class_counts: Mapping[Hashable, int], caveats: Sequence[str] = (), **details: float) -> Score:
-    """Return a score, and warn the caller of the function that calls this one of every reason not to trust it."""
+    """Return a score, and warn the user who asked for it of every reason not to trust it."""
     few = [name for name, count in class_counts.items() if count < _FEW]
     if few:
         smallest = min(class_counts.values())

@@ -1,4 +1,4 @@
-"""OTCE for segmentation: pixels are the samples, those at the borders of regions first."""
+"""OTCE for segmentation, whose samples are pixels, with more of them from the borders of regions."""
 
 from __future__ import annotations
 
@@ -29,48 +29,52 @@ def segmentation_otce(
     balanced: bool = False,
     seed: int = 0,
 ) -> Score:
-    """Return the negative entropy of the target pixels' classes given the source pixels', as transport matches them.
+    """Return the negative entropy of the target pixels' classes given the source pixels', matched by optimal transport.
 
-    :func:`metricopt.transfer.otce` with pixels for samples. Most pixels of a region are alike; those near its boundary
-    are where segmentations differ, so that a share of the pixels is drawn there.
+    It is :func:`metricopt.transfer.otce` with pixels as samples. Most pixels of a region are similar, and segmentations
+    differ near its boundary, so a given fraction of the pixels is drawn there.
 
     Parameters
     ----------
     source_features, target_features : array, shapes (n, d, h, w) and (m, d, h', w')
-        Feature maps of both data sets, out of the same layer of the source network.
+        The feature maps of both data sets, from the same layer of the source network.
     source_labels, target_labels : array, shapes (n, h, w) and (m, h', w')
-        The class of each pixel, as whole numbers; scale label maps to the features' size by the nearest pixel.
+        The class of each pixel, as whole numbers. Scale label maps to the size of the feature maps by the nearest
+        pixel.
     ignore_label : int, optional
         The class of pixels that are left out.
     boundary_share : float, in [0, 1]
-        How many of the pixels are drawn near boundaries, as long as there are any. 0 prefers the others.
+        The fraction of the pixels that is drawn near boundaries, as far as there are enough. With 0 pixels elsewhere
+        are preferred.
     boundary_width : int, >= 1
-        How many pixels from another class is near. An ignored pixel is of no class.
+        How many pixels from another class a pixel counts as near a boundary. Ignored pixels have no class.
     regularisation : float, >= 0
-        As for ``otce``.
+        The weight of the entropy of the plan, as for ``otce``.
     max_pixels : int
-        A side. 10,000 as in the paper take about 80 s and 4.3 GB, 2,000 about 1 s; time grows faster than the square.
+        How many pixels of each side are drawn at most. The paper's 10,000 take about 80 s and 4.3 GB, and 2,000 take
+        about 1 s. Time grows faster than the square of this number.
     balanced : bool
-        Whether every class weighs the same, on either side, and pixels are drawn of each alike as long as there are
-        any.
+        Whether every class weighs the same on both sides, and equally many pixels of each class are drawn as far as
+        there are enough.
     seed : int
-        Of the draw.
+        The seed by which pixels are drawn.
 
     Returns
     -------
     Score
-        In nats, in [-H(Y_t), 0]. ``details`` holds ``domain_difference``, ``task_difference`` and ``boundary_share``,
-        the share of the target's drawn pixels that lie near a boundary; the class counts are those of the drawn pixels.
+        A number in nats, in [-H(Y_t), 0]. ``details`` holds ``domain_difference``, ``task_difference`` and
+        ``boundary_share``, the fraction of the target's drawn pixels that lie near a boundary. The class counts are
+        those of the drawn pixels.
 
     Warns
     -----
     TransferWarning
-        As ``otce``.
+        If ``otce`` would warn.
 
     Raises
     ------
     InvalidInputError, ImportError
-        As ``otce``; also where labels and feature maps are not of one size.
+        If ``otce`` would raise, or labels and feature maps differ in size.
 
     References
     ----------
@@ -98,12 +102,12 @@ def segmentation_otce(
         source.features(some), source.classes.take(some), target.features(others), drawn, 0.0, regularisation, balanced
     )
     caveats = matching.caveats + lost_classes(target.classes, drawn, "max_pixels")
-    share = float(target.near[others].mean())
-    return report(-matching.task_difference, drawn.counts, caveats, **matching.differences, boundary_share=share)
+    near = float(target.near[others].mean())
+    return report(-matching.task_difference, drawn.counts, caveats, **matching.differences, boundary_share=near)
 
 
 class _Pixels:
-    """The labelled pixels of one side, whose features are only gathered for those that are drawn."""
+    """The labelled pixels of one side. Features are gathered only for the pixels that are drawn."""
 
     def __init__(
         self, side: str, features: Any, labels: Any, ignore_label: int | None, width: int, *, min_classes: int
@@ -113,7 +117,8 @@ class _Pixels:
         array = to_numpy(f"{side}_labels", labels)
         if array.shape != (images, *size):
             remedy = "scale label maps to the features' size by the nearest pixel"
-            reject(f"{side}_labels", f"one a pixel of {side}_features, {(images, *size)}", array.shape, remedy)
+            rule = f"of shape {(images, *size)}, one label for each pixel of {side}_features"
+            reject(f"{side}_labels", rule, f"shape {array.shape}", remedy)
         check_finite(f"{side}_labels", array)
         counted = np.ones(array.shape, dtype=bool) if ignore_label is None else array != ignore_label
         self._places = np.nonzero(counted)
@@ -123,11 +128,11 @@ class _Pixels:
         )
 
     def draw(self, boundary_share: float, size: int, balanced: bool, random: np.random.Generator) -> NDArray[np.intp]:
-        """Return which of the labelled pixels are taken."""
-        groups, shares = self.near.astype(np.intp), [1 - boundary_share, boundary_share]
+        """Return the numbers of the labelled pixels that are drawn."""
+        groups, proportions = self.near.astype(np.intp), [1 - boundary_share, boundary_share]
         if balanced:
-            groups, shares = groups + 2 * self.classes.index, shares * len(self.classes.names)
-        return draw(groups, shares, size, random)
+            groups, proportions = groups + 2 * self.classes.index, proportions * len(self.classes.names)
+        return draw(groups, proportions, size, random)
 
     def features(self, rows: NDArray[np.intp]) -> Floats:
         """Return the features of some pixels, shape (rows, d)."""
@@ -136,7 +141,7 @@ class _Pixels:
 
 
 def near_boundary(labels: NDArray[Any], counted: NDArray[np.bool_], width: int = 1) -> NDArray[np.bool_]:
-    """Return which counted pixels of label maps (n, h, w) have one of another class within ``width`` pixels.
+    """Return which counted pixels of label maps (n, h, w) have a pixel of another class within ``width`` pixels.
 
     Examples
     --------

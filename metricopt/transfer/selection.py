@@ -1,7 +1,7 @@
-"""Which network to start from and where to cut it: transferability scores of all candidates from one pass of the data.
+"""Transferability scores of all networks, or of all places to cut a network, from one pass of the data.
 
-This file decides what features a candidate is judged by, and puts scores and their time side by side. What a score
-measures is said beside it; how the result is shown, in :mod:`metricopt.transfer.ranking`.
+This file decides by which features a candidate is judged, and collects its scores and their times. It leaves the scores
+to the files beside it, and how the result is shown to :mod:`metricopt.transfer.ranking`.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ FEATURE_SCORES: dict[str, Callable[..., Score]] = {
     "log_me": log_me,
     "n_leep": n_leep,
 }
-"""Of features (n, d) and labels (n,)."""
+"""The scores that are computed from features (n, d) and labels (n,), by name."""
 
 SOURCE_SCORES: dict[str, ScoreFunction] = {
     "leep": leep,
     "nce": lambda probabilities, labels: nce(probabilities.argmax(axis=1), labels),
 }
-"""Of the source model's probabilities (n, Z) and labels (n,)."""
+"""The scores that are computed from the source model's probabilities (n, Z) and labels (n,), by name."""
 
 
 def rank_cuts(
@@ -65,40 +65,41 @@ def rank_cuts(
 ) -> TransferRanking:
     """Rank the places where a pretrained network can be cut, without training anything.
 
-    One pass of the data through the whole network gives the features of every cut: what the head of
-    ``truncate(model, point)`` would see, the feature maps of the point under a global average pool. Scores tell how
-    well a linear head would do on them.
+    One pass of the data through the whole network gives the features of every cut. They are the input of the head of
+    ``truncate(model, point)``: the feature maps of the point under a global average pool. A score says how well a
+    linear head would do on them.
 
     Parameters
     ----------
     model : Backbone, or a network of torchvision
-        With the weights to start from. Left as it is; used in evaluation mode.
+        The network with the weights to start from. It stays as it is, and is used in evaluation mode.
     loader : iterable of (x, y)
-        Training data, without augmentation; y is a class a sample, (B,) or (B, 1), with NaN where it is missing. All
-        features are kept: 4 bytes times the rows times the sum of all cuts' widths.
+        Training data without augmentation, where y is the class of each sample, of shape (B,) or (B, 1), with NaN where
+        it is missing. All features are kept in memory, which takes 4 bytes times the number of rows times the sum of
+        the widths of all cuts.
     scores : sequence of str, or dict of str to callable
-        Names in ``FEATURE_SCORES``: ``"h_score"``, ``"h_score_shrunk"``, ``"log_me"``, ``"n_leep"``. Or functions
-        ``(features (n, d), labels (n,)) -> float`` by a name of one's own, higher being better.
+        The names of scores in ``FEATURE_SCORES``: ``"h_score"``, ``"h_score_shrunk"``, ``"log_me"``, ``"n_leep"``. Or
+        functions ``(features (n, d), labels (n,)) -> float`` under names of your own, where higher is better.
     points : sequence of str, optional
-        Some of :func:`metricopt.backbones.cut_points`, or names of blocks for their ends; by default all.
+        Some of :func:`metricopt.backbones.cut_points`, or names of blocks for their last points. The default is all.
     progress : bool, optional
-        Show how far it is; by default if standard error is a terminal.
+        Whether to show a progress bar. The default is to show one if standard error is a terminal.
 
     Returns
     -------
     TransferRanking
-        A candidate a point, from the image upwards.
+        The ranking, with a candidate for each point, from the image upwards.
 
     Warns
     -----
     TransferWarning
-        Once a score that says, of some candidates, why it cannot be trusted there.
+        For each score that cannot be trusted for some candidates, once, with the reason.
 
     Raises
     ------
     InvalidInputError
-        On points or scores that do not exist, labels that are not classes or all the same, features that are not
-        finite; and if a score fails for all candidates.
+        If a point or a score does not exist, the labels are not classes or all the same, features are not finite, or a
+        score fails for all candidates.
 
     Examples
     --------
@@ -133,37 +134,38 @@ def rank_sources(
 ) -> TransferRanking:
     """Rank pretrained networks by how well they suit a task, without training anything.
 
-    Each is judged by its pooled features, which its head sees. The data are passed once, through all networks.
+    Each network is judged by its pooled features, the input of its head. The data pass once through all networks.
 
     Parameters
     ----------
     models : dict of str to Backbone, or network of torchvision
-        By a name of one's own. Left as they are; used in evaluation mode.
+        The networks, under names of your own. They stay as they are, and are used in evaluation mode.
     loader : iterable of (x, y)
-        As for :func:`rank_cuts`.
+        Training data, as for :func:`rank_cuts`.
     scores : sequence of str, or dict of str to callable
-        As for :func:`rank_cuts`; also ``"leep"`` and ``"nce"``, of the probabilities that a network with the head of
-        its own source task gives to its own classes (softmax of its outputs, sigmoid of a single one).
+        The scores, as for :func:`rank_cuts`. Two more are ``"leep"`` and ``"nce"``, for networks with the head of their
+        own source task: they use the probabilities of the source classes (the softmax of the outputs, or the sigmoid of
+        a single one).
     normalisation : Normalisation, optional
-        What the loader's images were scaled by; each network then gets them scaled as it wants them. By default all get
-        what the loader yields.
+        The scale of the loader's images. Each network then gets them in the scale that it expects. By default all
+        networks get the images as they are.
     progress : bool, optional
-        Show how far it is; by default if standard error is a terminal.
+        Whether to show a progress bar. The default is to show one if standard error is a terminal.
 
     Returns
     -------
     TransferRanking
-        A candidate a network, in the order given.
+        The ranking, with a candidate for each network, in the order given.
 
     Warns
     -----
     TransferWarning
-        As for :func:`rank_cuts`.
+        If :func:`rank_cuts` would warn.
 
     Raises
     ------
     InvalidInputError
-        As for :func:`rank_cuts`.
+        If :func:`rank_cuts` would raise, or ``models`` is not a dict of networks.
 
     Examples
     --------
@@ -204,7 +206,7 @@ def _functions(scores: Any, known: Mapping[str, ScoreFunction]) -> dict[str, Sco
 
 
 def _outline(source: Backbone) -> Backbone:
-    """Return a network without numbers, for counting."""
+    """Return a copy of a network that has shapes but no numbers, for counting."""
     return copy.deepcopy(source).to("meta")
 
 
@@ -214,7 +216,7 @@ def _gather(
     display: Display,
     rescale: Mapping[str, Callable[[Tensor], Tensor]] | None,
 ) -> tuple[dict[tuple[str, str], NDArray[np.float32]], dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """Return features by network and point, probabilities by network, and labels of all rows that have one."""
+    """Return the features by network and point, the probabilities by network, and the labels, of all labelled rows."""
     pooled: dict[tuple[str, str], list[Tensor]] = {}
     outputs: dict[str, list[Tensor]] = {name: [] for name in listeners}
     labels: list[NDArray[Any]] = []
@@ -222,7 +224,7 @@ def _gather(
         x, y = split_batch(batch)
         classes = to_numpy("labels", y).astype(np.float64)
         if classes.ndim not in (1, 2) or classes.size != len(classes):
-            reject("labels", "one class a sample", f"shape {classes.shape}", "yield one label, e.g. y[:, 2]")
+            reject("labels", "one class for each sample", f"shape {classes.shape}", "yield one label, e.g. y[:, 2]")
         classes = classes.reshape(-1)
         known = torch.from_numpy(~np.isnan(classes))
         labels.append(classes[known.numpy()])
@@ -276,7 +278,7 @@ def _rank(
 
 
 def _value(function: ScoreFunction, basis: NDArray[Any], labels: NDArray[Any]) -> tuple[float, tuple[str, ...]]:
-    """Return a score and its caveats; NaN where it cannot be computed, and why."""
+    """Return a score and its caveats, or NaN and the reason if it cannot be computed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TransferWarning)  # told once a score, not once a candidate
@@ -287,7 +289,7 @@ def _value(function: ScoreFunction, basis: NDArray[Any], labels: NDArray[Any]) -
 
 
 def _report(functions: Iterable[str], candidates: Sequence[Candidate]) -> None:
-    """Warn once a score that has caveats; reject one that failed everywhere."""
+    """Warn once for each score that has caveats, and reject a score that failed for all candidates."""
     for score in functions:
         doubted = [each for each in candidates if each.caveats[score]]
         if all(np.isnan(each.scores[score]) for each in candidates):

@@ -1,7 +1,7 @@
-"""Optimal transport between two samples, through POT, and what its plan says of their classes.
+"""Optimal transport between two samples, by POT, and the joint distribution of classes that a plan gives.
 
-This file decides how a plan is found and whether it may be relied on; which samples and costs there are is decided by
-the scores.
+This file decides how a plan is found and whether it can be relied on. It leaves the choice of samples and costs to the
+scores.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _PIVOTS = 2**62
 
 
 def import_pot() -> ModuleType:
-    """Return POT, which the extra ``transfer`` brings.
+    """Return the module POT, which ``pip install 'metricopt[transfer]'`` installs.
 
     Raises
     ------
     ImportError
-        If it is not installed.
+        If POT is not installed.
 
     Examples
     --------
@@ -50,9 +50,9 @@ class Plan(NamedTuple):
     Attributes
     ----------
     mass : ndarray, shape (n, m)
-        What goes from each source sample to each target sample, 1 in all.
+        The mass that goes from each source sample to each target sample, summing to 1.
     caveats : list of str
-        Why the plan is not to be relied on; empty if it is.
+        The reasons not to rely on the plan. The list is empty if there are none.
     """
 
     mass: Floats
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
 
 
 def squared_distances(source: Floats, target: Floats) -> Floats:
-    """Return squared Euclidean distances (n, m), free of what features have in common, which would cancel."""
+    """Return squared Euclidean distances (n, m), computed after a common mean is subtracted, which could cancel."""
     if source.shape[1] != target.shape[1]:
         rule = f"as wide as the source's ({source.shape[1]} features)"
         reject("target_features", rule, target.shape[1], "take both from the same layer of the same network")
@@ -69,15 +69,16 @@ def squared_distances(source: Floats, target: Floats) -> Floats:
 
 
 def transport(cost: Floats, source_mass: Floats, target_mass: Floats, regularisation: float = 0.0) -> Plan:
-    """Return the cheapest plan, exact, or with entropic regularisation in the log domain.
+    """Return the cheapest plan, exact or with entropic regularisation in the log domain.
 
     Parameters
     ----------
     cost : ndarray, shape (n, m)
+        The cost of each pair of samples.
     source_mass, target_mass : ndarray, shapes (n,) and (m,)
-        The marginals, each 1 in all.
+        The marginals, each summing to 1.
     regularisation : float, >= 0
-        In units of the cost; 0 for the exact plan.
+        The weight of the entropy, in units of the cost. With 0 the plan is exact.
     """
     ot = import_pot()
     scale = cost.max() or 1.0
@@ -104,12 +105,12 @@ def transport(cost: Floats, source_mass: Floats, target_mass: Floats, regularisa
 
 
 def joint_of_classes(mass: Floats, source: Classes, target: Classes) -> Floats:
-    """Return what goes from each source class to each target class, shape (source classes, target classes)."""
+    """Return the mass from each source class to each target class, shape (source classes, target classes)."""
     return source.one_hot().T @ mass @ target.one_hot()
 
 
 def distances_between_classes(cost: Floats, source: Classes, target: Classes) -> Floats:
-    """Return the exact transport cost between each source class and each target class, shape as above."""
+    """Return the exact transport cost between classes, shape (source classes, target classes)."""
     emd2 = import_pot().emd2
     distances = np.empty((len(source.names), len(target.names)))
     for row in range(len(source.names)):

@@ -185,7 +185,7 @@ class Odd(nn.Module):
     [
         (["twise"], "layers must be one of 'never', 'pair', 'sequence', 'twice', got 'twise'; did you mean 'twice'"),
         (["twice"], "layers must be layers that are called once in a pass, got 'twice', called again"),
-        (["never"], r"layers must be layers that the model uses, got \['never'\]"),
+        (["never"], r"layers must be layers that the model calls, got \['never'\]"),
         (["sequence"], r"layers must be layers that put out \(B, C\) or \(B, C, h, w\), got shape \(6, 1, 4\)"),
         (["pair"], r"layers that put out \(B, C\) or \(B, C, h, w\), got tuple of 'pair'"),
         (["twice", "twice"], "layers must be a list of different names"),

@@ -134,8 +134,8 @@ def test_probabilities_in_half_precision_are_scaled():
 
 def test_balanced_shares_make_classes_equal():
     classes = Classes(np.array([0, 1]), np.array([0, 0, 0, 1]))
-    np.testing.assert_allclose(classes.shares(True), [1 / 6, 1 / 6, 1 / 6, 1 / 2])
-    np.testing.assert_allclose(classes.shares(False), [1 / 4] * 4)
+    np.testing.assert_allclose(classes.weights(True), [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    np.testing.assert_allclose(classes.weights(False), [1 / 4] * 4)
     kept = classes.take(np.array([3]))
     assert (kept.names.tolist(), kept.index.tolist(), kept.counts) == ([1], [0], {1: 1})
 

@@ -122,9 +122,13 @@ def test_both_ways_agree_on_a_wide_spectrum(monkeypatch):
     ("targets", "options", "message"),
     [
         (np.ones((60, 1)), {}, "different for some samples, got constant column 0"),
-        (np.arange(59.0)[:, None], {}, r"one row a sample of features \(60\), got shape \(59, 1\)"),
+        (
+            np.arange(59.0)[:, None],
+            {},
+            r"must be of shape \(60, K\), one row for each sample of features, got shape \(59, 1\)",
+        ),
         (np.full((60, 1), np.nan), {}, "finite"),
-        (np.ones((60, 0)), {}, "one row a sample"),
+        (np.ones((60, 0)), {}, "one row for each sample"),
         (np.arange(60.0)[:, None], {"balanced": True}, "False for real-valued targets"),
     ],
 )

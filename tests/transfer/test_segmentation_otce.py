@@ -91,9 +91,9 @@ def test_the_seed_decides_the_draw():
     [
         (
             {"target_labels": np.zeros((2, 6, 6))},
-            r"target_labels must be one a pixel of target_features, \(2, 12, 12\)",
+            r"target_labels must be of shape \(2, 12, 12\), one label for each pixel of target_features",
         ),
-        ({"source_labels": np.zeros((1, 12, 12))}, "source_labels must be one a pixel of source_features"),
+        ({"source_labels": np.zeros((1, 12, 12))}, "one label for each pixel of source_features"),
         ({"target_labels": np.zeros((2, 12, 12))}, "target_labels must be of at least 2 classes"),
         ({"target_labels": np.full((2, 12, 12), 255)}, "target_labels must be of at least 2 classes"),
         ({"source_labels": np.full((2, 12, 12), 255)}, "source_labels must be of at least 1 classes"),

@@ -185,7 +185,10 @@ def test_bad_arguments(arguments, fault):
     [
         (lambda x, y: (x, y * 0), r"labels must be of at least 2 classes, got class \[0\] alone"),
         (lambda x, y: (x, y * 0.5), "labels must be whole numbers, one a class"),
-        (lambda x, y: (x, torch.stack([y, y], dim=1)), r"labels must be one class a sample, got shape \(60, 2\)"),
+        (
+            lambda x, y: (x, torch.stack([y, y], dim=1)),
+            r"must be one class for each sample, got shape \(60, 2\)",
+        ),
         (lambda x, y: (x, y * math.nan), "loader must be one with labelled samples, got none"),
         (
             lambda x, y: (x * math.inf, y),
