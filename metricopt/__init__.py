@@ -17,6 +17,7 @@ from metricopt.problem.metrics import (
     specificity,
 )
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.registry import register_objective
 from metricopt.results.result import FitResult, load
 from metricopt.results.status import Status
 from metricopt.tradeoff import Tradeoff, tradeoff
@@ -54,6 +55,7 @@ __all__ = [
     "precision",
     "precision_recall_curve",
     "recall",
+    "register_objective",
     "specificity",
     "tradeoff",
 ]

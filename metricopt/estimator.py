@@ -26,7 +26,8 @@ from metricopt._validation import check_choice, reject
 from metricopt.evidence.thresholds import ThresholdChoice, selection_criterion
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.metrics import Ranking, confusion_counts
-from metricopt.problem.objectives import REGISTRY, CountObjective, Objective, get_objective
+from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.registry import REGISTRY, get_objective
 from metricopt.results.status import Status
 from metricopt.solvers import Solver
 from metricopt.training.fit import fit
@@ -274,12 +275,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.objective, Objective):
             return self.objective
         check_choice("objective", self.objective, REGISTRY)
-        short = REGISTRY[self.objective].short
-        return get_objective(
-            self.objective,
-            alpha=self.alpha if short == "alpha" else None,
-            beta=self.beta if short == "beta" else None,
-        )
+        given = {short: getattr(self, short) for short in REGISTRY[self.objective].short_arguments()}
+        return get_objective(self.objective, **given)
 
     def _checked_dtype(self) -> torch.dtype:
         check_choice("dtype", self.dtype, _DTYPES)

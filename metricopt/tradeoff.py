@@ -22,7 +22,8 @@ from metricopt._validation import Faults, check_choice, check_fraction, reject
 from metricopt.evidence.reports import Report
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.labels import mask_labels
-from metricopt.problem.objectives import Bound, Objective, get_objective
+from metricopt.problem.objectives import Bound, Objective
+from metricopt.problem.registry import get_objective
 from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.results.result import FitResult

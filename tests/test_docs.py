@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import metricopt
+from metricopt.problem import registry
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
@@ -20,6 +21,7 @@ PAGES = [page for page in sorted(GUIDE.glob("*.md")) if code_of(page)]
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "REGISTRY", dict(registry.REGISTRY))
     names = {}
     for block in code_of(page):
         exec(block, names)

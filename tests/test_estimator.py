@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from metricopt import FPOR, DirectMetricClassifier, InvalidInputError, ObjectiveScorer, Status
 from metricopt.losses import WeightedCrossEntropy
-from metricopt.problem.objectives import REGISTRY
+from metricopt.problem.registry import REGISTRY
 from metricopt.solvers import Profiled
 
 SHORT = {"epochs": 20, "learning_rate": 0.1, "random_state": 0}

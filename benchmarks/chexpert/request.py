@@ -9,7 +9,8 @@ import numpy as np
 
 from metricopt.backbones import Backbone, load_backbone, truncate
 from metricopt.data import CheXpertImages, CheXpertTable, apply_policy, read_chexpert_table, stratified_split
-from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.objectives import Objective
+from metricopt.problem.registry import get_objective
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 

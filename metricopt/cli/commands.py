@@ -9,9 +9,11 @@ written); 4 another process of the launch was lost. In a launch of several proce
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -52,6 +54,16 @@ app = typer.Typer(
 
 _DEFAULT = Options()
 
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        help="A Python module to import first, such as one that registers an objective of your own; it may lie in the "
+        "current folder. Repeatable.",
+    ),
+]
+
 
 @app.command("fit")
 def fit_command(
@@ -67,10 +79,11 @@ def fit_command(
         str,
         typer.Option(
             help="FPOR: recall at a least precision. FROP: precision at a least recall. OFBS: F-beta. OAP: average "
-            "precision. RecallAtFPR, RecallAtAlarmRate: recall at a largest false-positive rate or share of alarms."
+            "precision. RecallAtFPR, RecallAtAlarmRate: recall at a largest false-positive rate or fraction of alarms. "
+            "Or one that a module of yours registers: see --import."
         ),
     ] = _DEFAULT.objective,
-    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1]; for all objectives but OFBS, OAP.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1]; for objectives that have one.")] = None,
     beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
     prevalence: Annotated[
         float | None,
@@ -103,6 +116,7 @@ def fit_command(
         bool,
         typer.Option("--resume", help="Go on from the checkpoints, if there are any; --out is then written anew."),
     ] = False,
+    modules: Modules = None,
 ) -> None:
     """Train on a table, and report on rows kept for the test, beside cross-entropy with a tuned threshold.
 
@@ -125,6 +139,7 @@ def fit_command(
     with _bad_input():
         processes = join_launch(device)
         with processes.in_step():
+            _import(modules or [])
             check_options(options)
             if resume and checkpoint_dir is None:
                 reject("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted")
@@ -143,6 +158,7 @@ def predict(
     run: Annotated[Path, typer.Argument(help="The folder that `metricopt fit` wrote.")],
     table: Annotated[Path, typer.Argument(help="New rows, with the columns of the training table but the label.")],
     out: Annotated[Path | None, typer.Option(help="A .csv file; by default the predictions are printed.")] = None,
+    modules: Modules = None,
 ) -> None:
     """Score new rows: a table with each row's number (from 0), its score, and its alarm (1: score >= threshold)."""
     import pandas as pd
@@ -150,6 +166,7 @@ def predict(
     with _bad_input():
         if out is not None and out.suffix.lower() != ".csv":
             reject("out", "a .csv file", str(out), "change its suffix")
+        _import(modules or [])
         preprocessor, result = load_run(run)
         features = preprocessor.transform(read_table(table))
         scores = result.scores(features).astype(np.float64)  # so that the text has every digit of the score
@@ -259,6 +276,18 @@ def main() -> None:
 def _tell(text: str) -> None:
     if is_main_process():
         Console(stderr=True, highlight=False).print(text)
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import the modules that a user names, from the current folder too, as ``python -m`` does."""
+    if modules:
+        sys.path.insert(0, str(Path.cwd()))
+    for module in modules:
+        try:
+            import_module(module)
+        except Exception as error:  # whatever the user's own lines raise
+            got = f"{module!r}, which raised {type(error).__name__}: {error}"
+            reject("--import", "a Python module that can be imported", got, "run it by itself to see where")
 
 
 def _read(

@@ -24,8 +24,9 @@ from metricopt.evidence.bootstrap import precision_band
 from metricopt.evidence.reports import LabelReport, Report
 from metricopt.plots import plot_precision_recall
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
-from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import read_prevalence, weights_at
+from metricopt.problem.registry import get_objective
 from metricopt.processes import is_main_process
 from metricopt.results.result import FitResult, load
 from metricopt.training.checkpoint import has_checkpoints

@@ -15,7 +15,8 @@ import torch
 from metricopt._arrays import Samples
 from metricopt.problem.cuts import Cuts
 from metricopt.problem.metrics import Array, Counts, Ranking
-from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.objectives import Objective
+from metricopt.problem.registry import get_objective
 
 
 @dataclass(frozen=True)

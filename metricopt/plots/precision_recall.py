@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,8 @@ def plot_precision_recall(
 ) -> Axes:
     """Draw precision-recall curves, the bound that was asked for, and where each threshold lies.
 
-    A bound on precision or recall is a line, and its infeasible side is shaded. Without a bound, lines of equal F-beta
-    are drawn. A bound on another metric has no line in this plane.
+    A bound on precision or recall is a line, and its infeasible side is shaded. For F-beta and
+    average precision without a bound, lines of equal F-beta are drawn. Other bounds and metrics have no line here.
 
     Parameters
     ----------
@@ -108,10 +109,10 @@ def _draw_request(ax: Axes, report: LabelReport) -> list[Line2D]:
     if report.bounded_metric == RECALL.name and report.bound is not None:
         ax.axvspan(0, report.bound, **INFEASIBLE)
         return [ax.axvline(report.bound, **line)]
-    if report.bounded_metric is None:
-        # The threshold of average precision is that of the best F1.
-        beta = "1" if report.metric == "average_precision" else report.metric.removeprefix("f")
-        _draw_iso_f_beta(ax, float(beta))
+    # The threshold of average precision is that of the best F1.
+    f_beta = re.fullmatch(r"f(\d.*)", "f1" if report.metric == "average_precision" else report.metric)
+    if report.bounded_metric is None and f_beta:
+        _draw_iso_f_beta(ax, float(f_beta[1]))
     return []
 
 

@@ -14,14 +14,14 @@ W. Dinkelbach (1967). On nonlinear fractional programming. Management Science 13
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from inspect import get_annotations
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
 
-from metricopt._validation import check_choice, check_fraction, check_positive, per_label, reject
+from metricopt._validation import check_fraction, check_positive, reject
 from metricopt.problem import metrics
 from metricopt.problem.metrics import Array, Counts, Linear, Ranking, Ratio
 
@@ -32,27 +32,51 @@ Bound: TypeAlias = "float | tuple[float, ...]"
 class Objective(ABC):
     """A metric to maximise over the scores of a model.
 
+    A subclass is a frozen dataclass. Where its metric is bounded, one of its fields is the bound, and the name of that
+    field says in which direction: ``min_precision`` is the least value allowed, ``max_alarm_rate`` the largest.
+
     Attributes
     ----------
-    argument : str or None
-        The field that ``alpha`` or ``beta`` fills when the objective is asked for by name.
-    short : "alpha", "beta" or None
-        Which of the two short names that is.
     bounded : Ratio or None
-        The metric that the bound speaks of; None without a bound.
+        The metric that the bound restricts; None without a bound.
+    bound_parameter : str or None
+        The name of the field that holds the bound, e.g. ``"min_precision"``.
     bound_direction : "min" or "max"
         Whether the bound is the least or the largest value allowed.
     """
 
-    argument: ClassVar[str | None] = None
-    short: ClassVar[Literal["alpha", "beta"] | None] = None
     bounded: ClassVar[Ratio | None] = None
+    bound_parameter: ClassVar[str | None] = None
     bound_direction: ClassVar[Literal["min", "max"]] = "min"
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for field in get_annotations(cls):
+            if field.startswith(("min_", "max_")):
+                cls.bound_parameter = field
+                cls.bound_direction = "min" if field.startswith("min_") else "max"
+
+    def __post_init__(self) -> None:
+        """Check the bound, and store it hashable: a float, or a tuple with one float per label."""
+        if self.bound_parameter is None:
+            return
+        bound: Any = getattr(self, self.bound_parameter)
+        if isinstance(bound, (np.ndarray, list)):
+            bound = tuple(np.asarray(bound).tolist()) if np.ndim(bound) else float(np.asarray(bound))
+        check_fraction(self.bound_parameter, bound)
+        stored = tuple(float(b) for b in bound) if isinstance(bound, tuple) else float(bound)
+        object.__setattr__(self, self.bound_parameter, stored)
 
     @property
     def name(self) -> str:
         """The name under which the objective is registered."""
         return type(self).__name__
+
+    @classmethod
+    def short_arguments(cls) -> dict[str, str]:
+        """Return which of ``alpha`` and ``beta`` belong beside the name of the objective, and the fields they fill."""
+        beta = next((field.name for field in fields(cls) if field.name == "beta"), None)  # type: ignore[arg-type]
+        return {short: field for short, field in (("alpha", cls.bound_parameter), ("beta", beta)) if field}
 
     @property
     @abstractmethod
@@ -71,13 +95,13 @@ class Objective(ABC):
     @property
     def bound(self) -> Bound | None:
         """The bound on :attr:`bounded`, None where there is none."""
-        return getattr(self, self.argument) if self.bounded is not None and self.argument else None
+        return getattr(self, self.bound_parameter) if self.bounded is not None and self.bound_parameter else None
 
     def with_bound(self, bound: Bound) -> Objective:
         """Return the same objective with another bound."""
-        if self.bound is None or self.argument is None:
+        if self.bound is None or self.bound_parameter is None:
             reject("objective", "one with a bound", self.name, "choose a threshold for another objective instead")
-        return replace(self, **{self.argument: bound})  # type: ignore[type-var]
+        return replace(self, **{self.bound_parameter: bound})  # type: ignore[type-var]
 
     def for_labels(self, num_labels: int) -> tuple[Objective, ...]:
         """Return one objective per label, each with a single bound.
@@ -91,9 +115,9 @@ class Objective(ABC):
         if not isinstance(bound, tuple):
             return (self,) * num_labels
         if len(bound) != num_labels:
-            assert self.argument is not None
+            assert self.bound_parameter is not None
             rule = f"one number or one per label ({num_labels})"
-            reject(self.argument, rule, f"{len(bound)} numbers", "give as many bounds as there are labels")
+            reject(self.bound_parameter, rule, f"{len(bound)} numbers", "give as many bounds as there are labels")
         return tuple(self.with_bound(b) for b in bound)
 
     def __str__(self) -> str:
@@ -207,13 +231,8 @@ class FPOR(CountObjective):
     """
 
     min_precision: Bound
-    argument = "min_precision"
-    short = "alpha"
     maximised = metrics.RECALL
     bounded = metrics.PRECISION
-
-    def __post_init__(self) -> None:
-        _set_bound(self, self.min_precision)
 
 
 @dataclass(frozen=True)
@@ -227,13 +246,8 @@ class FROP(CountObjective):
     """
 
     min_recall: Bound
-    argument = "min_recall"
-    short = "alpha"
     maximised = metrics.PRECISION
     bounded = metrics.RECALL
-
-    def __post_init__(self) -> None:
-        _set_bound(self, self.min_recall)
 
 
 @dataclass(frozen=True)
@@ -247,8 +261,6 @@ class OFBS(CountObjective):
     """
 
     beta: float = 1.0
-    argument = "beta"
-    short = "beta"
 
     def __post_init__(self) -> None:
         check_positive("beta", self.beta)
@@ -269,14 +281,8 @@ class RecallAtFPR(CountObjective):
     """
 
     max_false_positive_rate: Bound
-    argument = "max_false_positive_rate"
-    short = "alpha"
     maximised = metrics.RECALL
     bounded = metrics.FALSE_POSITIVE_RATE
-    bound_direction = "max"
-
-    def __post_init__(self) -> None:
-        _set_bound(self, self.max_false_positive_rate)
 
 
 @dataclass(frozen=True)
@@ -290,14 +296,8 @@ class RecallAtAlarmRate(CountObjective):
     """
 
     max_alarm_rate: Bound
-    argument = "max_alarm_rate"
-    short = "alpha"
     maximised = metrics.RECALL
     bounded = metrics.ALARM_RATE
-    bound_direction = "max"
-
-    def __post_init__(self) -> None:
-        _set_bound(self, self.max_alarm_rate)
 
 
 @dataclass(frozen=True)
@@ -320,75 +320,6 @@ class OAP(Objective):
 
     def measure(self, ranking: Ranking, counts: Counts) -> float:
         return ranking.average_precision()
-
-
-REGISTRY: dict[str, type[Objective]] = {
-    objective.__name__: objective for objective in (FPOR, FROP, OFBS, OAP, RecallAtFPR, RecallAtAlarmRate)
-}
-
-
-def get_objective(
-    objective: str | Objective,
-    *,
-    alpha: float | Sequence[float] | Mapping[str, float] | None = None,
-    beta: float | None = None,
-    label_names: Sequence[str] | None = None,
-) -> Objective:
-    """Return the objective that a name with ``alpha`` or ``beta``, or an instance, stands for.
-
-    Parameters
-    ----------
-    objective : str or Objective
-        A name of :data:`REGISTRY`, or an instance (then neither ``alpha`` nor ``beta``).
-    alpha : float, sequence or {label name: float}, in (0, 1]
-        The bound of FPOR, FROP and the other bounded objectives.
-    beta : float, > 0
-        The beta of OFBS (1 if left out).
-    label_names : sequence of str
-        Names the order of the labels when ``alpha`` is a mapping.
-
-    Raises
-    ------
-    InvalidInputError
-        On an unknown name, a missing or superfluous ``alpha`` or ``beta``, or a bound outside (0, 1].
-
-    Examples
-    --------
-    >>> get_objective("FPOR", alpha=0.9)
-    FPOR(min_precision=0.9)
-    """
-    if isinstance(objective, Objective):
-        if alpha is not None or beta is not None:
-            reject(
-                "alpha and beta",
-                "left out when objective is an instance",
-                f"alpha={alpha}, beta={beta} beside {objective!r}",
-                "put the number into the instance alone",
-            )
-        return objective
-    check_choice("objective", objective, REGISTRY)
-    kind = REGISTRY[objective]
-    given: dict[str, Any] = {"alpha": per_label("alpha", alpha, label_names), "beta": beta}
-    for short, value in given.items():
-        if value is not None and short != kind.short:
-            wanted = f"takes {kind.short}" if kind.short else "takes neither"
-            reject(short, f"left out for {objective}", value, f"{objective} {wanted}")
-    value = given.get(kind.short or "")
-    if value is None:
-        if kind.short == "alpha":
-            reject("alpha", f"given for {objective} ({kind.argument})", None, "give a fraction, e.g. alpha=0.9")
-        return kind()
-    return kind(value)  # type: ignore[call-arg]
-
-
-def _set_bound(objective: CountObjective, bound: Any) -> None:
-    """Check a bound and store it hashable: a float, or a tuple with one float per label."""
-    if isinstance(bound, (np.ndarray, list)):
-        bound = tuple(np.asarray(bound).tolist()) if np.ndim(bound) else float(np.asarray(bound))
-    assert objective.argument is not None
-    check_fraction(objective.argument, bound)
-    stored = tuple(float(b) for b in bound) if isinstance(bound, tuple) else float(bound)
-    object.__setattr__(objective, objective.argument, stored)
 
 
 def _like(array: Array, values: Any) -> Array:

@@ -74,7 +74,7 @@ def _objectives(objective: Objective, num_labels: int, confidence: float) -> tup
     singles = cast("tuple[FPOR | FROP, ...]", objective.for_labels(num_labels))
     if any(single.bound == 1 for single in singles):
         remedy = "no number of samples shows that there is never an error: ask for less, e.g. 0.95"
-        reject(str(objective.argument), "below 1 to be certified", 1.0, remedy)
+        reject(str(objective.bound_parameter), "below 1 to be certified", 1.0, remedy)
     is_number = isinstance(confidence, (int, float)) and not isinstance(confidence, bool)
     if not (is_number and 0 < confidence < 1):
         reject("confidence", "in (0, 1)", repr(confidence), "give e.g. 0.9")

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricopt._validation import InvalidInputError, check_choice, reject
+from metricopt._validation import InvalidInputError, reject
 from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.reports import Report, with_nan, without_nan
-from metricopt.problem.objectives import REGISTRY
+from metricopt.problem.registry import objective_from_dict, objective_to_dict
 from metricopt.processes import is_main_process
 from metricopt.results.history import History
 from metricopt.results.scores import DataScores
@@ -91,7 +91,7 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
     objective, slack, certificates = (attributes[name] for name in ("objective", "slack", "certificates"))
     return {
         "format": FORMAT,
-        "objective": {"name": objective.name, **asdict(objective)},
+        "objective": objective_to_dict(objective),
         "label_names": list(attributes["label_names"]),
         "thresholds": [None if np.isnan(threshold) else float(threshold) for threshold in attributes["thresholds"]],
         "statuses": [status.value for status in attributes["statuses"]],
@@ -106,12 +106,9 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
-    name = saved["objective"].pop("name")
-    check_choice("objective", name, REGISTRY)
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["objective"].items()}
     prevalence, certificates = saved.get("prevalence"), saved.get("certificates")  # from version 0.1 without either
     return {
-        "objective": REGISTRY[name](**arguments),
+        "objective": objective_from_dict(saved["objective"]),
         "label_names": tuple(saved["label_names"]),
         "thresholds": np.array([np.nan if t is None else t for t in saved["thresholds"]]),
         "statuses": tuple(Status(status) for status in saved["statuses"]),

@@ -51,7 +51,8 @@ from metricopt._validation import Faults, check_finite, check_labels, message, r
 from metricopt.data.loaders import as_label_columns
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
-from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.objectives import Objective
+from metricopt.problem.registry import get_objective
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 from metricopt.training.plan import default_warmup_epochs
 from metricopt.training.score_memory import ScoreMemory

@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from metricopt._validation import Faults, reject
 from metricopt.data.loaders import has_own_order, is_iterable
-from metricopt.problem.objectives import Objective, get_objective
+from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence
+from metricopt.problem.registry import check_registered, get_objective
 from metricopt.solvers import Solver, get_solver
 from metricopt.training.optimizers import OptimizerLike
 from metricopt.training.records import Callback
@@ -89,6 +90,7 @@ def read_request(
     """
     names = _read_names(label_names, loader)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
+    check_registered(target)
     request = Request(
         loader=loader,
         objective=target,

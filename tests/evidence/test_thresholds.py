@@ -11,7 +11,8 @@ from metricopt._validation import InvalidInputError
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem import metrics
 from metricopt.problem.metrics import confusion_counts
-from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, REGISTRY, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.registry import REGISTRY
 from tests import oracle
 
 BOUNDS = [0.1, 0.2, 0.25, 1 / 3, 0.5, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0]

@@ -21,7 +21,7 @@ from torch.utils.data import (
 from metricopt import FPOR, OAP, OFBS, InvalidInputError, Status, fit
 from metricopt.data import rath_hughes_toy
 from metricopt.evidence.thresholds import choose_threshold
-from metricopt.problem.objectives import REGISTRY
+from metricopt.problem.registry import REGISTRY
 from metricopt.solvers import Profiled, ProfiledRanking, Solver, Stage
 from metricopt.solvers.slack import SampleSlacks
 from tests import oracle
