@@ -16,12 +16,14 @@ from benchmarks.chexpert.cells import cells_of
 from benchmarks.chexpert.methods import METHODS, obstacle
 from benchmarks.chexpert.report import write_report
 from benchmarks.chexpert.request import Request
+from benchmarks.packages import IMAGES, require
+from benchmarks.reporting.files import RUNS
 from benchmarks.running import runner
+from benchmarks.suites.command import run_suite
 from metricopt._validation import InvalidInputError, check_choice, reject
 from metricopt.backbones import count_macs, count_parameters, cpu_latencies
 from metricopt.data import CHEXPERT_LABELS, check_images, write_synthetic_chexpert
 
-RUNS = Path(__file__).parents[1] / "runs"
 SYNTHETIC_PATIENTS = 300
 
 
@@ -51,15 +53,14 @@ def compare(
         bool, typer.Option("--label-context", help="The real task without images: the suite label_context.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the report and the pictures.")] = RUNS / "chexpert",
-    processes: Annotated[int, typer.Option(min=1, help="How many share the work.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="The number of processes that do the work.")] = 2,
 ) -> None:
     """Compare methods on chest X-rays; killed, the same command goes on where it was."""
     console, shown = Console(), Console(stderr=True)
     if label_context:
-        from benchmarks.__main__ import run_suite
-
         run_suite("label_context", processes=processes)
         return
+    require("python -m benchmarks chexpert", IMAGES)
     try:
         names = tuple(name.strip() for name in labels.split(",") if name.strip())
         for name in names:

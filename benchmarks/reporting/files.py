@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 
 RESULTS = Path(__file__).parents[1] / "results"
+RUNS = Path(__file__).parents[1] / "runs"
+"""Where unfinished and quick runs are kept; not part of the repository."""
 
 
 def write(

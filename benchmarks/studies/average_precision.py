@@ -12,6 +12,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,17 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from benchmarks.data import load
+from benchmarks.data import load, packages_of
 from benchmarks.peers import soap
 from benchmarks.reporting.statistics import with_interval
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.data import stratified_split
 from metricopt.problem.objectives import OAP
 from metricopt.solvers import ProfiledRanking, Solver, Surrogate
 from metricopt.solvers.pair_ramps import RampSums
 
 DATASETS = ("page_blocks", "satimage", "yeast3", "spambase", "magic")
+NEEDS = packages_of(DATASETS)
 NUM_SPLITS = 10
 BATCH_SIZE = 256
 NUM_STEPS = 2_400
@@ -177,3 +180,17 @@ def summaries(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
         "Train average precision, mean over splits": pd.concat([means, means.mean().rename("mean").to_frame().T]),
         "Profiled OAP minus the other, paired by split, 95 % t-intervals": pd.DataFrame(lines).T,
     }
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train linear models on average precision, judged on the training data, beside a sigmoid and LibAUC's SOAP."""
+    jobs = [
+        partial(run_one, dataset, split)
+        for dataset in (("yeast3",) if quick else DATASETS)
+        for split in range(1 if quick else NUM_SPLITS)
+    ]
+    rows = [row for part in run_all(jobs, processes) for row in part]
+    title = "Linear models: average precision on training data"
+    if soap.missing():
+        title += f" (without SOAP, not installed: {', '.join(soap.missing())})"
+    finish("average_precision", title, rows, summaries(rows), quick)

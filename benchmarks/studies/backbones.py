@@ -7,12 +7,15 @@ Weights do not matter for any of these, so they are random. This file decides th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import typer
 from torch import nn
 
+from benchmarks.packages import TORCHVISION
+from benchmarks.studies.study import Quick, console, finish
 from metricopt.backbones import (
     Backbone,
     count_macs,
@@ -24,6 +27,7 @@ from metricopt.backbones import (
     truncate,
 )
 
+NEEDS: tuple[str, ...] = (TORCHVISION,)
 LARGEST_LATENCY_RATIO = 0.72
 IMAGE_SIZE = 224
 NUM_OUTPUTS = 2
@@ -136,3 +140,19 @@ def is_within_budget(rows: list[dict[str, Any]]) -> bool:
     """Tell whether TTL-2 is as much faster than FTL as it has to be."""
     (ttl,) = (row for row in rows if row["row"] == "TTL-2")
     return bool(ttl["latency_ratio"] <= LARGEST_LATENCY_RATIO)
+
+
+def main(
+    quick: Quick = False,
+    repeats: Annotated[int, typer.Option(help="How many rounds of timings.", min=1)] = 60,
+    threads: Annotated[int, typer.Option(help="Of torch; more than one need cores of their own.", min=1)] = 1,
+) -> None:
+    """Count and time transferred and truncated networks, beside what was published of them."""
+    repeats = 5 if quick else repeats
+    rows = run(repeats, threads)
+    title = "Truncated and transferred networks: parameters, multiply-accumulates, CPU latency"
+    said = conclusions(rows, repeats, threads)
+    finish("backbones", title, rows, tables(rows), quick, said)
+    console.print(said[0], soft_wrap=True)
+    if not is_within_budget(rows):
+        raise typer.Exit(1)

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import typer
 from scipy.stats import binom, norm
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
+from benchmarks.packages import MAPIE
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt._arrays import Samples
 from metricopt.evidence.certification import certify_label, p_values, thresholds_to_test
 from metricopt.evidence.reports import evaluate
@@ -27,6 +30,7 @@ from metricopt.problem.metrics import Counts, Ranking
 from metricopt.problem.objectives import FPOR, FROP
 from metricopt.problem.prevalence import weights_at
 
+NEEDS: tuple[str, ...] = (MAPIE,)
 CONFIDENCE = 0.9
 NUM_DRAWS = 500
 PROCEDURES = ("tuned", "certified", "Holm", "MAPIE, Holm", "MAPIE, fixed_sequence")
@@ -390,3 +394,12 @@ def is_sound(rows: list[dict[str, Any]]) -> bool:
     """Tell whether certified bounds fail no more often than chance lets a sound procedure fail."""
     certified = [row for row in rows if row["study"] == "coverage" and row["procedure"] == "certified"]
     return all(row["missed"] <= row["most_allowed"] for row in certified)
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Count how often certified bounds fail on new data, and check metrics at another prevalence by resampling."""
+    rows = [row for part in run_all(jobs(quick), processes) for row in part]
+    title = "Certified thresholds and metrics at another prevalence"
+    finish("certify", title, rows, tables(rows), quick, conclusions(rows))
+    if not is_sound(rows):
+        raise typer.Exit(1)

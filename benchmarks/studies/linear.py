@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ from scipy.special import expit
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from benchmarks.data import load
+from benchmarks.data import load, packages_of
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.data import stratified_split
 from metricopt.problem.objectives import FPOR, FROP, OFBS, CountObjective
 from metricopt.solvers import Profiled, Solver, Stage, Surrogate
 
 DATASETS = ("page_blocks", "yeast3", "spambase", "magic", "satimage")
+NEEDS = packages_of(DATASETS)
 OBJECTIVES: dict[str, CountObjective] = {
     "FPOR .8": FPOR(0.8),
     "FPOR .9": FPOR(0.9),
@@ -123,3 +126,16 @@ def summary(rows: list[dict[str, Any]]) -> pd.DataFrame:
     means = values.groupby(["dataset", "objective"]).mean()[["cross-entropy", "best sigmoid", "profiled"]]
     means["profiled - best sigmoid"] = means["profiled"] - means["best sigmoid"]
     return means
+
+
+def main(quick: Quick = False, processes: Processes = 2, batch_size: int = 256) -> None:
+    """Train linear models on real sets: training metric against cross-entropy and sigmoid relaxations."""
+    datasets = ("yeast3",) if quick else DATASETS
+    jobs = [
+        partial(run_one, dataset, split, batch_size)
+        for dataset in datasets
+        for split in range(1 if quick else NUM_SPLITS)
+    ]
+    rows = [row for part in run_all(jobs, processes) for row in part]
+    title = "Linear models: the objective reached on the training data"
+    finish("linear", title, rows, {"Mean over splits": summary(rows)}, quick)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.problem.objectives import FPOR, FROP, OFBS, CountObjective
 
+NEEDS: tuple[str, ...] = ()
 NUM_DIRECTIONS = 8_000
 
 
@@ -116,3 +120,28 @@ def run_one(seed: int, name: str, batch_size: int | None) -> dict[str, Any]:
         "stage": result.selected_stage,
         "seconds": round(seconds, 2),
     }
+
+
+def main(quick: Quick = False, processes: Processes = 2, batch_size: int = 256) -> None:
+    """Train on random 2-D mixtures and compare with the global optimum."""
+    num_problems = {"FPOR": 100, "FROP": 50, "F1": 50}
+    jobs = [
+        partial(run_one, seed, name, batch_size)
+        for name, number in num_problems.items()
+        for seed in range(4 if quick else number)
+    ]
+    rows = run_all(jobs, processes)
+    table = (
+        pd.DataFrame(rows)
+        .groupby("objective")
+        .agg(
+            problems=("gap", "size"),
+            at_optimum=("gap", lambda gap: int((gap < 1e-9).sum())),
+            mean_gap=("gap", lambda gap: f"{gap.mean():.5f}"),
+            largest_gap=("gap", "max"),
+            cross_entropy_at_optimum=("cross_entropy_gap", lambda gap: int((gap < 1e-9).sum())),
+            cross_entropy_mean_gap=("cross_entropy_gap", "mean"),
+            seconds=("seconds", "mean"),
+        )
+    )
+    finish("mixtures", "Random 2-D mixtures: gap to the global optimum of linear models", rows, {"Gaps": table}, quick)

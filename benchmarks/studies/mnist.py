@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,16 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.data.digits import load_digits
+from benchmarks.packages import LITE0, MNIST, TORCHVISION
 from benchmarks.reporting.statistics import t_interval
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.backbones import Backbone, count_macs, count_parameters, load_backbone, truncate
 from metricopt.data import stratified_split
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.metrics import average_precision
 from metricopt.problem.objectives import FPOR
 
+NEEDS: tuple[str, ...] = (MNIST, TORCHVISION, LITE0)
 BACKBONE = "efficientnet_lite0"
 WEIGHTS = ("imagenet", "random")
 # The ends of blocks at 1/3, 1/2 and 2/3 of the 18 cut points, and the last of these.
@@ -271,3 +274,12 @@ def _said(claim: str, paired: dict[tuple[str, ...], pd.Series], *, strictly: boo
         f"{where}; mean {mean:+.3f}. Corrected intervals wholly above 0: {verdicts.count('above')}, "
         f"wholly below: {verdicts.count('below')}."
     )
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train heads on frozen features of a rare digit: ImageNet against random weights, cuts, direct training."""
+    epochs = 10 if quick else NUM_EPOCHS
+    jobs = [partial(run_one, split, epochs) for split in range(1 if quick else NUM_SPLITS)]
+    rows = [row for part in run_all(jobs, processes) for row in part]
+    title = "A rare digit (not medical): transfer, truncation and direct training on frozen features"
+    finish("mnist", title, rows, tables(rows), quick, conclusions(rows))

@@ -23,12 +23,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.data.digits import load_all_digits
+from benchmarks.packages import LITE0, MNIST, TORCHVISION
 from benchmarks.studies.mnist import BATCH_SIZE, embed, scale
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.backbones import cut_points, load_backbone
 from metricopt.problem.metrics import average_precision
 from metricopt.problem.objectives import OAP
 from metricopt.transfer import FEATURE_SCORES, TransferWarning
 
+NEEDS: tuple[str, ...] = (MNIST, TORCHVISION, LITE0)
 BACKBONE = "efficientnet_lite0"
 BALANCED: dict[str, Callable[..., float]] = {
     f"{name}, balanced": partial(score, balanced=True) for name, score in FEATURE_SCORES.items()
@@ -289,3 +292,10 @@ def _warnings(found: dict[str, pd.DataFrame]) -> str:
 
 def _holds(claim: bool) -> str:
     return "this is" if claim else "this is NOT"
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Rank the cuts of a network by transferability scores, train the head of each, and see which scores were right."""
+    rows = [row for part in run_all(jobs(quick), processes) for row in part]
+    title = "Where to cut, without training: transferability scores beside trained heads (a rare digit, not medical)"
+    finish("rank_cuts", title, rows, tables(rows), quick, conclusions(rows))

@@ -14,17 +14,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+import typer
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import metricopt
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.solvers import REGISTRY
 from metricopt.training.checkpoint import flatten
 
+NEEDS: tuple[str, ...] = ()
 NUM_ROWS, BATCH, EPOCHS = 640, 32, 40
 CHECKPOINT_EVERY = 7
 """Steps: no divisor of an epoch's, and so often that many kills hit a file that is being written."""
@@ -146,6 +151,32 @@ def _wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> f
             raise TimeoutError(f"no checkpoint of step {step} after {LONGEST_WAIT:g} s")
         time.sleep(0.001)
     return time.monotonic()
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Kill trainings with every solver at random moments, resume them, and compare with runs that were left alone."""
+    whole = run_all([partial(run_whole, solver) for solver in REGISTRY], processes)
+    jobs = [
+        partial(run_killed, solver, kill, *known)
+        for solver, known in zip(REGISTRY, whole, strict=True)
+        for kill in range(2 if quick else 20)
+    ]
+    rows = run_all(jobs, processes)
+    table = (
+        pd.DataFrame(rows)
+        .groupby("solver")
+        .agg(
+            kills=("was_killed", "sum"),
+            while_a_file_was_written=("while_writing", "sum"),
+            resumed_from_step=("resumed_from_step", lambda steps: f"{steps.min()} to {steps.max()}"),
+            of_steps=("steps", "max"),
+            identical=("identical", "sum"),
+        )
+    )
+    title = "Checkpoints: training killed (kill -9) at random moments and resumed, compared bit for bit"
+    finish("resume", title, rows, {"Kills": table}, quick)
+    if not all(row["identical"] for row in rows):
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

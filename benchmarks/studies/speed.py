@@ -14,13 +14,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+import typer
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
+from benchmarks.packages import TORCHVISION
+from benchmarks.studies.study import Quick, finish
 from metricopt._torchvision import import_torchvision
 from metricopt.problem.objectives import FPOR, OAP, Objective
 from metricopt.solvers.lagrangian import AugmentedLagrangian
+
+NEEDS: tuple[str, ...] = (TORCHVISION,)
 
 
 def step_ratio(
@@ -194,3 +200,12 @@ def _in_turn(
             "within_budget": bool(np.median(ratios) <= budget),
         }
     ]
+
+
+def main(quick: Quick = False) -> None:
+    """Time a step and an exact threshold against what they build on; one thread."""
+    rows = run(quick)
+    table = pd.DataFrame(rows).set_index("what")
+    finish("speed", "Speed: ratios within one run, one thread", rows, {"Ratios": table}, quick)
+    if not all(row["within_budget"] for row in rows):
+        raise typer.Exit(1)

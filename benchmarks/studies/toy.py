@@ -9,10 +9,12 @@ constraint. AISTATS. They report a recall of .23 at precision .9, the best of 1,
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,9 +22,13 @@ from sklearn.linear_model import LogisticRegression
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
+from benchmarks.peers.published import published_figures
+from benchmarks.reporting import files
 from benchmarks.reporting.pictures import BLUE, ORANGE
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.data import rath_hughes_toy
 
+NEEDS: tuple[str, ...] = ()
 OPTIMA = {0.9: 29, 0.8: 89, 0.95: 28}
 """Positives found, of 120, at each minimum precision: the best of 40,000 directions with an exact threshold."""
 
@@ -108,3 +114,17 @@ def _draw_line(axes: Axes, title: str, weight: np.ndarray, bound: float) -> None
     found = f"{choice.counts.true_positives:.0f} of 120 positives found"
     verdict = f"{right}, {found}" if choice.feasible else f"no threshold meets the bound: at best {right}"
     axes.set_title(f"{title}\n{verdict}", fontsize="medium")
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train the Rath-Hughes toy problem, where the global optimum is known."""
+    jobs = [partial(run_one, *case) for case in cases(seeds=1 if quick else 5)]
+    rows = run_all(jobs, processes)
+    frame = pd.DataFrame(rows)
+    table = frame.groupby(["solver", "bound", "batch"]).agg(
+        runs=("seed", "size"), at_optimum=("at_optimum", "sum"), seconds=("seconds", "max")
+    )
+    tables = {"Runs": table, "Published, at a precision of .9": published_figures()}
+    finish("toy", "Rath-Hughes toy problem: recall at a precision, linear model", rows, tables, quick)
+    if not quick:
+        picture().savefig(files.RESULTS / "toy.png", dpi=110)

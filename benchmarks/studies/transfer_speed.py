@@ -11,12 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import typer
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from benchmarks.packages import POT
+from benchmarks.studies.study import Quick, finish
 from metricopt.transfer import h_score, log_me, otce
 from metricopt.transfer.transport import import_pot
 
+NEEDS: tuple[str, ...] = (POT,)
 Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
@@ -152,3 +157,12 @@ def _timed(call: Callable[[], float]) -> tuple[float, float]:
     began = time.process_time()
     value = call()
     return time.process_time() - began, value
+
+
+def main(quick: Quick = False) -> None:
+    """Time the transferability scores on one core, beside the published algorithms."""
+    rows = run(quick)
+    title = "Transferability scores: seconds of one core, beside the published algorithms"
+    finish("transfer_speed", title, rows, {"Scores": pd.DataFrame(rows).set_index("what")}, quick)
+    if not all(row["within_budget"] for row in rows):
+        raise typer.Exit(1)

@@ -8,6 +8,7 @@ filters in the first layer. This file decides the protocol of training and what 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.data.digits import load_digits
+from benchmarks.packages import LITE0, MNIST, TORCHVISION
 from benchmarks.reporting.statistics import t_interval
+from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.backbones import Backbone, load_backbone, redraw_mean_var, transfuse, with_gabor_filters
 from metricopt.data import stratified_split
 from metricopt.problem.metrics import average_precision
 
+NEEDS: tuple[str, ...] = (MNIST, TORCHVISION, LITE0)
 BACKBONE, SIZE = "efficientnet_lite0", 32
 # What is kept of the pretrained weights, from nothing to all layers below the head.
 BLOCKS = (
@@ -155,3 +159,12 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
         + "; ".join(f"{name} {value:+.3f}" for name, value in parts.items())
         + ".",
     ]
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train a network that keeps its lowest k pretrained blocks, and see which blocks make training faster."""
+    steps = 20 if quick else NUM_STEPS
+    jobs = [partial(run_one, kept, seed, steps) for seed in range(2 if quick else NUM_SEEDS) for kept in STARTS]
+    rows = run_all(jobs, processes)
+    title = "Weight transfusion: which pretrained blocks make training faster (a rare digit, not medical)"
+    finish("transfusion", title, rows, tables(rows), quick, conclusions(rows))

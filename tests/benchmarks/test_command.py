@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from benchmarks import __main__ as command
 from benchmarks.reporting import files as results
 from benchmarks.suites import Plan, Suite
+from benchmarks.suites import command as suites
 
 SUITE = Suite(
     "tiny",
@@ -20,8 +21,8 @@ SUITE = Suite(
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "SUITES", {"tiny": SUITE})
-    monkeypatch.setattr(command, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(suites, "SUITES", {"tiny": SUITE})
+    monkeypatch.setattr(results, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     (tmp_path / "results").mkdir()
     return tmp_path

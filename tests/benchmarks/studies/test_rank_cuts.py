@@ -124,7 +124,7 @@ def test_times_count_the_pass_on_both_sides():
 
 def test_page(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    monkeypatch.setattr(command, "_run_all", lambda jobs, processes: [known_rows()])
+    monkeypatch.setattr(rank_cuts, "run_all", lambda jobs, processes: [known_rows()])
     outcome = CliRunner().invoke(command.app, ["rank_cuts"])
     assert outcome.exit_code == 0, outcome.output
     page = (tmp_path / "rank_cuts.md").read_text()

@@ -80,7 +80,7 @@ def row(kept, seed, num_steps=80):
 def test_page(monkeypatch, tmp_path):
     rows = [row(kept, seed) for seed in range(3) for kept in transfusion.STARTS]
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    monkeypatch.setattr(command, "_run_all", lambda jobs, processes: rows)
+    monkeypatch.setattr(transfusion, "run_all", lambda jobs, processes: rows)
     outcome = CliRunner().invoke(command.app, ["transfusion"])
     assert outcome.exit_code == 0, outcome.output
     page = (tmp_path / "transfusion.md").read_text()
