@@ -170,35 +170,32 @@ def train_on_table(
 ) -> Run:
     """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part.
 
-    Each of the two trainings keeps its checkpoints in a folder of its own in ``checkpoint_dir``.
+    The preprocessing is learnt from the training rows alone: to it, all other rows are new. Each of the two trainings
+    keeps its checkpoints in a folder of its own in ``checkpoint_dir``.
     """
     objective = check_options(options)
     labelled = np.flatnonzero(~np.isnan(table.labels))
     num_unlabelled = len(table) - len(labelled)
     table, groups = table.take(labelled), None if groups is None else groups[labelled]
-    rest, test = stratified_split(
-        table.labels, (1 - options.test_fraction, options.test_fraction), options.seed, groups
-    )
-    held = table.take(rest)
-    preprocessor = TablePreprocessor.fit(held.features)
-    x, y = _tensors(preprocessor, held)
-    test_data = _tensors(preprocessor, table.take(test))
-    val_fraction = options.val_fraction / (1 - options.test_fraction)
+    rows = _split(table.labels, groups, options)
+    preprocessor = TablePreprocessor.fit(table.take(rows["train"]).features)
+    data = {name: _tensors(preprocessor, table.take(own)) for name, own in rows.items()}
+    train = TensorDataset(*data["train"])
+    validation = TensorDataset(*data["validation"]) if "validation" in data else None
     epochs = options.epochs
     if epochs is None:
-        steps = math.ceil(len(y) * (1 - val_fraction) / (options.batch_size * num_processes))
-        epochs = default_epochs(steps)
+        epochs = default_epochs(math.ceil(len(rows["train"]) / (options.batch_size * num_processes)))
     results = []
     for solver, what in zip(_SOLVERS, (options.objective, BASELINE), strict=True):
         tell(f"Training on {what}, {epochs} epochs ...")
         results.append(
             fit(
-                make_table_model(options.model, x.shape[1], seed=options.seed),
-                DataLoader(TensorDataset(x, y), batch_size=options.batch_size, shuffle=True),
+                make_table_model(options.model, len(preprocessor.feature_names), seed=options.seed),
+                DataLoader(train, batch_size=options.batch_size, shuffle=True),
                 objective,
                 label_names=[f"{table.label} = {table.positive}"],
-                groups=None if groups is None else groups[rest].tolist(),
-                val_fraction=val_fraction,
+                val_loader=DataLoader(validation, batch_size=options.batch_size) if validation else None,
+                val_fraction=0,
                 prevalence=options.prevalence,
                 solver=solver,
                 epochs=epochs,
@@ -218,11 +215,23 @@ def train_on_table(
         preprocessor=preprocessor,
         result=result,
         baseline=baseline,
-        test=test_data,
-        test_report=result.evaluate(test_data),
-        baseline_test_report=baseline.evaluate(test_data),
+        test=data["test"],
+        test_report=result.evaluate(data["test"]),
+        baseline_test_report=baseline.evaluate(data["test"]),
         num_unlabelled=num_unlabelled,
     )
+
+
+def _split(labels: np.ndarray, groups: np.ndarray | None, options: Options) -> dict[str, np.ndarray]:
+    """Return the rows that train, those that select if there are any, and those of the test."""
+    rest_fraction = 1 - options.test_fraction
+    rest, test = stratified_split(labels, (rest_fraction, options.test_fraction), options.seed, groups)
+    if options.val_fraction == 0:
+        return {"train": rest, "test": test}
+    val_fraction = options.val_fraction / rest_fraction
+    own_groups = None if groups is None else groups[rest]
+    train, validation = stratified_split(labels[rest], (1 - val_fraction, val_fraction), options.seed, own_groups)
+    return {"train": rest[train], "validation": rest[validation], "test": test}
 
 
 def was_begun(checkpoint_dir: Path) -> bool:

@@ -145,15 +145,21 @@ def test_report_says_what_was_asked(fitted):
     assert report["selected_on"] == "validation"
 
 
-def test_preprocessing_never_sees_the_test_rows(fitted, table):
+def test_preprocessing_is_learnt_from_the_training_rows_alone(fitted, table):
     out, _ = fitted
     frame = pd.read_csv(table)
     rest, _ = parts_of(frame)
-    preprocessor, _ = load_run(out)
+    held = frame.iloc[rest]
+    labels = (held["outcome"] == "sick").to_numpy(float)
+    train, validation = stratified_split(labels, (0.75, 0.25), 0, held["family"].astype(str).tolist())
+    preprocessor, result = load_run(out)
+    for rows, report in ((train, result.train), (validation, result.validation)):
+        assert (report.num_samples, report.counts.positives) == (len(rows), labels[rows].sum())
     (age,) = [column for column in preprocessor.numeric if column.name == "age"]
-    assert age.median == frame["age"].iloc[rest].median()
-    assert age.mean == pytest.approx(frame["age"].iloc[rest].fillna(age.median).mean())
-    assert age.mean != pytest.approx(frame["age"].fillna(age.median).mean())
+    assert age.median == held["age"].iloc[train].median() != held["age"].median()
+    assert age.mean == pytest.approx(held["age"].iloc[train].fillna(age.median).mean())
+    for seen in (frame, held):
+        assert age.mean != pytest.approx(seen["age"].fillna(age.median).mean())
     assert {column.name for column in (*preprocessor.numeric, *preprocessor.categorical)} == {"age", "marker", "ward"}
 
 
