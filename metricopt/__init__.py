@@ -1,9 +1,11 @@
 """Train imbalanced classifiers on the metric that their users answer for."""
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from metricopt._validation import InvalidInputError
+from metricopt.evidence.reports import evaluate
 from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold
 from metricopt.problem.metrics import (
     alarm_rate,
@@ -25,6 +27,7 @@ from metricopt.training.fit import fit
 from metricopt.training.loss import DirectMetricLoss
 
 if TYPE_CHECKING:
+    from metricopt.cli.table_run import load_run
     from metricopt.estimator import DirectMetricClassifier, ObjectiveScorer
 
 __version__ = version("metricopt")
@@ -48,10 +51,12 @@ __all__ = [
     "average_precision",
     "choose_threshold",
     "confusion_counts",
+    "evaluate",
     "f_beta",
     "false_positive_rate",
     "fit",
     "load",
+    "load_run",
     "precision",
     "precision_recall_curve",
     "recall",
@@ -61,9 +66,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("DirectMetricClassifier", "ObjectiveScorer"):  # scikit-learn is imported when it is used
-        from metricopt import estimator
+# What wants packages that take long to import is imported when it is used.
+_LATER = {
+    "DirectMetricClassifier": "metricopt.estimator",
+    "ObjectiveScorer": "metricopt.estimator",
+    "load_run": "metricopt.cli.table_run",
+}
 
-        return getattr(estimator, name)
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import metricopt
+
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     "PIL",
@@ -49,16 +51,6 @@ ONLY_IN = {
 }
 
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "metricopt").rglob("*.py"))
-
-# What the moves left to mend: each line goes with the fault that it names, and the list goes with the last one.
-TO_MEND = {
-    "benchmarks",
-}
-
-
-def unless_to_mend(names):
-    """Mark the cases that are known to fail; a mended one fails until its line above is gone."""
-    return [pytest.param(name, marks=[pytest.mark.xfail(strict=True)] * (name in TO_MEND)) for name in names]
 
 
 def imported_modules(source, package, *, for_types=True):
@@ -110,12 +102,12 @@ def faults_of(path, source):
     return sorted(faults)
 
 
-@pytest.mark.parametrize("path", unless_to_mend(SOURCES))
+@pytest.mark.parametrize("path", SOURCES)
 def test_imports_go_down(path):
     assert faults_of(path, (ROOT / path).read_text()) == []
 
 
-@pytest.mark.parametrize("tree", unless_to_mend(["metricopt", "benchmarks"]))
+@pytest.mark.parametrize("tree", ["metricopt", "benchmarks"])
 def test_no_two_modules_need_each_other(tree):
     sources = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / tree).rglob("*.py"))
     files = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in sources}
@@ -186,3 +178,9 @@ def test_import_is_light(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & sys.modules.keys()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.split() == []
+
+
+def test_every_public_name_is_there():
+    assert [name for name in metricopt.__all__ if not hasattr(metricopt, name)] == []
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        _ = metricopt.fitt
