@@ -1,12 +1,16 @@
 """Trainings for launches of several processes: ``python -m tests.launched FOLDER CASE ...`` in each process.
 
+Started without a launcher, it makes two processes of itself, which thus import all that they need once.
+
 Each case is a function of the batch size of one process and of the number of processes; its outcome is written to
 ``FOLDER/CASE-POSITION.json``.
 """
 
+import importlib
 import json
 import os
 import signal
+import socket
 import sys
 from itertools import islice
 from pathlib import Path
@@ -260,5 +264,25 @@ def main(folder, *names):
         (folder / f"{name}-{position}.json").write_text(json.dumps(said))
 
 
+def main_in_two(*arguments):
+    """Run :func:`main` in two processes that find each other by themselves; return their exit codes."""
+    importlib.import_module("accelerate")  # which the first training imports
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2")
+    started = []
+    for position in ("0", "1"):
+        if (process := os.fork()) == 0:
+            os.environ.update(RANK=position, LOCAL_RANK=position)
+            main(*arguments)
+            return []
+        started.append(process)
+    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in started]
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if "RANK" in os.environ:
+        main(*sys.argv[1:])
+    else:
+        sys.exit(any(main_in_two(*sys.argv[1:])))

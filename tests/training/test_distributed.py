@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,45 +18,25 @@ from tests.launched import BATCH, CASES, EQUAL, NAMES, kept, outcome
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-LAUNCHED = ["-m", "tests.launched"]
+LAUNCHED = ("-m", "tests.launched")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
 SECONDS = 240
 """Many times what each launch takes; one that hangs fails."""
 
 
-def environment(**variables):
+def environment():
     own = {name: value for name, value in os.environ.items() if not name.startswith(("ACCELERATE", "PYTEST"))}
-    return {**own, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
+    return {**own, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def torchrun(*arguments, launcher=("torch.distributed.run", "--standalone", "--nproc_per_node", "2"), **variables):
+def run(*arguments):
     """Run a launch to its end; return its exit code and what it said."""
     ran = subprocess.run(
-        [sys.executable, "-m", *launcher, *map(str, arguments)],
-        cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=SECONDS,
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     return ran.returncode, ran.stdout + ran.stderr
-
-
-def pair(*arguments):
-    """Run two processes that no launcher watches to their end; return their exit codes and what they said."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, *map(str, arguments)], cwd=ROOT, text=True,
-            env=environment(**shared, RANK=str(position), LOCAL_RANK=str(position)),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for position in range(2)
-    ]  # fmt: skip
-    try:
-        said = [process.communicate(timeout=SECONDS)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    return [process.returncode for process in started], said
 
 
 def told(folder, name):
@@ -69,10 +48,20 @@ def told(folder, name):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where one launch wrote down all that does not end it."""
+def after_a_kill(tmp_path_factory):
+    """Checkpoints that a launch left of which one process was killed, and what it said."""
+    folder = tmp_path_factory.mktemp("killed")
+    code, said = run(*TORCHRUN, *LAUNCHED, folder, "killed")
+    assert code == 1 and "exitcode  : -9" in said
+    return folder / "checkpoints", said
+
+
+@pytest.fixture(scope="module")
+def folder(after_a_kill, tmp_path_factory):
+    """Where one launch wrote down all that does not end it; "resumed" goes on after the kill."""
     folder = tmp_path_factory.mktemp("launch")
-    code, said = torchrun(*LAUNCHED, folder, *CASES, "whole", "faults")
+    shutil.copytree(after_a_kill[0], folder / "checkpoints")
+    code, said = run(*LAUNCHED, folder, *CASES, "whole", "faults", "resumed")
     assert code == 0, said
     return folder
 
@@ -134,15 +123,6 @@ def test_what_one_process_cannot_train_on_ends_all_with_the_reason(folder):
 # Killed and resumed
 
 
-@pytest.fixture(scope="module")
-def after_a_kill(tmp_path_factory):
-    """Checkpoints that a launch left of which one process was killed, and what it said."""
-    folder = tmp_path_factory.mktemp("killed")
-    code, said = torchrun(*LAUNCHED, folder, "killed")
-    assert code == 1 and "exitcode  : -9" in said
-    return folder / "checkpoints", said
-
-
 def test_a_killed_process_ends_the_others_with_an_error_that_names_the_checkpoints(after_a_kill):
     checkpoints, said = after_a_kill
     assert "ProcessLostError: Process 0 of 2 ends: another one was lost" in said
@@ -150,11 +130,8 @@ def test_a_killed_process_ends_the_others_with_an_error_that_names_the_checkpoin
     assert [file.name for file in sorted(checkpoints.iterdir())][-1] == "step-000000016.safetensors"
 
 
-def test_two_processes_go_on_as_if_none_had_been_killed(after_a_kill, folder, tmp_path):
-    shutil.copytree(after_a_kill[0], tmp_path / "checkpoints")
-    codes, said = pair(*LAUNCHED, tmp_path, "resumed")
-    assert codes == [0, 0], said
-    resumed, whole = told(tmp_path, "resumed"), told(folder, "whole")
+def test_two_processes_go_on_as_if_none_had_been_killed(folder):
+    resumed, whole = told(folder, "resumed"), told(folder, "whole")
     assert resumed.pop("seconds") > 0 and whole.pop("seconds") > 0
     assert resumed == whole
 
@@ -181,8 +158,7 @@ def test_the_command_line_in_a_launch(tmp_path):
     table.write_text("\n".join(["x,sick", *lines]))
     options = ["--label", "sick", "--alpha", "0.5", "--model", "linear", "--epochs", "6"]
     command = ["-m", "metricopt", "fit", str(table), *options]
-    accelerate = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
-    code, said = torchrun(*command, "--batch-size", "50", "--out", tmp_path / "two", launcher=accelerate)
+    code, said = run(*ACCELERATE, *command, "--batch-size", "50", "--out", tmp_path / "two")
     assert code == 0, said
     assert said.count("Training on FPOR, 6 epochs") == said.count("Written: ") == 1
     alone = CliRunner().invoke(app, [*command[2:], "--batch-size", "100", "--out", str(tmp_path / "one")])

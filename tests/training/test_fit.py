@@ -837,10 +837,10 @@ def test_the_toy_problem_is_solved_by_an_augmented_lagrangian():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_size", [570, 256])
+@pytest.mark.parametrize(("batch_size", "epochs"), [(570, 700), (256, 350)])  # by default several times as many
 @pytest.mark.parametrize(("alpha", "found"), [(0.9, 29), (0.8, 89), (0.95, 28)])
-def test_the_toy_problem_is_solved_to_its_global_optimum(alpha, found, batch_size):
-    result = fit(linear(), toy_loader(batch_size), "FPOR", alpha=alpha, val_fraction=0)
+def test_the_toy_problem_is_solved_to_its_global_optimum(alpha, found, batch_size, epochs):
+    result = fit(linear(), toy_loader(batch_size), "FPOR", alpha=alpha, val_fraction=0, epochs=epochs)
     assert result.status is Status.FEASIBLE
     assert result.train.true_positives == found and result.train.precision >= alpha
 
