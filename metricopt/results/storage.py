@@ -139,7 +139,8 @@ def _load_scores(tensors: dict[str, Tensor]) -> dict[str, DataScores]:
     for key, values in sorted(tensors.items()):
         data, name = key.split(".")
         empty = DataScores(data, *(np.empty(0),) * 4)
-        data_scores[data] = replace(data_scores.get(data, empty), **cast(Any, {name: values.numpy()}))
+        # A copy: the tensors are mapped from the file, which could not be replaced on Windows while they are.
+        data_scores[data] = replace(data_scores.get(data, empty), **cast(Any, {name: values.numpy().copy()}))
     return data_scores
 
 
