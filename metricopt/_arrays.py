@@ -101,8 +101,20 @@ class Samples:
         return self.give_back_array(np.asarray(per_label) if self.has_label_axis else np.asarray(per_label)[0])
 
     def give_back_array(self, array: np.ndarray) -> Array:
-        """Return an array of whatever shape as the kind that the scores came in."""
-        return array if self.device is None else torch.as_tensor(array, device=self.device)
+        """Return an array of whatever shape as the kind that the scores came in.
+
+        Tensors are float64, or float32 on a device without float64 such as Apple's MPS. A threshold is the same number
+        in both, for it is representable in the precision of the scores.
+        """
+        if self.device is None:
+            return array
+        array = np.asarray(array)
+        try:
+            return torch.as_tensor(array, device=self.device)
+        except TypeError:  # this is what torch raises for a float64 that the device does not have
+            if array.dtype != np.float64:
+                raise
+            return torch.as_tensor(array.astype(np.float32), device=self.device)
 
 
 def to_numpy(argument: str, values: Any) -> np.ndarray:

@@ -6,7 +6,8 @@ is also what the objectives, the thresholds and the solvers build on. It leaves 
 
 Conventions, everywhere in the library: a sample is predicted positive when its score >= threshold; a NaN label is
 missing and counts nowhere; tied scores stay together; what is undefined is NaN. Arrays are (n,) for one label or
-(n, L) for L labels; numpy in gives numpy out, torch in gives float64 torch out on the same device.
+(n, L) for L labels; numpy in gives numpy out, torch in gives float64 torch out on the same
+device (float32 on a device without float64).
 """
 
 from __future__ import annotations

@@ -94,10 +94,11 @@ class _WithThresholds(nn.Module):
     def __init__(self, model: nn.Module, names: tuple[str, ...] | None, thresholds: np.ndarray, scores: Tensor) -> None:
         super().__init__()
         self.model, self.names = model, names
-        wanted = torch.from_numpy(np.where(np.isnan(thresholds), np.inf, thresholds)).to(scores.device)
+        wanted = torch.from_numpy(np.where(np.isnan(thresholds), np.inf, thresholds))
         rounded = wanted.to(scores.dtype)
         above = torch.nextafter(rounded, torch.full_like(rounded, torch.inf))
-        self.register_buffer("threshold", torch.where(rounded.double() < wanted, above, rounded), persistent=False)
+        rounded_up = torch.where(rounded.double() < wanted, above, rounded).to(scores.device)
+        self.register_buffer("threshold", rounded_up, persistent=False)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.model(*inputs) if self.names is None else self.model(**dict(zip(self.names, inputs, strict=True)))

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from metricopt import FPOR, OFBS, InvalidInputError, fit
 from metricopt.backbones import load_backbone, truncate
 from metricopt.results.export import _check_packages, _WithThresholds
+from tests.devices import WITHOUT_FLOAT64, NoFloat64
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(200, 3, generator=GENERATOR)
@@ -142,6 +143,13 @@ def test_a_rounded_threshold_parts_scores_as_the_exact_one(dtype):
             with np.errstate(invalid="ignore"):
                 expected = neighbours.astype(np.float64) >= threshold
             assert module(scores[:, None])[1].bool().tolist() == expected.tolist()
+
+
+def test_a_threshold_is_rounded_for_a_device_without_float64():
+    scores = torch.zeros(1, device=WITHOUT_FLOAT64)
+    with NoFloat64():
+        threshold = _WithThresholds(nn.Flatten(), None, np.array([0.1, np.nan]), scores).threshold
+    assert threshold.dtype == torch.float32 and threshold.device == WITHOUT_FLOAT64
 
 
 @pytest.mark.parametrize(
