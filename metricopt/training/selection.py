@@ -6,10 +6,10 @@ not train on it, in their own frames.
 
 The candidate that does best on some rows looks better on these rows than it is. So with folds, what the winner is worth
 is told by other scores than those that chose it: the score of a row in fold k is that of the candidate which wins on
-the other folds. On these scores the threshold is chosen.
+the other folds (:mod:`metricopt.evidence.candidates`). On these scores the threshold is chosen.
 
-This file decides what candidates are compared by. It leaves training to :mod:`metricopt.training.loop`, and averages of
-the weights of several paths to :mod:`metricopt.training.averaging`.
+This file decides which candidates there are and what judges them. It leaves training to
+:mod:`metricopt.training.loop`, and averages of the weights of several paths to :mod:`metricopt.training.averaging`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metricopt.evidence.candidates import best_candidate, choose_known
 from metricopt.evidence.frames import Frames
 from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold, selection_criterion
 from metricopt.problem.labels import has_both_classes, mask_labels
@@ -133,7 +134,7 @@ class OutOfFold(Selection):
         if np.isnan(frames.centre).all():
             return None
         evidence = frames.out_of_fold(self.by_replica(scores), self._rows.trains)
-        choice = self._choose(evidence, np.ones(len(evidence), bool))
+        choice = choose_known(evidence, self._labels, self._objective, self._rows.sample_weight)
         return Judgement(choice, selection_criterion(choice, self._objective), evidence)
 
     def becomes_baseline(self, candidate: Candidate, baseline: Candidate) -> bool:
@@ -163,31 +164,14 @@ class OutOfFold(Selection):
 
         Of two candidates that are equally good the earlier wins.
         """
-        evidence = np.full(self._labels.shape, np.nan)
-        for fold in range(int(self._rows.folds.max()) + 1):
-            own = self._rows.folds == fold
-            winner = _winner([self._key(candidate, ~own) for candidate in candidates])
-            evidence[own] = _evidence_of(candidates[winner])[own]
-        return candidates[_winner([candidate.key for candidate in candidates])], evidence
-
-    def _key(self, candidate: Candidate, rows: np.ndarray) -> tuple[float, float]:
-        return selection_criterion(self._choose(_evidence_of(candidate), rows), self._objective)
-
-    def _choose(self, evidence: np.ndarray, rows: np.ndarray) -> ThresholdChoice:
-        # A row without a finite score, of a replica that diverged, says nothing.
-        known = np.isfinite(evidence)
-        labels = np.where(known, self._labels, np.nan)
-        weight = self._rows.sample_weight
-        own_weight = None if weight is None else weight[rows]
-        return choose_threshold(
-            np.where(known, evidence, 0.0)[rows], labels[rows], self._objective, sample_weight=own_weight
+        rows = self._rows
+        evidence = [_evidence_of(candidate) for candidate in candidates]
+        winner, honest = best_candidate(
+            evidence, self._labels, rows.folds, self._objective, sample_weight=rows.sample_weight
         )
+        return candidates[winner], honest
 
 
 def _evidence_of(candidate: Candidate) -> np.ndarray:
     assert candidate.evidence is not None
     return candidate.evidence
-
-
-def _winner(keys: Sequence[tuple[float, float]]) -> int:
-    return max(range(len(keys)), key=lambda number: (keys[number], -number))
