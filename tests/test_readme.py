@@ -29,6 +29,7 @@ def run(tmp_path_factory):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr("metricopt.training.plan.DEFAULT_STEPS", 1500)  # the real ones take their time
         torch.manual_seed(0)
         for block in blocks:
             if "calibration" in block:  # rows that took part in nothing else
