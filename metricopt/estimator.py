@@ -1,7 +1,7 @@
-"""The scikit-learn face: :func:`metricopt.fit` as a classifier, and an objective as what a search judges models by.
+"""The interface to scikit-learn: :func:`metricopt.fit` as a classifier, and an objective as ``scoring=`` of a search.
 
-This file decides how scikit-learn's conventions are met; all training is :func:`metricopt.training.fit.fit`. It is
-imported when one of its names is used, because it imports scikit-learn.
+This file decides how scikit-learn's conventions are met. It leaves all training to
+:func:`metricopt.training.fit.fit`. It is imported when one of its names is used, because it imports scikit-learn.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
 
     .. math:: \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad \text{its bound}
 
-    :func:`metricopt.fit` trains the model :math:`f_\theta` and solves the threshold t; ``predict`` applies both. The
-    positive class is the second of ``classes_`` in sorted order, as everywhere in scikit-learn: of 0 and 1 it is 1, of
-    "healthy" and "sick" it is "sick".
+    :func:`metricopt.fit` trains the model :math:`f_\theta` and chooses the threshold t, and ``predict`` applies both.
+    As everywhere in scikit-learn, the positive class is the second of ``classes_``, which are sorted: of 0 and 1 it is
+    1, of "healthy" and "sick" it is "sick".
 
     Features should be of order 1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
 
@@ -53,42 +53,45 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     objective : str or Objective
         ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
     alpha : float, in (0, 1]
-        The bound of a bounded objective asked for by name; the others ignore it.
+        The bound of an objective that is given by name. Objectives without a bound ignore it.
     beta : float, > 0
-        The beta of OFBS asked for by name; the others ignore it.
+        The beta of OFBS, if it is given by name. Other objectives ignore it.
     module : None, str, Module or callable ``(number of features) -> Module``
-        What maps rows to a logit each: a linear model (None or ``"linear"``), ``"mlp"``, a copy of a module with the
-        weights that it has, or what a callable makes (a lambda cannot be pickled, a function can).
+        The model that maps each row to a logit: a linear model (None or ``"linear"``), ``"mlp"``, a copy of a module
+        with its weights, or the module that a callable returns (a lambda cannot be pickled, a function can).
     solver : str, Solver or loss
-        As for :func:`metricopt.fit`, which is given a copy of it.
+        The solver, as for :func:`metricopt.fit`, which gets a copy of it.
     epochs : int
-        In total. By default 1,000 in full batches; in others as many as :func:`metricopt.fit` takes.
+        The number of epochs in total. The default is 1,000 in full batches, and in other batches the default of
+        :func:`metricopt.fit`.
     learning_rate : float, > 0
-        Of Adam; by default as for :func:`metricopt.fit`.
+        Learning rate of the Adam optimizer. The default is that of :func:`metricopt.fit`.
     batch_size : int, >= 1
-        Rows a step, in random order. By default all: then integer weights equal repeated rows, up to rounding, with the
-        default solver. Above some 100,000 rows batches of e.g. 1,024 are faster.
+        The number of rows in a batch, in random order. By default it is all rows; then, with the default solver, an
+        integer weight has the effect of repeated rows, up to rounding. Above some 100,000 rows batches of e.g. 1,024
+        are faster.
     val_fraction : float, in [0, 1)
-        The share of rows held out to select model and threshold. By default 0, which is enough for a linear model
-        where a cross-validation judges it; give 0.2 to a network, which can fit its training data too well.
+        The fraction of the rows that is held out to select model and threshold. The default of 0 is enough for a linear
+        model that a cross-validation judges. Give 0.2 for a network, which can fit its training data too well.
     dtype : "float64" or "float32"
         The precision of features and weights.
     device : str or device
-        Where to train and predict.
+        The device on which to train and predict.
     random_state : int, RandomState or None
-        Draws initial weights, batches and the held-out rows. The same int gives the same model.
+        The source of initial weights, batches and held-out rows. The same int gives the same model.
 
     Attributes
     ----------
     result_ : FitResult
         The trained model, its status, reports and history.
     threshold_ : float
-        On the scale of the model's logits; a row at or above it is predicted positive.
+        The threshold on the model's logits. A row at or above it is predicted positive.
     classes_ : ndarray, shape (2,)
-        The second is the positive class.
+        The two classes, of which the second is positive.
     n_features_in_ : int
+        The number of features.
     feature_names_in_ : ndarray, shape (d,), of str
-        Where the features came with names.
+        The names of the features, if the training features had names.
 
     Examples
     --------
@@ -137,22 +140,27 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DirectMetricClassifier:
         """Train on the objective.
 
-        Where the bound cannot be met, or the loss diverges, a ``UserWarning`` tells what is best, and
-        ``result_.status`` says so.
+        If the bound cannot be met, or the loss diverges, ``result_.status`` says so, and a ``UserWarning`` says what to
+        do.
 
         Parameters
         ----------
         X : array or frame, shape (n, number of features)
-            Finite numbers.
+            The features, which are finite numbers.
         y : array, shape (n,)
-            Two values, numbers or strings.
+            The class of each row: two values, numbers or strings.
         sample_weight : array, shape (n,), optional
-            >= 0, in training, selection and threshold.
+            Weights >= 0, which count in training, selection and the choice of the threshold.
+
+        Returns
+        -------
+        DirectMetricClassifier
+            The classifier itself.
 
         Raises
         ------
         ValueError
-            On bad parameters, and data that are not as above.
+            If a parameter cannot be used, or the data are not as above.
         """
         objective, dtype = self._asked(), self._checked_dtype()
         is_count = isinstance(self.batch_size, (int, np.integer)) and not isinstance(self.batch_size, bool)
@@ -196,14 +204,15 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return by how much each row's logit exceeds what is still predicted negative.
+        """Return by how much the logit of each row exceeds the largest logit that is predicted negative.
 
-        Positive exactly where the positive class is predicted. scikit-learn draws that line above 0 and metricopt at
-        the threshold, so the difference is to the next number below the threshold.
+        The value is positive exactly where the positive class is predicted. scikit-learn predicts it above 0, and
+        metricopt at or above the threshold. So the next number below the threshold is subtracted.
 
         Parameters
         ----------
         X : array or frame, shape (n, number of features)
+            The features.
 
         Returns
         -------
@@ -215,11 +224,12 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         return scores - np.nextafter(self.threshold_, -np.inf)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return each row's class at the threshold.
+        """Return the class of each row, as the threshold decides it.
 
         Parameters
         ----------
         X : array or frame, shape (n, number of features)
+            The features.
 
         Returns
         -------
@@ -231,19 +241,21 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Return confidences that sum to 1 and agree with ``predict``; **they are not calibrated**.
 
-        The sigmoid of :meth:`decision_function`: above 0.5 exactly where the positive class is predicted, in the order
-        of the scores. A model that is trained on a metric has no reason to give frequencies, and frequencies would not
-        be cut at 0.5 by a bound on precision. For probabilities wrap the classifier in scikit-learn's
-        ``CalibratedClassifierCV``; its predictions are then cut at 0.5, no longer at the threshold.
+        They are the sigmoid of :meth:`decision_function`. So they have the order of the scores, and exceed 0.5 exactly
+        where the positive class is predicted. A model that is trained on a metric does not estimate frequencies, and
+        with a bound on precision the threshold would not be at a frequency of 0.5. For probabilities, wrap the
+        classifier in scikit-learn's ``CalibratedClassifierCV``. Its predictions then depend on 0.5 and no longer on the
+        threshold.
 
         Parameters
         ----------
         X : array or frame, shape (n, number of features)
+            The features.
 
         Returns
         -------
         ndarray, shape (n, 2), float64
-            In the order of ``classes_``.
+            The confidences in the order of ``classes_``.
         """
         decisions = self.decision_function(X)
         confidence = expit(decisions)
@@ -252,16 +264,19 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - confidence, confidence])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the objective's own metric, or a number below 0 where its bound is missed: see ObjectiveScorer.
+        """Return the metric of the objective, or a number below 0 where its bound is missed (:class:`ObjectiveScorer`).
 
-        To search over ``alpha`` pass ``scoring=ObjectiveScorer(...)`` with the bound that counts: models that are
-        judged each by its own bound cannot be compared.
+        To search over ``alpha``, pass ``scoring=ObjectiveScorer(...)`` with the bound that you need. Otherwise each
+        model would be judged by its own bound, and the models could not be compared.
 
         Parameters
         ----------
         X : array or frame, shape (n, number of features)
+            The features.
         y : array, shape (n,)
+            The true class of each row.
         sample_weight : array, shape (n,), optional
+            Weights >= 0.
         """
         check_is_fitted(self)
         return ObjectiveScorer(self.result_.objective)(self, X, y, sample_weight)
@@ -318,26 +333,27 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
 
 
 class ObjectiveScorer:
-    r"""Judges any fitted classifier of two classes by an objective: ``scoring=`` of a scikit-learn search.
+    r"""The score of any fitted classifier of two classes by an objective, for ``scoring=`` of a scikit-learn search.
 
-    The metric of the classifier's own predictions where they meet the bound. Where they miss it, the metric that the
-    bound speaks of, minus 2 (its negative minus 2 for a bound from above; undefined counts as 0): below every number
-    that a classifier within the bound can get, and the higher the nearer it comes. That is the order in which
-    :func:`metricopt.fit` selects. In a mean over folds, one that misses the bound therefore weighs more than anything
-    that is gained in another.
+    If the predictions of the classifier meet the bound, the score is their metric. If they miss it, the score is the
+    bounded metric minus 2 (for an upper bound its negative minus 2, and an undefined metric counts as 0). That is below
+    every score within the bound, and the nearer to the bound the higher. :func:`metricopt.fit` selects models in the
+    same order. In a mean over folds, a fold that misses the bound therefore costs more than other folds can gain.
 
     Parameters
     ----------
     objective : str or Objective
-        A name, with ``alpha`` or ``beta`` as for :func:`metricopt.fit`, or an instance. Average precision is that of
-        ``decision_function``, or of ``predict_proba`` where there is none.
+        A name, with ``alpha`` or ``beta`` as for :func:`metricopt.fit`, or an instance. Average precision is computed
+        from ``decision_function``, or from ``predict_proba`` if the classifier has none.
     alpha : float, in (0, 1]
+        The bound of an objective that is given by name.
     beta : float, > 0
+        The beta of OFBS, if it is given by name.
 
     Raises
     ------
     InvalidInputError
-        On an objective that is none.
+        If there is no such objective.
 
     Examples
     --------
@@ -354,18 +370,21 @@ class ObjectiveScorer:
         return f"ObjectiveScorer({self.objective!r})"
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the score of a fitted classifier on data; NaN without positives.
+        """Return the score of a fitted classifier on data, or NaN if the data have no positives.
 
         Parameters
         ----------
         estimator : classifier
-            With ``classes_``, of which the second is positive, and ``predict``.
+            A classifier with ``predict`` and ``classes_``, of which the second is positive.
         X : array or frame, shape (n, number of features)
+            The features.
         y : array, shape (n,)
+            The true class of each row.
         sample_weight : array, shape (n,), optional
+            Weights >= 0.
         """
         if len(estimator.classes_) != 2:
-            reject("estimator", "of two classes", f"{len(estimator.classes_)}", "fit it on rows of two")
+            reject("estimator", "of two classes", f"{len(estimator.classes_)} classes", "fit it on rows of two classes")
         positive = estimator.classes_[1]
         labels = (column_or_1d(y) == positive).astype(np.float64)
         alarms = (estimator.predict(X) == positive).astype(np.float64)

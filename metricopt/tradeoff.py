@@ -1,7 +1,7 @@
-"""What can be had at which bound: trainings along a list of bounds, beside cross-entropy trained as long.
+"""The best value at each of several bounds: trainings along a list of bounds, beside cross-entropy trained as long.
 
-This file decides in which order bounds are trained, what a training starts from, and which model serves which bound. It
-leaves every training to :func:`metricopt.fit`, and pictures to :mod:`metricopt.plots`.
+This file decides in which order bounds are trained, from which model a training starts, and which model is returned for
+which bound. It leaves every training to :func:`metricopt.fit`, and pictures to :mod:`metricopt.plots`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CHAIN_LENGTH = 3
-"""Bounds that are trained one after the other, each from its neighbour's model; chains run in parallel."""
+"""How many bounds are trained one after the other, each from the model of its neighbour. Chains run in parallel."""
 CROSS_ENTROPY = "cross-entropy"
 _OWN = ("loader", "model", "objective", "alpha", "beta", "progress", "callbacks", "checkpoint_dir", "resume")
 
@@ -47,10 +47,12 @@ class Tradeoff:
     Attributes
     ----------
     bounds : tuple of float, ascending
+        The bounds.
     results : tuple of FitResult
-        One a bound: the best on the selection data, at its exact threshold for that bound, of all models trained.
+        One result for each bound. Of all models that were trained, it is the best on the selection data at its exact
+        threshold for that bound.
     cross_entropy : tuple of FitResult
-        The same of as many models, trained with cross-entropy for as many epochs.
+        The same, of as many models that were trained with cross-entropy for as many epochs.
     """
 
     bounds: tuple[float, ...]
@@ -58,14 +60,14 @@ class Tradeoff:
     cross_entropy: tuple[FitResult, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the frontiers as a table: a row a method, bound, data set (train, validation) and label.
+        """Return a table with a row for each method, bound, data set (train, validation) and label.
 
         Returns
         -------
         DataFrame
-            Columns method, bound, trained_for (the bound that the model was trained for), data, label, metric, value,
-            low, high (the 95 % interval of the value; NaN where it is no fraction of samples), bounded_metric,
-            bound_direction, bounded_value, met, threshold, status.
+            The columns are method, bound, trained_for (the bound that the model was trained for), data, label, metric,
+            value, low and high (the 95 % interval of the value, NaN if it is not a fraction of samples),
+            bounded_metric, bound_direction, bounded_value, met, threshold, status.
         """
         return self._frame(lambda result: [part for part in (result.train, result.validation) if part is not None])
 
@@ -75,20 +77,26 @@ class Tradeoff:
         Parameters
         ----------
         test_data : DataLoader, Dataset of (x, y), or tuple (x, y)
+            The other data.
         data : str
-            What to call the data in the table.
+            The name of the data in the table.
         """
         return self._frame(lambda result: [result.evaluate(test_data, data=data)])
 
     def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
-        """Draw both frontiers on the selection data.
+        """Draw the values at all bounds on the selection data, for the objective and for cross-entropy.
 
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw; a new figure by default.
+            Where to draw. The default is a new figure.
         label : str, optional
-            Which label, the first by default.
+            Which label is drawn. The default is the first.
+
+        Returns
+        -------
+        Axes
+            ``.figure.savefig("tradeoff.png")`` writes the picture.
         """
         from metricopt.plots import plot_frontier
 
@@ -147,47 +155,49 @@ def tradeoff(
     progress: bool | None = None,
     **options: Any,
 ) -> Tradeoff:
-    r"""Train along a list of bounds, and say what can be had at each.
+    r"""Train along a list of bounds, and return the best model for each.
 
     .. math:: v(\alpha) = \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad
               \text{bounded metric} \ge \alpha \;\; (\text{or} \le \alpha)
 
-    for each :math:`\alpha` of ``alphas``. Bounds are divided into chains of up to three neighbours. A chain begins with
-    its strictest bound, from a new model with the usual warm-up; each looser one begins with the model of its
-    neighbour, which meets it already, and without a warm-up. At the end every bound takes the best of *all* models at
-    their exact thresholds for it, so that on the selection data a looser bound never has the worse value.
-    Cross-entropy is trained in the same chains, for as many epochs, and chosen among as many models; the whole takes
-    twice as many trainings as there are bounds.
+    for each :math:`\alpha` of ``alphas``. The bounds are divided into chains of up to three neighbours. A chain begins
+    with its strictest bound, from a new model with the usual warm-up. Each looser bound then begins with the model of
+    its neighbour, which meets it already, and needs no warm-up. At the end every bound gets the best of *all* models at
+    their exact thresholds for it, so that on the selection data a looser bound never has a worse value. Cross-entropy
+    is trained in the same chains for as many epochs, and chosen among as many models. So there are twice as many
+    trainings as bounds.
 
     Parameters
     ----------
     model_factory : callable
-        Returns a new module each time, of the same architecture: ``lambda: torch.nn.Linear(20, 1)``.
+        A function that returns a new module each time, of one architecture: ``lambda: torch.nn.Linear(20, 1)``.
     loader : DataLoader
-        As for :func:`~metricopt.fit`. All trainings hold out the same rows.
+        The training data, as for :func:`~metricopt.fit`. All trainings hold out the same rows.
     objective : str or Objective
-        One with a bound: ``"FPOR"``, ``"FROP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance, whose own
-        bound does not count.
+        An objective with a bound: ``"FPOR"``, ``"FROP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance,
+        whose own bound is ignored.
     alphas : sequence of float, in (0, 1]
         The bounds, each once, in any order.
     num_workers : int, >= 1
-        Processes that train chains in parallel, each on one thread; by default as many as there are cores and chains,
-        and one, this one, where there is another device than CPUs, in a launch of several processes, or where model
-        factory or data cannot be sent to another. Scripts need no main guard. Numbers do not depend on it.
+        The number of processes that train chains in parallel, each on one thread. The default is the number of cores,
+        and at most the number of chains. It is one if the device is not a CPU, if several processes were launched
+        together, or if the model factory or the data cannot be sent to another process. Scripts need no main guard. The
+        results do not depend on this number.
     progress : bool
-        Show a progress bar; by default if standard error is a terminal.
+        Whether to show a progress bar. The default is to show one if standard error is a terminal.
     **options
-        Of :func:`~metricopt.fit`, the same for every training: ``epochs``, ``val_loader``, ``learning_rate``, ``seed``,
+        Arguments of :func:`~metricopt.fit` for every training: ``epochs``, ``val_loader``, ``learning_rate``, ``seed``,
         ``solver``, ... ``warmup_epochs`` are those of the first training of a chain.
 
     Returns
     -------
     Tradeoff
+        The best model for each bound, and the same for cross-entropy.
 
     Raises
     ------
     InvalidInputError
-        On bad arguments, before training starts, and as :func:`~metricopt.fit` does.
+        If an argument is not as above, before any training starts, or if :func:`~metricopt.fit` raises.
 
     Examples
     --------
@@ -223,7 +233,7 @@ def tradeoff(
 def _check(
     model_factory: Any, objective: str | Objective, alphas: Any, num_workers: Any, options: dict[str, Any]
 ) -> Objective:
-    """Reject what can be rejected before any training; return the objective, with any of the bounds."""
+    """Check the arguments before any training, and return the objective with one of the bounds."""
     known = set(inspect.signature(fit).parameters) - set(_OWN)
     for name in options:
         check_choice("option", name, known)
@@ -257,7 +267,7 @@ def _makes_new_models(model_factory: Any) -> bool:
 
 
 def _run(tasks: list[tuple[Any, ...]], num_workers: int | None, progress: bool | None) -> list[FitResult]:
-    """Train the chains, in other processes where that is wanted and possible; return their results in order."""
+    """Train the chains, in other processes where that is wanted and possible, and return their results in order."""
     from joblib import Parallel, cpu_count, delayed
 
     processes = join_launch(tasks[0][-1].get("device"))
@@ -275,8 +285,8 @@ def _run(tasks: list[tuple[Any, ...]], num_workers: int | None, progress: bool |
                 return [result for chain in watched for result in chain]
         except pickle.PicklingError as error:
             if num_workers is not None:
-                got = f"what cannot be ({error.__cause__ or error})"
-                reject("model_factory and loader", "sent to other processes", got, "give num_workers=1")
+                got = f"some that cannot be pickled ({error.__cause__ or error})"
+                reject("model_factory and loader", "ones that other processes can get", got, "give num_workers=1")
     return [result for task in tasks for result in _train_chain(*task, progress=progress)]
 
 
@@ -288,7 +298,7 @@ def _train_chain(
     *,
     progress: bool | None,
 ) -> list[FitResult]:
-    """Train for one bound after the other, each but the first from its neighbour's model."""
+    """Train for one bound after the other, each but the first from the model of its neighbour."""
     results: list[FitResult] = []
     with _from_one_state(loader, options):
         for objective in objectives:
@@ -317,7 +327,7 @@ def _from_one_state(loader: Any, options: dict[str, Any]) -> Iterator[None]:
 
 
 def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
-    """Return the model that does best by an objective on the selection data, at its exact threshold for it."""
+    """Return the best model by an objective on the selection data, at its exact threshold for that objective."""
 
     def rank(result: FitResult) -> tuple[Any, ...]:
         part = result.selection_scores

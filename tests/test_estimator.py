@@ -266,7 +266,7 @@ def test_any_classifier_of_two_classes_can_be_scored():
     forest = RandomForestClassifier(5, random_state=0).fit(x[:60], y[:60])
     expected = average_precision_score(y, forest.predict_proba(x)[:, 1])
     assert ObjectiveScorer("OAP")(forest, x, y) == pytest.approx(expected)
-    with pytest.raises(InvalidInputError, match="estimator must be of two classes, got 3; "):
+    with pytest.raises(InvalidInputError, match="estimator must be of two classes, got 3 classes; "):
         scorer(LogisticRegression().fit(x, y + (x[:, 0] > 0)), x, y)
     assert scorer(model, x, y) == recall_score(y, model.predict(x))
     assert np.isnan(scorer(model, x[y == 0], y[y == 0]))

@@ -59,8 +59,8 @@ Modules = Annotated[
     typer.Option(
         "--import",
         metavar="MODULE",
-        help="A Python module to import first, such as one that registers an objective of your own; it may lie in the "
-        "current folder. Repeatable.",
+        help="A Python module to import first, for instance one that registers an objective of your own. It can be in "
+        "the current folder, and the option can be repeated.",
     ),
 ]
 
@@ -73,48 +73,56 @@ def fit_command(
         Path, typer.Option(help="Folder for the model, report.html, report.json, summary.md and curve.png.")
     ],
     positive: Annotated[
-        str | None, typer.Option(help="The label's value that raises an alarm; by default 1, or the rarer of two.")
+        str | None, typer.Option(help="The value of the label to find. The default is 1, or the rarer of two values.")
     ] = None,
     objective: Annotated[
         str,
         typer.Option(
             help="FPOR: recall at a least precision. FROP: precision at a least recall. OFBS: F-beta. OAP: average "
             "precision. RecallAtFPR, RecallAtAlarmRate: recall at a largest false-positive rate or fraction of alarms. "
-            "Or one that a module of yours registers: see --import."
+            "Or the name of an objective of your own (--import)."
         ),
     ] = _DEFAULT.objective,
-    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1]; for objectives that have one.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1], if the objective has one.")] = None,
     beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
     prevalence: Annotated[
         float | None,
-        typer.Option(help="The share of positives where the model will be used; by default that of the table."),
+        typer.Option(help="The fraction of positives where the model will be used. The default is that of the table."),
     ] = None,
     model: Annotated[str, typer.Option(help="linear, or mlp (two hidden layers of 64).")] = _DEFAULT.model,
     drop: Annotated[
-        list[str] | None, typer.Option(help="A column that is no feature, such as a row's number; repeatable.")
+        list[str] | None,
+        typer.Option(help="A column to leave out, such as a row's number. It can be repeated."),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="A column (patient, site) whose rows of equal value stay in one part; no feature."),
+        typer.Option(help="A column (patient, site) whose rows of equal value stay together. It is no feature."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of each of the two trainings; by default about 6,000 steps.")
+        int | None, typer.Option(min=1, help="Epochs of each of the two trainings. The default is about 6,000 steps.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="By default chosen by the size of the model.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Of each process.")] = _DEFAULT.batch_size,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate of Adam. The default depends on the size of the model.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows in a batch of each process.")] = _DEFAULT.batch_size,
     val_fraction: Annotated[
-        float, typer.Option(help="Share of the rows that choose model and threshold; 0: the training rows choose.")
+        float,
+        typer.Option(help="Fraction of the rows that choose model and threshold. If 0, the training rows do."),
     ] = _DEFAULT.val_fraction,
-    test_fraction: Annotated[float, typer.Option(help="Share of the rows kept for the test.")] = _DEFAULT.test_fraction,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = _DEFAULT.seed,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = _DEFAULT.device,
+    test_fraction: Annotated[
+        float, typer.Option(help="Fraction of the rows that is kept for the test.")
+    ] = _DEFAULT.test_fraction,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the parts, the weights and the batches.")
+    ] = _DEFAULT.seed,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = _DEFAULT.device,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")] = False,
     checkpoint_dir: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints, from which a training can be resumed.")
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the checkpoints, if there are any; --out is then written anew."),
+        typer.Option("--resume", help="Go on from the checkpoints if there are any. --out is then written anew."),
     ] = False,
     modules: Modules = None,
 ) -> None:
@@ -142,7 +150,7 @@ def fit_command(
             _import(modules or [])
             check_options(options)
             if resume and checkpoint_dir is None:
-                reject("checkpoint_dir", "given to resume", None, "pass the folder of the run that was interrupted")
+                reject("checkpoint_dir", "given to resume", None, "add --checkpoint-dir of the interrupted run")
             if processes.is_main:
                 _claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
             held, groups = _read(table, label, positive, drop or [], group)
@@ -157,15 +165,15 @@ def fit_command(
 def predict(
     run: Annotated[Path, typer.Argument(help="The folder that `metricopt fit` wrote.")],
     table: Annotated[Path, typer.Argument(help="New rows, with the columns of the training table but the label.")],
-    out: Annotated[Path | None, typer.Option(help="A .csv file; by default the predictions are printed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A .csv file. The default is to print the predictions.")] = None,
     modules: Modules = None,
 ) -> None:
-    """Score new rows: a table with each row's number (from 0), its score, and its alarm (1: score >= threshold)."""
+    """Score new rows: the number of each row (from 0), its score, and its alarm (1 where score >= threshold)."""
     import pandas as pd
 
     with _bad_input():
         if out is not None and out.suffix.lower() != ".csv":
-            reject("out", "a .csv file", str(out), "change its suffix")
+            reject("out", "a .csv file", str(out), "give a name that ends in .csv")
         _import(modules or [])
         preprocessor, result = load_run(run)
         features = preprocessor.transform(read_table(table))
@@ -182,7 +190,7 @@ def predict(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results; an earlier run's are replaced.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the results. Those of an earlier demo are replaced.")] = Path(
         "metricopt-demo"
     ),
 ) -> None:
@@ -201,19 +209,19 @@ def demo(
 @app.command("rank-cuts")
 def rank_cuts_command(
     table: Annotated[Path, typer.Argument(help="A .csv, .tsv or .parquet file that lists image files.")],
-    label: Annotated[str, typer.Option(help="The column with the class to learn; rows without one are left out.")],
+    label: Annotated[str, typer.Option(help="The column with the class to learn. Rows without a class are left out.")],
     out: Annotated[Path, typer.Option(help="Folder for ranking.csv, agreement.csv and ranking.png.")],
     image: Annotated[str, typer.Option(help="The column with the files.")] = "path",
     root: Annotated[
-        Path | None, typer.Option(help="The folder that the files are relative to; by default the table's.")
+        Path | None, typer.Option(help="The folder that the files are relative to. The default is that of the table.")
     ] = None,
     backbone: Annotated[str, typer.Option(help="The network that is cut, e.g. resnet50.")] = "efficientnet_lite0",
-    weights: Annotated[str, typer.Option(help="imagenet, or a file of weights; nothing is downloaded.")] = "imagenet",
+    weights: Annotated[str, typer.Option(help="imagenet, or a file of weights. Nothing is downloaded.")] = "imagenet",
     image_size: Annotated[int, typer.Option(min=32, help="Side of the squares that images are squeezed into.")] = 224,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 32,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")] = False,
 ) -> None:
-    """Rank the places where a pretrained network can be cut for a task, without training; best by mean rank.
+    """Rank the places where a pretrained network can be cut for a task, without training, by their mean rank.
 
     For example: metricopt rank-cuts images.csv --label finding --backbone efficientnet_lite0 --out runs/cuts
     """
@@ -302,17 +310,17 @@ def _read(
     if group is not None:
         if frame[group].isna().any():
             got = f"{int(frame[group].isna().sum())} missing values in {group!r}"
-            reject("group", "a column with a value in every row", got, "fill them in")
+            reject("group", "a column with a value in every row", got, "give such rows a group of their own")
         groups = frame[group].astype(str).to_numpy()
     return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive), groups
 
 
 def _claim(out: Path, overwrite: bool) -> None:
-    """Make the output folder, before time is spent on a result that could not be written."""
+    """Make the output folder first, so that no time is spent on a result that cannot be written."""
     if out.exists() and not out.is_dir():
         reject("out", "a folder", f"the file {out}", "choose another name")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        reject("out", "a new or empty folder", str(out), "choose another one, or add --overwrite")
+        reject("out", "a new or empty folder", str(out), "give another one, or add --overwrite")
     out.mkdir(parents=True, exist_ok=True)
 
 
@@ -342,7 +350,7 @@ def _finish(run: Run, out: Path) -> None:
 
 @contextmanager
 def _bad_input() -> Iterator[None]:
-    """Turn what the user can correct into a message and the exit code for bad input."""
+    """Turn errors that the user can correct into a message and the exit code for bad input."""
     try:
         yield
     except ProcessLostError as error:

@@ -1,7 +1,7 @@
 """A training on a table, beside cross-entropy for as many epochs, and the folder that keeps it.
 
-This file decides which rows of a table train, select and test, and what is written. Commands and what is printed are
-in :mod:`metricopt.cli.commands`, training in :func:`metricopt.fit`.
+This file decides which rows of a table train, select and test, and which files are written. It leaves the commands and
+their output to :mod:`metricopt.cli.commands`, and training to :func:`metricopt.fit`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SOLVERS = ("profiled", "cross_entropy")
 
 @dataclass(frozen=True)
 class Options:
-    """What a user chooses about a training on a table; the fractions are shares of all rows."""
+    """The options of a training on a table. Both fractions are fractions of all rows."""
 
     objective: str = "FPOR"
     alpha: float | None = None
@@ -64,17 +64,21 @@ class Run:
     Attributes
     ----------
     options : Options
+        The options of the training.
     label, positive : str
-        The label column and the value of it that counts as positive.
+        The label column, and its value that counts as positive.
     epochs : int
-        Of each of the two trainings.
+        The number of epochs of each of the two trainings.
     preprocessor : TablePreprocessor
+        The preprocessing of the features.
     result, baseline : FitResult
+        The model trained on the objective, and the one trained with cross-entropy.
     test : tuple (x, y)
         The rows that took no part in training and selection.
     test_report, baseline_test_report : Report
+        The reports of the two models on these rows.
     num_unlabelled : int
-        Rows of the table that were left out for want of a label.
+        The number of rows that were left out because they have no label.
     """
 
     options: Options
@@ -91,12 +95,12 @@ class Run:
 
     @property
     def methods(self) -> tuple[str, str]:
-        """What the model and the one that it is compared with were trained on."""
+        """The names of what the model, and the one that it is compared with, were trained on."""
         return self.options.objective, BASELINE
 
     @property
     def reports(self) -> list[tuple[Report, Report]]:
-        """The reports of model and baseline, on each data set."""
+        """The reports of the model and the baseline on each data set."""
         pairs = [
             (self.test_report, self.baseline_test_report),
             (self.result.validation, self.baseline.validation),
@@ -149,12 +153,12 @@ def check_options(options: Options) -> Objective:
     if not 0 < options.test_fraction < 1:
         reject("test_fraction", "in (0, 1)", options.test_fraction, "give e.g. 0.2")
     if not 0 <= options.val_fraction < 1 - options.test_fraction:
-        rule = f"in [0, {1 - options.test_fraction:g}), what the test leaves"
+        rule = f"in [0, {1 - options.test_fraction:g}), because {options.test_fraction:g} of the rows are for the test"
         reject("val_fraction", rule, options.val_fraction, "give e.g. 0.2")
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError):
-        reject("device", "one that torch can use here", repr(options.device), "choose e.g. cpu")
+        reject("device", "one that torch can use here", repr(options.device), "give e.g. cpu")
     return objective
 
 
@@ -235,7 +239,7 @@ def _split(labels: np.ndarray, groups: np.ndarray | None, options: Options) -> d
 
 
 def was_begun(checkpoint_dir: Path) -> bool:
-    """Say whether a training left checkpoints in a folder."""
+    """Say whether there are checkpoints of a training in a folder."""
     return any(has_checkpoints(checkpoint_dir / solver) for solver in _SOLVERS)
 
 
@@ -244,7 +248,7 @@ def _tensors(preprocessor: TablePreprocessor, table: Table) -> tuple[torch.Tenso
 
 
 def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
-    """Write everything, report.json last; of the processes of a launch the main one does."""
+    """Write all files, report.json last. In a launch of several processes only the main one writes."""
     if not is_main_process():
         return
     run.result.save(out / "model")
@@ -284,7 +288,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _draw(run: Run) -> Any:
-    """Return a figure: the data that chose the thresholds, and the test data."""
+    """Return a figure with the curves on the data that chose the thresholds, and on the test data."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5.6), layout="constrained")
