@@ -41,3 +41,15 @@ def test_pages_with_code_are_found():
 def test_the_reference_lists_every_public_name():
     text = (GUIDE.parent / "reference.rst").read_text(encoding="utf-8")
     assert set(metricopt.__all__) == set(re.findall(r"metricopt\.(?:_validation\.)?(\w+)$", text, re.MULTILINE))
+
+
+def test_the_map_of_the_house_names_every_room_and_nothing_else():
+    root = GUIDE.parents[1]
+    named = set(re.findall(r"`([\w./]+(?:\.py|\.md|\.rst|/))`", (root / "docs" / "contributing.md").read_text()))
+    for path in named:
+        assert any((folder / path).exists() for folder in (root, root / "metricopt", root / "benchmarks")), path
+    for house in ("metricopt", "benchmarks"):
+        entries = [entry for entry in (root / house).iterdir() if not entry.name.startswith((".", "__"))]
+        rooms = {f"{entry.name}/" for entry in entries if (entry / "__init__.py").exists()}
+        rooms |= {entry.name for entry in entries if entry.suffix == ".py"}
+        assert rooms <= named, rooms - named
