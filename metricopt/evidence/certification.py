@@ -233,15 +233,16 @@ def certify_label(
     Parameters
     ----------
     objective : FPOR or FROP
-        With one bound, below 1.
+        An objective with one bound, which is below 1.
     calibration, selection : Ranking
-        Samples of the same model, unweighted: new ones, and those that chose the threshold.
+        Unweighted samples that the same model scored: new ones, and those that chose the threshold.
     tuned : float
-        That threshold; NaN if there is none.
+        The threshold that was chosen; NaN if there is none.
     confidence : float, in (0, 1)
     prevalence : float, optional
-        Of the new data; by default that of the calibration data.
+        The prevalence of the new data. The default is that of the calibration data.
     label : str
+        The name of the label, for whoever reads the certificate.
 
     Returns
     -------
@@ -296,13 +297,13 @@ def thresholds_to_test(
     Parameters
     ----------
     objective : FPOR or FROP
-        With one bound.
+        An objective with one bound.
     selection : Ranking
         The samples that chose the threshold, unweighted.
     tuned : float
-        That threshold.
+        The threshold that they chose.
     prevalence : float, optional
-        Of the new data.
+        The prevalence of the new data. The default is that of the calibration data.
 
     Returns
     -------
@@ -329,16 +330,16 @@ def p_values(objective: FPOR | FROP, counts: Counts, prevalence: float | None = 
     Parameters
     ----------
     objective : FPOR or FROP
-        With one bound.
+        An objective with one bound.
     counts : Counts
-        Unweighted, at each of some fixed thresholds, shape (m,).
+        Unweighted counts at each of some fixed thresholds, shape (m,).
     prevalence : float, optional
-        That precision is meant at; by default that of the data.
+        The prevalence that precision is meant at. The default is that of the data.
 
     Returns
     -------
     ndarray, shape (m,), float64
-        1 without alarms or positives.
+        The probability of each threshold; it is 1 without alarms or positives.
 
     Examples
     --------

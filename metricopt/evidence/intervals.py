@@ -30,7 +30,7 @@ class ClassAlarms:
     weight: float
 
     def rate(self, confidence: float) -> tuple[float, float]:
-        """Return the interval of the share that raises an alarm: all there is where the class has no samples."""
+        """Return the interval of the fraction that raises an alarm: it is (0, 1) where the class has no samples."""
         return clopper_pearson(self.alarms, self.samples, confidence) if self.samples else (0.0, 1.0)
 
 

@@ -1,7 +1,7 @@
 r"""Metrics as they would be at another prevalence: weights on the two classes.
 
-Training sets are enriched with positives, clinics are not. Where the two classes look the same in both, only their
-shares differ, and a metric at the prevalence :math:`\pi` of the clinic is that of samples with the weights
+Training sets are enriched with positives, clinics are not. Where each class looks the same in both, only the numbers of
+positives and negatives differ, and a metric at the prevalence :math:`\pi` of the clinic is that of samples with weights
 
 .. math:: w_+ = \frac{\pi}{\hat\pi}, \qquad w_- = \frac{1 - \pi}{1 - \hat\pi}
 
@@ -28,7 +28,7 @@ from metricopt._validation import per_label, reject
 from metricopt.problem.metrics import Counts
 
 Prevalence: TypeAlias = "float | tuple[float, ...]"
-"""One share of positives for all labels, or one per label."""
+"""One fraction of positives for all labels, or one per label."""
 
 
 def read_prevalence(
@@ -59,7 +59,7 @@ def read_prevalence(
     for value in values if is_many else [values]:
         is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (is_number and 0 < value < 1):
-            remedy = "give the share of positives where the model will be used, e.g. 0.01"
+            remedy = "give the fraction of positives where the model will be used, e.g. 0.01"
             reject("prevalence", "in (0, 1)", repr(value), remedy)
     return tuple(map(float, values)) if is_many else float(values)
 
@@ -83,22 +83,22 @@ def prevalence_of_labels(prevalence: Prevalence | None, num_labels: int) -> tupl
 def weights_at(prevalence: Prevalence, labels: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:
     """Return the weights that give each label this prevalence, and the total weight that it had.
 
-    Weights that did so for another prevalence can be passed on: the classes' shares are replaced, and what differs
-    between samples of a class is kept.
+    Weights that were made for another prevalence can be passed as ``sample_weight``: the other prevalence is replaced,
+    and what differs between samples of a class is kept.
 
     Parameters
     ----------
     prevalence : float or tuple of float, in (0, 1)
-        One for all labels, or one per label.
+        The fraction of positives, one for all labels or one for each label.
     labels : ndarray, shape (n, L)
-        0, 1 or NaN (missing).
+        Labels are 0, 1 or NaN (missing).
     sample_weight : ndarray, shape (n, L), optional
-        What the samples weigh otherwise.
+        What the samples weigh otherwise. The default is 1.
 
     Returns
     -------
     ndarray, shape (n, L), float64
-        A label that lacks positives or negatives keeps its weights: no share can be made of nothing.
+        A label that lacks positives or negatives keeps its weights: no fraction can be made of nothing.
 
     Raises
     ------

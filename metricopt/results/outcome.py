@@ -60,9 +60,9 @@ class Outcome:
 
     @property
     def multiplier(self) -> Any:
-        """The multiplier of the bound at the end of training, or with several labels one by label name.
+        """The multiplier of the bound at the end of training: a float, or with several labels a dict by label name.
 
-        None without a bound, for a solver that has none, and for a label that was left out.
+        It is None without a bound, for a solver that has none, and for a label that was left out.
         """
         last = {record["label"]: record["multiplier"] for record in self.history[-len(self.label_names) :]}
         by_label = {name: last.get(name) for name in self.label_names}
@@ -76,7 +76,7 @@ class Outcome:
 
     @property
     def status(self) -> Any:
-        """The :class:`~metricopt.results.status.Status`, or with several labels one by label name."""
+        """The :class:`~metricopt.results.status.Status`, or with several labels a dict by label name."""
         return self.statuses[0] if len(self.statuses) == 1 else dict(zip(self.label_names, self.statuses, strict=True))
 
     @property
@@ -116,15 +116,16 @@ class Outcome:
     def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
         """Draw the precision-recall curves of this model and of candidate zero, the bound and the operating points.
 
-        All on the data of :attr:`selection`; around the model's curve a bootstrap band, except for weighted samples
-        (:func:`~metricopt.evidence.bootstrap.precision_band`: it says nothing of the luck in having chosen this model).
+        All of it is of the data of :attr:`selection`. Unless samples are weighted, a bootstrap band lies around the
+        model's curve (:func:`~metricopt.evidence.bootstrap.precision_band`); it does not show how lucky the choice of
+        this model was.
 
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw; a new figure by default.
+            Where to draw. The default is a new figure.
         label : str, optional
-            Which label, the first by default; :meth:`plot_labels` draws all of them.
+            Which label is drawn. The default is the first; :meth:`plot_labels` draws all of them.
         """
         which = self._position_of(label)
         curves, points = self._curves(which)
@@ -133,12 +134,12 @@ class Outcome:
         return plot_precision_recall(curves, points, bands=bands, ax=ax, title=self._title(which))
 
     def plot_labels(self, figure: Figure | SubFigure | None = None) -> np.ndarray:
-        """Draw the precision-recall curves of all labels side by side; returns an array with Axes for each.
+        """Draw the precision-recall curves of all labels side by side; return an array with Axes for each.
 
         Parameters
         ----------
         figure : Figure or SubFigure, optional
-            Where to draw; a new one by default.
+            Where to draw. The default is a new figure.
         """
         planes = {name: self._curves(which) for which, name in enumerate(self.label_names)}
         return plot_labels(
@@ -149,12 +150,12 @@ class Outcome:
         )
 
     def plot_scores(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
-        """Draw the scores of either class on the data of :attr:`selection`, and where the threshold cuts them.
+        """Draw the scores of both classes on the data of :attr:`selection`, and where the threshold divides them.
 
         Parameters
         ----------
         ax, label
-            As for :meth:`plot`.
+            The same as for :meth:`plot`.
         """
         which, part = self._position_of(label), self.selection_scores
         return plot_scores(
@@ -167,14 +168,14 @@ class Outcome:
         )
 
     def plot_history(self, figure: Figure | SubFigure | None = None, *, label: str | None = None) -> np.ndarray:
-        """Draw metric, bounded metric, multiplier and slack agreement by epoch; returns an array with Axes for each.
+        """Draw metric, bounded metric, multiplier and slack agreement by epoch; return an array with Axes for each.
 
         Parameters
         ----------
         figure : Figure or SubFigure, optional
-            Where to draw; a new one by default.
+            Where to draw. The default is a new figure.
         label : str, optional
-            Which label, the first by default.
+            Which label is drawn. The default is the first.
         """
         which = self._position_of(label)
         return plot_history(self.history, label=self.label_names[which], figure=figure, title=self._title(which))

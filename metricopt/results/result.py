@@ -79,17 +79,19 @@ class FitResult(Outcome):
         Parameters
         ----------
         data : Tensor, ndarray, tuple or dict of these, Dataset or DataLoader
-            Inputs as the model takes them (floats of arrays in the precision of its weights), or a data set of (x, y)
-            pairs or of inputs alone; always in the order of the data set.
+            Inputs as the model takes them, or a data set of (x, y) pairs or of inputs alone. Floats in arrays are
+            converted to the precision of the model's weights.
 
         Returns
         -------
         ndarray, shape (n,) for one label, else (n, L), float32
+            The scores in the order of the data set, also where a loader shuffles.
 
         Raises
         ------
         InvalidInputError
-            If inputs or scores are not finite, or a tuple or dict does not fit the model's arguments, as (x, y).
+            If inputs or scores are not finite, or a tuple or dict does not fit the model's arguments. A pair (x, y)
+            usually does not.
         """
         scores = score_inputs(data, self.model)
         return scores[:, 0] if scores.shape[1] == 1 else scores
@@ -100,7 +102,7 @@ class FitResult(Outcome):
         Parameters
         ----------
         data
-            As for :meth:`scores`.
+            The same as for :meth:`scores`.
 
         Returns
         -------
@@ -122,12 +124,18 @@ class FitResult(Outcome):
         ----------
         test_data : DataLoader, Dataset of (x, y), or tuple (x, y)
         by : array, shape (n,), optional
-            A value a sample (site, sex): the report then holds the same by subgroup.
+            A value for each sample, such as its site; the report then holds the same by subgroup. At a prevalence, each
+            class is weighted by one factor in all data: a subgroup's report states the prevalence that its own samples
+            have at these weights.
         data : str
-            What to call the data in the report.
+            The name of the data in the report.
         prevalence : float, sequence or {label name: float}, in (0, 1), or ``"observed"``
-            Report metrics as they would be with this share of positives. By default the result's own
+            The fraction of positives that the metrics are meant for. The default is the result's own
             :attr:`prevalence`; ``"observed"`` takes the data as they are.
+
+        Returns
+        -------
+        Report
 
         Raises
         ------
@@ -135,7 +143,7 @@ class FitResult(Outcome):
             If labels are not 0, 1 or NaN, or shapes do not fit.
         """
         asked: Any = self.prevalence if prevalence is None else None if prevalence == "observed" else prevalence
-        share = read_prevalence(asked, self.label_names)
+        meant = read_prevalence(asked, self.label_names)
         scores, labels = score_pairs(test_data, self.model, len(self.label_names))
         return evaluate(
             scores,
@@ -144,47 +152,48 @@ class FitResult(Outcome):
             self.objective,
             label_names=self.label_names,
             data=data,
-            sample_weight=None if share is None else weights_at(share, labels),
-            prevalence=share,
+            sample_weight=None if meant is None else weights_at(meant, labels),
+            prevalence=meant,
             by=by,
         )
 
     def with_bound(self, alpha: Bound | dict[str, float]) -> FitResult:
         """Return the same model at the exact threshold for another bound, without training.
 
-        Training for that bound can only do better on the data that chooses; see ``fit``.
+        Training for that bound with :func:`metricopt.fit` can only do better on the selection data.
 
         Parameters
         ----------
-        alpha : float, or one per label as a tuple or by name
+        alpha : float, tuple of float or {label name: float}
+            The other bound, one for all labels or one for each label.
 
         Raises
         ------
         InvalidInputError
-            If the objective has no bound, or ``alpha`` is none for its labels.
+            If the objective has no bound, or ``alpha`` is not a bound for its labels.
         """
         bound: Any = per_label("alpha", alpha, self.label_names)
         return self._chosen_anew(self.objective.with_bound(bound), self.data_scores, self.prevalence)
 
     def at_prevalence(self, prevalence: float | Sequence[float] | Mapping[str, float]) -> FitResult:
-        """Return the same model for another share of positives: thresholds chosen anew, reports weighted to it.
+        """Return the same model for another prevalence: thresholds are chosen anew and reports are weighted to it.
 
-        Scores are compared as they are; that positives and negatives look the same there is taken for granted
-        (:mod:`metricopt.problem.prevalence`). Training for that prevalence, ``fit(..., prevalence=...)``, can only do
-        better on the data that chooses.
+        This takes for granted that positives and negatives look the same there (:mod:`metricopt.problem.prevalence`).
+        Training for that prevalence, ``fit(..., prevalence=...)``, can only do better on the selection data.
 
         Parameters
         ----------
-        prevalence : float, or one per label as a sequence or by name, in (0, 1)
+        prevalence : float, sequence or {label name: float}, in (0, 1)
+            The fraction of positives, one for all labels or one for each label.
 
         Raises
         ------
         InvalidInputError
             If a number is not in (0, 1) or does not fit the labels, or the data were a stream whose order changed.
         """
-        share = read_prevalence(prevalence, self.label_names)
-        assert share is not None
-        return self._chosen_anew(self.objective, scores_at(share, self.data_scores), share)
+        meant = read_prevalence(prevalence, self.label_names)
+        assert meant is not None
+        return self._chosen_anew(self.objective, scores_at(meant, self.data_scores), meant)
 
     def _chosen_anew(
         self, objective: Objective, data_scores: dict[str, DataScores], prevalence: Prevalence | None
@@ -200,23 +209,22 @@ class FitResult(Outcome):
     def certify(self, calibration_data: Any, confidence: float = 0.9) -> Certificate[FitResult]:
         """Return thresholds whose bound holds on new data with a stated confidence (Learn then Test).
 
-        The statistics are those of :mod:`metricopt.evidence.certification`.
-
-        For FPOR and FROP. Needs ``pip install 'metricopt[certify]'``.
+        The objective must be FPOR or FROP. The statistics are those of :mod:`metricopt.evidence.certification`. This
+        needs ``pip install 'metricopt[certify]'``.
 
         Parameters
         ----------
         calibration_data : DataLoader, Dataset of (x, y), or tuple (x, y)
-            Samples that took no part in training or selection, drawn as new ones will be; with a :attr:`prevalence`,
-            each class as in new ones. Every labelled sample counts once.
+            Samples that took no part in training or selection. They must be drawn as new ones will be; with a
+            :attr:`prevalence`, the samples of each class must be. Every labelled sample counts once.
         confidence : float, in (0, 1)
-            How likely, at least, the certified bound holds: for each label by itself, over the draw of these data.
+            The least probability that the certified bound holds, for each label by itself, over the draw of these data.
 
         Returns
         -------
         Certificate
-            Certified threshold, guarantee in words and what is given up, by label; ``.result`` is this result at the
-            certified thresholds. Where none could be certified it says what would be needed.
+            The certified threshold of each label, its guarantee in words, and what is given up for it. Where none could
+            be certified it says what would be needed. Its ``result`` is this result at the certified thresholds.
 
         Raises
         ------
@@ -247,8 +255,8 @@ class FitResult(Outcome):
     def save(self, path: str | Path) -> Path:
         """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
 
-        An existing result there is replaced at once, when all is written; a failed save leaves it as it was. Of the
-        processes of a launch the main one writes.
+        An existing result there is replaced at once, when all is written; a failed save leaves it as it was. In a
+        launch of several processes, the main one writes.
 
         Parameters
         ----------
@@ -258,29 +266,31 @@ class FitResult(Outcome):
         Raises
         ------
         InvalidInputError
-            If the path exists and holds something else than a result.
+            If the path exists and holds anything but a result.
         """
         return storage.save(Path(path), vars(self))
 
     def export(self, path: str | Path, example: Any = None) -> Path:
         """Write model and thresholds to one ONNX file with the outputs ``scores`` and ``decisions`` (1 is an alarm).
 
-        They have the shapes of :meth:`scores` and :meth:`predict`, for any number of rows; a label without a threshold
-        never raises an alarm. Inputs are named as the model's keywords, or ``x`` (``x0``, ``x1``, ...). The metadata
-        hold objective, label names, thresholds and versions. Scores are compared with torch's before the file takes its
-        place: they agree to 1e-5. Needs ``pip install 'metricopt[onnx]'``.
+        The outputs have the shapes of :meth:`scores` and :meth:`predict`, for any number of rows. A label without a
+        threshold never raises an alarm. Inputs are named as the model's keywords, or ``x`` (``x0``, ``x1``, ...). The
+        metadata hold objective, label names, thresholds and versions. Scores are compared with torch's before the file
+        takes its place: they agree to 1e-5. This needs ``pip install 'metricopt[onnx]'``.
 
         Parameters
         ----------
         path : str or Path
             The file; one that exists is replaced.
         example : optional
-            Inputs as for :meth:`scores`; the first batch is enough. Not needed where a linear layer comes first.
+            Inputs as for :meth:`scores`, of which the first batch is enough. A model that begins with a linear layer
+            needs none.
 
         Raises
         ------
         InvalidInputError
-            If the inputs cannot be told, do not fit the model, or the model cannot be exported.
+            If no example is given though the model needs one, it does not fit the model, or the model cannot be
+            exported.
         ImportError
             If the packages are missing.
         """
@@ -304,7 +314,7 @@ class FitResult(Outcome):
         compare: Mapping[str, Sequence[Report]] | None = None,
         usage: str | None = None,
     ) -> Path:
-        """Write one HTML page with everything that a reader of the result asks; it opens offline, and prints.
+        """Write one HTML page with everything that a reader of the result asks; it can be read offline and printed.
 
         Parameters
         ----------
@@ -384,7 +394,7 @@ def result_from_scores(
     model, objective, label_names, slack, prevalence
         The attributes of the same names of :class:`FitResult`.
     data_scores : dict of str to DataScores
-        Those of ``"train"`` and, where there is any, of ``"validation"``, which then chooses.
+        The scores of ``"train"`` and, where samples were held out, of ``"validation"``, which then choose.
     diverged : bool
         Whether training ended on a loss that was not finite.
     **rest
