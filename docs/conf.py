@@ -76,7 +76,8 @@ def resolve(app, env, node, contnode):
     What is documented under the name of its module is found by Sphinx itself. A name that does not exist stays a fault.
     """
     target, scope = node["reftarget"], [node.get("py:module"), node.get("py:class")]
-    prefixes = [".".join(filter(None, scope)), scope[0], None, "torch.nn"]  # the last for what torch's docstrings say
+    # The last two are for names in pages that have no module, and for what torch's docstrings say.
+    prefixes = [".".join(filter(None, scope)), scope[0], None, "metricopt", "torch.nn"]
     for prefix in dict.fromkeys(prefixes):
         try:
             found = lookup(f"{prefix}.{target}" if prefix else target)

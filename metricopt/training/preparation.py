@@ -1,4 +1,4 @@
-"""What a training is made of: :func:`prepare` turns a request into everything that the loop needs.
+"""What a training is made of: ``prepare`` turns a request into everything that the loop needs.
 
 This file decides how the parts of a training are put together. It leaves the arguments to
 :mod:`metricopt.training.request` and the training itself to :mod:`metricopt.training.loop`.
