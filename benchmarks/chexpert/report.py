@@ -98,7 +98,7 @@ def _summary(rows: pd.DataFrame) -> pd.DataFrame:
         if own["bounded"].iloc[0]:
             bound, reached = own["bound"].astype(float), own["test_bounded"].astype(float)
             line[f"{own['bounded'].iloc[0]}, deployed"] = reached.mean()
-            line["shortfall"] = (bound - reached.fillna(0.0)).clip(lower=0).mean()
+            line["shortfall"] = (bound - reached).clip(lower=0).fillna(0.0).mean()  # silence breaks no bound
             line["bound met on validation / test"] = (
                 f"{own['validation_met'].astype(float).mean():.0%} / {own['test_met'].astype(float).mean():.0%}"
             )

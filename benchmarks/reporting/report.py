@@ -14,8 +14,17 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.reporting import pictures, statistics
-from benchmarks.reporting.comparison import ALL_SETS, DEPLOYED, REFERENCE, SCORES, Comparison, ends_of
+from benchmarks.reporting import delivered, pictures, statistics
+from benchmarks.reporting.comparison import (
+    ALL_SETS,
+    DELIVERED,
+    NET,
+    REFERENCE,
+    SCORES,
+    Comparison,
+    ends_of,
+    reference_of,
+)
 from benchmarks.reporting.files import markdown
 from benchmarks.reporting.statistics import Interval, Ranking
 
@@ -88,20 +97,28 @@ def write_report(
 _READING = """\
 - Scores: the best value on the test curve that meets the bound, 0 where nothing does. It places the cut with test
   labels, by the same rule for every method, so it says how good the scores are, not what a user gets.
-- Deployed: at the threshold that validation data chose, once. A bound that holds on validation data may be missed on
-  new data, so the objective stands beside the bounded metric (its mean leaves out runs without alarms) and the share of
-  splits where the bound holds. In ranks a run that misses its bound is below every run that meets it, the nearer the
-  better; in the difference to cross-entropy it is worth 0.
-- Peers with tuned thresholds train on validation rows as well (80 % of the data, not 60 %). MAPIE certifies thresholds
-  for the scores of cross-entropy, with a confidence of .9 that is nominal here: the validation rows chose epoch and
-  learning rate, too. Resampled tables have longer epochs, so fewer of them are selected from.
+- Deployed: at the threshold that was chosen without test rows, once. Methods named "folds" train on training and
+  validation rows together, one model a fold, and choose it on out-of-fold scores by the library's default rule; peers
+  with tuned thresholds train on the same rows and choose as they do. All others train on the training rows and take the
+  best cut of the validation rows. MAPIE certifies thresholds for the scores of cross-entropy, with a confidence of .9
+  that is nominal here: the validation rows chose epoch and learning rate, too. Resampled tables have longer epochs, so
+  fewer of them are selected from.
+- Alarms raised: in how many trials (data set and split) there is an alarm on the test rows. Met given raised: in how
+  many of these the bound holds there; where recall is bounded, silence is a miss and stays in.
+- Delivered: the value where the bound holds on the test rows, 0 where it is missed or no alarm is raised.
+- Net value, for a bound a on precision: (TP - a / (1 - a) FP) / P. A bound that is met with nothing to spare is worth 0
+  like silence, a violation less than 0. For a bound on recall: the precision, less (a P - TP) / ((1 - a) P) where
+  recall is below the bound; silence is worth -a / (1 - a).
+- Shortfall: how far the bounded metric is below its bound, 0 where it is met. Silence has none where precision is
+  bounded, and the whole bound where recall is.
+- Sets met, splits pooled: on how many data sets the bound holds when the counts of all splits are added up, of those
+  with an alarm.
 - Intervals are at 95 %. Within a data set: t over splits, paired; splits overlap, so "corrected" has them as long as
   Nadeau and Bengio (2003) ask for, and verdicts go by the plain ones. Over the suite: t over data sets, which
   speaks of further ones; "paired over splits" is t over the splits, which speaks of these data sets alone; "bootstrap"
   draws data sets, then splits.
-- Ranks: of the means over splits within every data set (deployed: of the mean rank within splits), ties averaged; bars
-  join methods that Nemenyi's test at 5 % does not tell apart. p: Wilcoxon over data sets against the direct method,
-  Holm-corrected."""
+- Ranks: of the means over splits within every data set, ties averaged; bars join methods that Nemenyi's test at 5 %
+  does not tell apart. p: Wilcoxon over data sets against the direct method, Holm-corrected."""
 
 
 def _what_follows(comparisons: list[Comparison]) -> str:
@@ -112,7 +129,10 @@ def _what_follows(comparisons: list[Comparison]) -> str:
 
 
 def glance(comparisons: list[Comparison]) -> pd.DataFrame:
-    """Return a line for every model, objective and direct method: ahead by how much, where, and its places."""
+    """Return a line for every model, objective and direct method: ahead by how much, where, and its places.
+
+    The reference of a method is cross-entropy with thresholds from the same rows.
+    """
     lines = {}
     for each in comparisons:
         for method in each.direct:
@@ -120,20 +140,19 @@ def glance(comparisons: list[Comparison]) -> pd.DataFrame:
             suite = intervals.pop(ALL_SETS)
             verdicts = [interval.verdict for interval in intervals.values()]
             line = {
-                f"scores minus {REFERENCE}": str(suite),
+                "scores minus reference": str(suite),
                 "above / below / sets": f"{verdicts.count('above')} / {verdicts.count('below')} / {len(verdicts)}",
             }
-            of_splits = statistics.between_splits(statistics.differences(each.curve, method, REFERENCE))
+            reference = reference_of(method)
+            of_splits = statistics.between_splits(statistics.differences(each.curve, method, reference))
             line["paired over splits"] = ends_of(of_splits)
-            deployed = statistics.differences(each.deployed_values, method, REFERENCE)
-            line[f"deployed minus {REFERENCE}"] = str(statistics.between_datasets(deployed))
-            for name, heading in ((SCORES, "place of scores"), (DEPLOYED, "place deployed")):
+            for name, values in (("net", each.net), ("delivered", each.delivered)):
+                ahead = statistics.between_datasets(statistics.differences(values, method, reference))
+                line[f"{name} minus reference"] = str(ahead)
+            for name, heading in ((SCORES, "place of scores"), (NET, "of net"), (DELIVERED, "of delivered")):
                 ranking = each.rankings.get(name)
                 if ranking is not None and method in ranking.mean_ranks:
                     line[heading] = f"{ranking.place(method)} of {len(ranking.mean_ranks)}"
-            if each.bounded:
-                met = each.over_sets(statistics.met_on_test(each.rows))
-                line["bound met"] = ", ".join(f"{name} {met[name]:.0%}" for name in (method, REFERENCE) if name in met)
             lines[each.model, each.objective, method] = line
     return pd.DataFrame.from_dict(lines, orient="index").fillna("")
 
@@ -141,14 +160,15 @@ def glance(comparisons: list[Comparison]) -> pd.DataFrame:
 def conclusions(comparison: Comparison) -> Iterator[str]:
     """Yield what follows for every direct method, where it loses as well."""
     for method in comparison.direct:
+        reference = reference_of(method)
         intervals = comparison.intervals(method)
         suite = intervals.pop(ALL_SETS)
         if not intervals:
-            yield f"**{comparison.title}**: no split has both {method} and {REFERENCE} yet."
+            yield f"**{comparison.title}**: no split has both {method} and {reference} yet."
             continue
-        bootstrap = statistics.hierarchical_bootstrap(statistics.differences(comparison.curve, method, REFERENCE))
+        bootstrap = statistics.hierarchical_bootstrap(statistics.differences(comparison.curve, method, reference))
         parts = [
-            f"**{comparison.title}**: {method} minus {REFERENCE}, test {comparison.metric} of the scores: "
+            f"**{comparison.title}**: {method} minus {reference}, test {comparison.metric} of the scores: "
             f"{suite} over {len(intervals)} data sets{_bracket(bootstrap)}"
         ]
         for verdict in ("above", "below"):
@@ -180,19 +200,25 @@ def _about_rank(what: str, ranking: Ranking, method: str) -> str:
     if ranking.place(method) > 1:
         differs = "significantly behind" if ranking.differ(method, best) else "not significantly different from"
         text += f", {differs} {best} ({ranking.mean_ranks.iloc[0]:.2f})"
-    elif REFERENCE in ranking.mean_ranks:
-        differs = "significantly before" if ranking.differ(method, REFERENCE) else "not significantly different from"
-        text += f", {differs} {REFERENCE} ({ranking.mean_ranks[REFERENCE]:.2f})"
+    elif reference_of(method) in ranking.mean_ranks:
+        reference = reference_of(method)
+        differs = "significantly before" if ranking.differ(method, reference) else "not significantly different from"
+        text += f", {differs} {reference} ({ranking.mean_ranks[reference]:.2f})"
     return text + "."
 
 
 def _about_bound(comparison: Comparison, method: str) -> str:
-    met = comparison.over_sets(statistics.met_on_test(comparison.rows))
-    short = comparison.over_sets(statistics.shortfall(comparison.rows))
-    each = [f"{name} {met[name]:.0%} (mean shortfall {short[name]:.3f})" for name in (method, REFERENCE) if name in met]
-    if not each:
-        return ""
-    return f"{comparison.bounded.capitalize()} bound met on test: {', '.join(each)}."
+    rows = comparison.rows
+    raised = comparison.over_trials(delivered.alarms_raised(rows))
+    met = comparison.over_trials(delivered.met_given_raised(rows)).reindex(raised.index, fill_value=0.0)
+    short, value = (comparison.over_sets(of(rows)) for of in (delivered.shortfall, delivered.delivered))
+    each = [
+        f"{name} in {met[name]:.0%} of the {raised[name]:.0%} of trials with alarms "
+        f"(delivered {value[name]:.3f}, shortfall {short[name]:.3f})"
+        for name in (method, reference_of(method))
+        if name in raised
+    ]
+    return f"{comparison.bounded.capitalize()} bound met on test: {', '.join(each)}." if each else ""
 
 
 def _origin(frame: pd.DataFrame, command: str) -> str:
@@ -223,7 +249,7 @@ def _pictures_of_differences(model: str, comparisons: list[Comparison], folder: 
     parts = []
     for method in dict.fromkeys(method for each in comparisons for method in each.direct):
         panels = {each.objective: each.intervals(method) for each in comparisons if method in each.direct}
-        title = f"{model}: {method} minus {REFERENCE}, quality of the scores on test"
+        title = f"{model}: {method} minus {reference_of(method)}, quality of the scores on test"
         parts.append(_save(pictures.differences(panels, title), folder, f"{model} {method} differences", title))
     return parts
 
@@ -238,7 +264,8 @@ def _save(figure: Any, folder: Path, name: str, title: str) -> str:
 
 def _section(comparison: Comparison, folder: Path) -> list[str]:
     title, metric = comparison.title, comparison.metric
-    parts = [f"### {title}", comparison.summary, markdown(comparison.overview())]
+    parts = [f"### {title}", comparison.summary, "Scores.", markdown(comparison.scores_overview())]
+    parts += ["Deployed, on test rows.", markdown(comparison.delivered_overview())]
     if comparison.rankings:
         ranks = pictures.critical_differences(comparison.rankings, comparison.families, f"{title}: mean ranks")
         parts.append(_save(ranks, folder, f"{title} ranks", f"{title}: mean ranks"))
@@ -253,9 +280,12 @@ def _section(comparison: Comparison, folder: Path) -> list[str]:
         parts.append(_save(picture, folder, f"{title} pareto", f"{title}: objective and violation"))
     parts += [f"Scores: {metric} on the test curve, best in bold.", markdown(comparison.scores())]
     for method in comparison.direct:
-        parts += [f"Scores: {method} minus {REFERENCE}, paired by split.", markdown(comparison.paired(method))]
-    shown = f"{metric} / {comparison.bounded} / share of splits where the bound holds" if comparison.bounded else metric
-    parts += [f"Deployed on test: {shown}; best rank in bold.", markdown(comparison.deployed())]
+        against = f"Scores: {method} minus {reference_of(method)}, paired by split."
+        parts += [against, markdown(comparison.paired(method))]
+    shown = f"delivered {metric}"
+    if comparison.bounded:
+        shown += f" / {comparison.bounded} of all splits pooled / splits that meet the bound, of those with alarms"
+    parts += [f"Deployed, by data set: {shown}; best delivered in bold.", markdown(comparison.delivered_by_set())]
     return parts
 
 

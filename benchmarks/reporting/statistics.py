@@ -1,9 +1,10 @@
-"""What a table of runs supports: paired differences with intervals, average ranks, and a rule for missed bounds.
+"""What a table of runs supports: paired differences with intervals, and average ranks.
 
 Every function takes values by (dataset, split) in rows and by method in columns, higher is better; a run that is not
 there is NaN. Splits of one data set share rows, so they say how sure a difference is *on that set*; only data sets are
-independent of one another, so what is said of a suite counts data sets. This file decides the statistics;
-:mod:`benchmarks.reporting.report` decides what is shown.
+independent of one another, so what is said of a suite counts data sets. This file decides the statistics; what they are
+computed of is decided in :mod:`benchmarks.reporting.delivered`, and what is shown in
+:mod:`benchmarks.reporting.report`.
 """
 
 from __future__ import annotations
@@ -301,46 +302,3 @@ def holm(p_values: Mapping[str, float]) -> pd.Series:
     ordered = given.dropna().sort_values()
     adjusted = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     return adjusted.reindex(given.index)
-
-
-def met_on_test(frame: pd.DataFrame) -> pd.Series:
-    """Return whether the bound holds on test; NaN for objectives without one. What is not known to hold does not."""
-    holds = frame["test_met"].astype(str).isin(["True", "1.0", "1"]).astype(float)
-    return holds.where(frame["bound"].notna())
-
-
-def deployed_value(frame: pd.DataFrame) -> pd.Series:
-    """Return the metric at the deployed threshold by row; no alarm has no precision and counts as 0."""
-    return frame["test_value"].astype(float).fillna(0.0)
-
-
-def shortfall(frame: pd.DataFrame) -> pd.Series:
-    """Return by how much the bounded metric misses its bound on test, 0 where it is met; NaN without a bound.
-
-    No alarm has no precision and warns of nothing: it counts as precision 0, the whole bound.
-    """
-    missing = (frame["bound"].astype(float) - frame["test_bounded"].astype(float).fillna(0.0)).clip(lower=0.0)
-    return missing.mask(met_on_test(frame) == 1, 0.0)
-
-
-def deployed_key(frame: pd.DataFrame) -> pd.Series:
-    """Return what runs are ordered by at their deployed thresholds, higher is better.
-
-    A run that meets the bound on test, and every run without a bound, has its value, at least 0. One that misses it has
-    minus its shortfall, below 0: it ranks below every run that meets the bound, the nearer the better, whatever its
-    value. Only the order means something, so keys are to be ranked, not averaged: see :func:`ranks_within_splits`.
-
-    Examples
-    --------
-    >>> deployed_key(pd.DataFrame({
-    ...     "bound": 0.8, "test_value": [0.4, 1.0, 0.9, 0.0], "test_bounded": [0.85, 0.2, 0.79, float("nan")],
-    ...     "test_met": [True, False, False, False]})).round(3).tolist()
-    [0.4, -0.6, -0.01, -0.8]
-    """
-    missed = -shortfall(frame).clip(lower=1e-9)  # below 0 even where rounding ate the shortfall
-    return missed.where(met_on_test(frame) == 0, frame["test_value"].astype(float))
-
-
-def ranks_within_splits(keys: pd.DataFrame) -> pd.DataFrame:
-    """Return minus the rank of every method on every split, ties averaged, so that a mean over splits is meaningful."""
-    return -keys.round(_DIGITS).rank(axis=1, ascending=False)

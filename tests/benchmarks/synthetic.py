@@ -21,7 +21,25 @@ FAMILIES = {
     "random under-sampling": "resampling",
     "LibAUC APLoss": "peer",
 }
+NUM_POSITIVES, NUM_NEGATIVES = 500, 4500
 DATASETS = ("hypothyroid", "page_blocks", "satimage", "yeast3", "abalone", "breast cancer", "Pleural Other")
+
+
+def on_test_rows(metric, value, bounded, reached, bound):
+    """The counts that come nearest to a value and what is bounded, and both of them recomputed from the counts."""
+    recall, precision = {"recall": (value, reached), "precision": (reached, value)}.get(metric, (value, value))
+    true = round(np.clip(recall, 0, 1) * NUM_POSITIVES)
+    false = min(round(true * (1 / np.clip(precision, 1e-3, 1) - 1)), NUM_NEGATIVES)
+    found = {"recall": true / NUM_POSITIVES, "precision": true / (true + false) if true + false else np.nan}
+    return {
+        "test_tp": true,
+        "test_fp": false,
+        "test_fn": NUM_POSITIVES - true,
+        "test_tn": NUM_NEGATIVES - false,
+        "test_value": found.get(metric, value),
+        "test_bounded": found.get(bounded, np.nan),
+        "test_met": bool(found[bounded] >= bound) if bounded else "",
+    }
 
 
 def rows(
@@ -62,9 +80,7 @@ def rows(
                                 "bound": bound,
                                 "method": method,
                                 "family": FAMILIES[method],
-                                "test_value": value,
-                                "test_bounded": on_test,
-                                "test_met": bool(on_test >= bound) if bounded else "",
+                                **on_test_rows(metric, value, bounded, on_test, bound),
                                 "test_curve_value": curve,
                                 "seconds": random.uniform(1, 5),
                                 "python": "3.12.3",

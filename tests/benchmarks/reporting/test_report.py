@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.reporting import report, statistics
-from benchmarks.reporting.comparison import Comparison
+from benchmarks.reporting.comparison import DELIVERED, NET, SCORES, Comparison, reference_of
 from tests.benchmarks.synthetic import DATASETS, OBJECTIVES, rows
 
 
@@ -86,12 +86,13 @@ def test_what_follows_names_wins_and_losses(tmp_path):
 
 def test_infeasible_method_does_not_win_by_its_recall():
     one = comparison(small())
-    deployed = one.rankings["deployed: value at the threshold, missed bounds last"]
-    assert deployed.mean_ranks.index[-1] == "class weights"
+    for name in (NET, DELIVERED):
+        assert one.rankings[name].mean_ranks.index[-1] == "class weights"
     assert one.points()["objective"].idxmax() == "class weights"  # as its recall alone would have it
-    cells = one.deployed()["class weights"]
-    assert cells.str.match(r"^0\.990 / 0\.\d{3} / 0%$").all()  # never in bold
-    assert one.overview().loc["class weights", "bound met"] == "0%"
+    cells = one.delivered_by_set()["class weights"]
+    assert cells.str.match(r"^0\.000 / 0\.\d{3} / 0 of 10$").all()  # never in bold
+    line = one.delivered_overview().loc["class weights"]
+    assert line["met given raised"] == "0%" and line["sets met, splits pooled"] == "0 of 7"
 
 
 def test_tables_hold_the_means_of_the_rows():
@@ -100,15 +101,50 @@ def test_tables_hold_the_means_of_the_rows():
     of = frame[(frame["dataset"] == "yeast3") & (frame["method"] == "SMOTE")]
     half = statistics.t_interval(of["test_curve_value"]).half
     assert one.scores().loc["yeast3", "SMOTE"].strip("*") == f"{of['test_curve_value'].mean():.3f} ± {half:.3f}"
-    means = f"{of['test_value'].mean():.3f} / {of['test_bounded'].mean():.3f} / {of['test_met'].mean():.0%}"
-    assert one.deployed().loc["yeast3", "SMOTE"].strip("*") == means
+    value = of["test_value"].where(of["test_met"].astype(bool), 0.0).mean()
+    precision = of["test_tp"].sum() / (of["test_tp"] + of["test_fp"]).sum()
+    cell = one.delivered_by_set().loc["yeast3", "SMOTE"].strip("*")
+    assert cell == f"{value:.3f} / {precision:.3f} / {of['test_met'].sum()} of 10"
     assert (one.scores().apply(lambda line: line.str.startswith("**").sum(), axis=1) == 1).all()
     assert one.scores()["profiled"].str.startswith("**").sum() >= 6
     paired = one.paired("profiled")
     assert list(paired.index) == [*DATASETS, "all sets"] and set(paired["splits"]) == {"10", "7 sets"}
-    overview = one.overview()
-    assert overview.index[0] == "profiled" and overview.loc["SMOTE", "rank of scores"] != ""
-    assert overview.loc["profiled", "profiled minus it"] == "" and overview.loc["SMOTE", "p"] != ""
+    scores, deployed = one.scores_overview(), one.delivered_overview()
+    assert scores.index[0] == "profiled" and scores.loc["SMOTE", "rank"] != ""
+    assert scores.loc["profiled", "profiled minus it"] == "" and scores.loc["SMOTE", "p"] != ""
+    own = frame[frame["method"] == "SMOTE"]
+    met, net = own["test_met"].astype(bool), own["test_tp"] - 4 * own["test_fp"]
+    assert deployed.loc["SMOTE", "net value"] == f"{(net / 500).mean():+.3f}"
+    assert deployed.loc["SMOTE", "delivered recall"] == f"{own['test_value'].where(met, 0.0).mean():.3f}"
+    assert deployed.loc["SMOTE", "met given raised"] == f"{met.mean():.0%}"
+    assert deployed.loc["SMOTE", "shortfall"] == f"{(0.8 - own['test_bounded']).clip(lower=0).mean():.3f}"
+    assert deployed.loc["profiled", "net: profiled minus it"] == "" != deployed.loc["SMOTE", "net: profiled minus it"]
+
+
+def test_silence_is_left_out_of_what_is_met_and_costs_nothing_where_precision_is_bounded():
+    frame = small(methods=("cross-entropy", "profiled"))
+    silent = (frame["method"] == "profiled") & (frame["split"] < 5)
+    frame.loc[silent, ["test_tp", "test_fp", "test_value", "test_bounded", "test_met"]] = [0, 0, 0.0, np.nan, False]
+    frame.loc[silent, ["test_fn", "test_tn"]] = [500, 4500]
+    heard = frame[(frame["method"] == "profiled") & (frame["split"] >= 5)]
+    line = comparison(frame).delivered_overview().loc["profiled"]
+    assert line["alarms raised"] == "50%" and line["met given raised"] == f"{heard['test_met'].astype(bool).mean():.0%}"
+    assert line["shortfall"] == f"{(0.8 - heard['test_bounded'].astype(float)).clip(lower=0).mean() / 2:.3f}"
+    (sentence,) = report.conclusions(comparison(frame))
+    assert f"profiled in {line['met given raised']} of the 50% of trials with alarms" in sentence
+
+
+def test_methods_on_folds_are_held_against_the_reference_on_folds():
+    frame = small(ahead=0.1)
+    on_folds = small(ahead=0.1, methods=("cross-entropy", "profiled"), seed=1)
+    on_folds["method"] += ", folds"
+    both = comparison(pd.concat([frame, on_folds]))
+    assert both.direct == ["profiled", "profiled, folds"] and reference_of("profiled, folds") == "cross-entropy, folds"
+    assert list(report.glance([both]).index) == [("linear", "FPOR .8", name) for name in both.direct]
+    assert "profiled, folds minus cross-entropy, folds" in list(report.conclusions(both))[1]
+    assert "net: profiled, folds minus it" in both.delivered_overview()
+    alone = comparison(pd.concat([frame, on_folds[on_folds["method"] == "profiled, folds"]]))
+    assert alone.direct == ["profiled"]  # its own reference is not there
 
 
 def test_unfinished_run_counts_what_is_missing_and_uses_complete_pairs(tmp_path):
@@ -120,9 +156,9 @@ def test_unfinished_run_counts_what_is_missing_and_uses_complete_pairs(tmp_path)
     assert f"**{8 * 10 * 10 - len(kept)} of 800 cells are missing**" in text
     assert "64 of 70 splits of 7 data sets have all methods, SMOTE apart, which lacks more than half." in text
     assert comparison(kept).paired("profiled").loc["yeast3", "splits"] == "4"
-    ranking = comparison(kept).rankings["scores: best value on the test curve"]
+    ranking = comparison(kept).rankings[SCORES]
     assert "SMOTE" not in ranking.mean_ranks and ranking.num_datasets == 7
-    assert comparison(kept).overview().loc["SMOTE", "rank of scores"] == ""
+    assert comparison(kept).scores_overview().loc["SMOTE", "rank"] == ""
 
 
 @pytest.mark.parametrize(
@@ -131,12 +167,14 @@ def test_unfinished_run_counts_what_is_missing_and_uses_complete_pairs(tmp_path)
         few(num_splits=1, datasets=("yeast3",)),
         few(num_splits=2, methods=("cross-entropy", "profiled")),
         few(num_splits=2).query("(method == 'profiled') == (split == 1)"),  # never both on one split
-        few(num_splits=3).assign(test_curve_value=0.0, test_value=0.0, test_bounded=np.nan, test_met=False),
+        few(num_splits=3).assign(
+            test_curve_value=0.0, test_tp=0, test_fp=0, test_value=0.0, test_bounded=np.nan, test_met=False
+        ),
         few(num_splits=2).assign(seconds=np.nan),
         pd.concat([few(num_splits=2), few(models=("trees",), methods=("LibAUC APLoss",), num_splits=2)]),
         pd.concat([few(num_splits=2), few(num_splits=2, methods=("SMOTE",)).assign(method="x" * 45)]),
     ],
-    ids=["one cell", "two methods", "no pair", "all infeasible", "no times", "trees", "long name"],
+    ids=["one cell", "two methods", "no pair", "all silent", "no times", "trees", "long name"],
 )
 def test_copes_with(frame, tmp_path):
     text = write(frame, tmp_path)

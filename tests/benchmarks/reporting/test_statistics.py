@@ -204,40 +204,6 @@ def test_order_is_that_of_the_rows_and_a_second_row_is_refused():
         statistics.by_split(twice, twice["value"])
 
 
-def test_infeasible_run_with_full_recall_never_ranks_above_a_feasible_one():
-    random = np.random.default_rng(3)
-    num = 500
-    precision = np.where(random.random(num) < 0.1, np.nan, random.random(num))
-    runs = pd.DataFrame({"bound": 0.8, "test_bounded": precision, "test_met": precision >= 0.8})
-    runs["test_value"] = np.where(runs["test_met"], random.choice([0.0, 0.001, 0.3], num), 1.0)
-    key = statistics.deployed_key(runs)
-    assert runs["test_met"].any() and key[~runs["test_met"]].max() < key[runs["test_met"]].min()
-    missed = runs[~runs["test_met"]].assign(key=key).sort_values("key")
-    assert missed["test_bounded"].fillna(0).is_monotonic_increasing  # the nearer the bound the better
-    assert (key[runs["test_met"]] == runs["test_value"][runs["test_met"]]).all()
-
-
-@pytest.mark.parametrize(
-    "written", [[True, False, False], ["True", "False", ""], [True, False, None], [1.0, 0.0, np.nan]]
-)
-def test_bound_met_in_every_form_that_a_file_gives_it(written):
-    runs = pd.DataFrame({"bound": 0.5, "test_met": pd.Series(written, dtype=object)})
-    assert statistics.met_on_test(runs).tolist() == [1.0, 0.0, 0.0]
-    assert statistics.met_on_test(runs.assign(bound=np.nan)).isna().all()
-
-
-def test_bound_missed_by_a_rounding_still_ranks_below():
-    runs = pd.DataFrame({"bound": 0.8, "test_value": [0.0, 1.0], "test_bounded": [0.8, 0.8], "test_met": [True, False]})
-    keys = pd.DataFrame([statistics.deployed_key(runs).to_numpy()], columns=["met", "missed"])
-    assert statistics.ranks_within_splits(keys).iloc[0].to_dict() == {"met": -1.0, "missed": -2.0}
-
-
-def test_without_a_bound_the_value_is_the_key():
-    runs = pd.DataFrame({"bound": np.nan, "test_value": [0.3, 0.9], "test_bounded": np.nan, "test_met": ""})
-    assert statistics.deployed_key(runs).tolist() == [0.3, 0.9]
-    assert statistics.shortfall(runs).isna().all()
-
-
 def test_interval_over_splits_is_of_the_means_over_data_sets():
     random = np.random.default_rng(3)
     index = pd.MultiIndex.from_product([["a", "b", "c"], range(6)], names=["dataset", "split"])
