@@ -89,9 +89,9 @@ class Tradeoff:
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw. The default is a new figure.
+            The axes to draw into. The default is those of a new figure.
         label : str, optional
-            Which label is drawn. The default is the first.
+            The label that is drawn. The default is the first.
 
         Returns
         -------

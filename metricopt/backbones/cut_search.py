@@ -89,7 +89,7 @@ class CutSearch:
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw. The default is a new figure.
+            The axes to draw into. The default is those of a new figure.
         title : str
             The title of the picture.
 
@@ -188,7 +188,7 @@ def search_cut(
     >>> [(each.stage, each.cut) for each in search.cuts if each.stage == "fine"], search.best.cut
     ([('fine', 'layer3.0'), ('fine', 'layer4.0')], 'layer3.0')
 
-    With a training of metricopt::
+    ``evaluate`` can be a training by metricopt::
 
         def evaluate(model):
             result = fit(model, loader, "FPOR", alpha=0.9, val_loader=val_loader, progress=False)

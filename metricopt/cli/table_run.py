@@ -115,16 +115,17 @@ class Run:
 
 
 def load_run(folder: str | Path) -> tuple[TablePreprocessor, FitResult]:
-    """Read what ``metricopt fit`` wrote.
+    """Read the preprocessing and the result from a folder that ``metricopt fit`` wrote.
 
     Parameters
     ----------
     folder : str or Path
+        The folder that was given as ``--out``.
 
     Returns
     -------
     tuple of TablePreprocessor and FitResult
-        ``result.predict(preprocessor.transform(frame))`` are the alarms for a data frame.
+        ``result.predict(preprocessor.transform(frame))`` returns the alarms for a data frame.
 
     Raises
     ------
@@ -133,7 +134,8 @@ def load_run(folder: str | Path) -> tuple[TablePreprocessor, FitResult]:
     """
     path = Path(folder) / "preprocessing.json"
     if not path.is_file():
-        reject("run", "a folder that `metricopt fit` wrote", str(folder), "preprocessing.json is missing there")
+        remedy = "give its --out folder; preprocessing.json is missing in this one"
+        reject("run", "a folder that `metricopt fit` wrote", str(folder), remedy)
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if saved["format"] != FORMAT:

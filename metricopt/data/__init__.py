@@ -1,4 +1,4 @@
-"""Where samples come from: each file is one source. pandas and scikit-learn are imported when they are first used."""
+"""The sources of samples, one in each file. pandas and scikit-learn are imported when they are first used."""
 
 from metricopt.data.balanced import BalancedBatchSampler
 from metricopt.data.chexpert import (

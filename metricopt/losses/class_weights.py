@@ -40,7 +40,7 @@ def class_weights(
     num_positives, num_negatives : Tensor, shape (L,), float, >= 1
         The sizes of the classes in the training set.
     weighting : "inverse_frequency" or "effective_number"
-        Which of the two weights is used.
+        The kind of weight that is used.
     decay : float, in (0, 1)
         The constant :math:`\beta`, which only the effective number uses.
 

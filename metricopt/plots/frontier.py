@@ -28,7 +28,7 @@ def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "
         columns are method, bound, metric, value, low and high (the interval of the value, NaN where there is none),
         bounded_metric, bound_direction (``"min"`` or ``"max"``), met.
     ax : Axes, optional
-        Where to draw. The default is a new figure.
+        The axes to draw into. The default is those of a new figure.
     title : str
         The title of the picture.
 

@@ -40,9 +40,9 @@ def plot_history(
     history : sequence of dict
         ``result.history``, or records as :func:`~metricopt.training.records.records_of` makes them.
     label : str, optional
-        Which label is drawn. The default is the first.
+        The label that is drawn. The default is the first.
     figure : Figure or SubFigure, optional
-        Where to draw. The default is a new figure.
+        The figure to draw into. The default is a new one.
     title : str
         The title of the picture.
 

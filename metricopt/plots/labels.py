@@ -37,7 +37,7 @@ def plot_labels(
     points : dict of str to dict of str to LabelReport
         The operating point of each curve, under the same names.
     figure : Figure or SubFigure, optional
-        Where to draw. The default is a new figure.
+        The figure to draw into. The default is a new one.
     title : str
         The title of the picture.
 

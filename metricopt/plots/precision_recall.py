@@ -44,7 +44,7 @@ def plot_precision_recall(
         (:func:`~metricopt.evidence.bootstrap.precision_band`). Two models on the same samples can differ clearly
         although their bands overlap.
     ax : Axes, optional
-        Where to draw. The default is a new figure.
+        The axes to draw into. The default is those of a new figure.
     title : str
         The title of the picture.
 

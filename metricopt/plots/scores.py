@@ -42,7 +42,7 @@ def plot_scores(
     sample_weight : array, shape (n,), optional
         Weights >= 0, of which the bars are then sums.
     ax : Axes, optional
-        Where to draw. The default is a new figure.
+        The axes to draw into. The default is those of a new figure.
     title : str
         The title of the picture.
 

@@ -112,7 +112,7 @@ class Comparison:
         measure : str
             ``"cca"``, ``"svcca"`` or ``"pwcca"``.
         ax : Axes, optional
-            Where to draw. The default is a new figure.
+            The axes to draw into. The default is those of a new figure.
         title : str
             The title of the picture.
 

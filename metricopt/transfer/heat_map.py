@@ -39,7 +39,7 @@ def plot_heat_map(
     label, row_label, column_label : str
         The names of the values, of the rows and of the columns.
     ax : Axes, optional
-        Where to draw. The default is a new figure.
+        The axes to draw into. The default is those of a new figure.
     title : str
         The title of the picture.
 

@@ -129,7 +129,7 @@ class TransferRanking:
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw. The default is a new figure.
+            The axes to draw into. The default is those of a new figure.
         title : str
             The title of the picture.
 

@@ -93,7 +93,7 @@ def rank_cuts(
     Warns
     -----
     TransferWarning
-        For each score that cannot be trusted for some candidates, once, with the reason.
+        If a score cannot be trusted for some candidates. There is one warning for each score, with the reason.
 
     Raises
     ------
