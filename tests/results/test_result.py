@@ -8,10 +8,8 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status, choose_threshold, fit
-from metricopt.results.history import History
-from metricopt.results.result import result_from_scores
-from metricopt.results.scores import DataScores
 from metricopt.solvers.agreement import SlackAgreement
+from tests.results.made import Scores, result_of
 
 
 def blobs(seed=0, num_rows=200, num_labels=1):
@@ -24,17 +22,6 @@ def blobs(seed=0, num_rows=200, num_labels=1):
 
 X, Y = blobs()
 X_NEW, Y_NEW = blobs(1, 90)
-
-
-class Weights(nn.Module):
-    """Scores are x times a weight: what a test says they are."""
-
-    def __init__(self, num_labels=1):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(num_labels))
-
-    def forward(self, x):
-        return x * self.weight
 
 
 class TwoInputs(nn.Module):
@@ -73,25 +60,6 @@ def trained(objective="FPOR", number=0.7, num_labels=1, **arguments):
     short = "beta" if objective == "OFBS" else "alpha"
     loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
     return fit(model, loader, objective, **({short: number, "epochs": 8} | arguments))
-
-
-def made_of(scores, labels, objective, baseline=None, *, model=None, weight=None, diverged=False, slack=None):
-    """A result over these selection scores, without training."""
-    columns = [np.asarray(a, np.float32).reshape(len(scores), -1) for a in (scores, baseline or scores, labels)]
-    return result_from_scores(
-        model or Weights(columns[0].shape[1]),
-        objective,
-        {"train": DataScores("train", *columns, columns[-1], sample_weight=weight)},
-        diverged=diverged,
-        slack=slack,
-        label_names=tuple("abc"[: columns[0].shape[1]]),
-        baseline_name="cross-entropy",
-        history=History(),
-        selected_stage="warm-up",
-        solver="profiled",
-        seconds=0.0,
-        versions={},
-    )
 
 
 # Scores and predictions
@@ -158,9 +126,9 @@ def test_compiled_code_that_does_not_tell_its_arguments_is_called():
 
 
 def test_arrays_take_the_precision_of_the_weights_and_integers_stay():
-    result = made_of([0.0, 1.0], [0, 1], FPOR(0.5), model=Weights().double())
+    result = result_of([0.0, 1.0], [0, 1], FPOR(0.5), model=Scores().double())
     assert result.scores(np.array([0.1])).dtype == np.float64 and result.scores(np.array([0.1]))[0] == 0.1
-    embedding = made_of([0.0, 1.0], [0, 1], FPOR(0.5), model=nn.Sequential(nn.Embedding(3, 1), nn.Flatten(0)))
+    embedding = result_of([0.0, 1.0], [0, 1], FPOR(0.5), model=nn.Sequential(nn.Embedding(3, 1), nn.Flatten(0)))
     assert embedding.scores(np.array([2, 0])).shape == (2,)
     read_only = np.array([0.5])
     read_only.flags.writeable = False
@@ -185,14 +153,14 @@ def test_inputs_and_scores_that_are_not_finite_are_rejected():
 def test_the_threshold_parts_neighbouring_float32_numbers():
     one = np.float32(1.0)
     above = np.nextafter(one, np.float32(2))
-    result = made_of([one, above, above], [0, 1, 1], FPOR(1.0))
+    result = result_of([one, above, above], [0, 1, 1], FPOR(1.0))
     assert result.train.recall == result.train.precision == 1
     assert result.predict(torch.tensor([one, above])).tolist() == [0, 1]
     assert result.threshold == float(above)
 
 
 def test_a_score_at_the_threshold_is_an_alarm():
-    result = made_of([0.0, 1.0], [0, 1], FPOR(1.0))
+    result = result_of([0.0, 1.0], [0, 1], FPOR(1.0))
     assert result.threshold == 0.5
     assert result.predict(torch.tensor([0.5, np.nextafter(np.float32(0.5), np.float32(0))])).tolist() == [1, 0]
 
@@ -203,7 +171,7 @@ def test_predictions_make_the_reported_counts_whatever_the_scale(scale):
     labels = (draw.random(300) < 0.3).astype(np.float32)
     scores = ((draw.integers(0, 40, 300) + 8 * labels) * np.float32(scale)).astype(np.float32)
     for objective in (FPOR(0.6), FROP(0.8), OFBS(1.0), RecallAtFPR(0.1)):
-        result = made_of(scores, labels, objective)
+        result = result_of(scores, labels, objective)
         alarms = result.predict(torch.from_numpy(scores)) == 1
         assert result.train.true_positives == alarms[labels == 1].sum()
         assert result.train.false_positives == alarms[labels == 0].sum()
@@ -227,36 +195,36 @@ def test_predictions_make_the_reported_counts_whatever_the_scale(scale):
     ],
 )
 def test_statuses(labels, objective, status):
-    result = made_of([0.0, 1.0, 2.0, 3.0], labels, objective)
+    result = result_of([0.0, 1.0, 2.0, 3.0], labels, objective)
     assert result.status is status and result.advice().startswith(status.advice) and len(status.advice) > 20
     assert str(status) in result.summary() and str(status) in repr(result)
-    assert made_of([0.0, 1.0, 2.0, 3.0], labels, objective, diverged=True).status is Status.DIVERGED
+    assert result_of([0.0, 1.0, 2.0, 3.0], labels, objective, diverged=True).status is Status.DIVERGED
 
 
 def test_average_precision_is_reported_with_the_threshold_of_the_best_f1():
-    result = made_of([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1], OAP())
+    result = result_of([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1], OAP())
     assert result.train.metric == "average_precision"
     assert result.train.value == result.train.average_precision == pytest.approx((1 + 2 / 3) / 2)
     assert result.threshold == 0.5 and result.train.f_beta == pytest.approx(0.8)
     assert "maximise average_precision" in result.summary()
     assert "(score >= threshold is an alarm; chosen for the best f1)" in result.summary()
-    assert "chosen for" not in made_of([0.0, 1.0], [0, 1], FPOR(0.5)).summary()
+    assert "chosen for" not in result_of([0.0, 1.0], [0, 1], FPOR(0.5)).summary()
     with pytest.raises(InvalidInputError, match="objective must be one with a bound, got OAP; "):
         result.with_bound(0.5)
-    assert made_of([0.0, 1.0], [0, 1], FPOR(0.5)).with_bound(0.6).objective == FPOR(0.6)
+    assert result_of([0.0, 1.0], [0, 1], FPOR(0.5)).with_bound(0.6).objective == FPOR(0.6)
     assert len(result.plot().lines) >= 4
 
 
 def test_constant_scores_are_judged_by_their_counts():
     """Slacks that equal the labels would satisfy every link of this model; the counts do not."""
-    constant = made_of([0.0] * 10, [1] * 3 + [0] * 7, FPOR(0.9))
+    constant = result_of([0.0] * 10, [1] * 3 + [0] * 7, FPOR(0.9))
     assert constant.status is Status.INFEASIBLE and constant.train.precision == 0.3
     assert "Best achievable precision: 0.300 (asked 0.9)" in constant.advice()
 
 
 def test_several_labels_have_a_status_and_a_threshold_each():
     scores, labels = np.array([[0, 0], [1, 1], [2, 2]]), [[0, 1], [1, 1], [1, 0]]
-    result = made_of(scores, labels, FPOR((0.9, 0.8)))
+    result = result_of(scores, labels, FPOR((0.9, 0.8)))
     assert result.status == {"a": Status.FEASIBLE, "b": Status.INFEASIBLE}
     assert result.threshold.shape == (2,)
     assert result.advice("a") == Status.FEASIBLE.advice and "Best achievable" in result.advice("b")
@@ -274,16 +242,16 @@ def test_slacks_that_disagree_are_a_status_of_their_own_below_the_others():
         ([0] * 4, FPOR(0.9), Status.NO_POSITIVES, Status.NO_POSITIVES),
     ):
         for slack, status in ((None, agrees), ((AGREES,), agrees), ((DIFFERS,), differs)):
-            result = made_of(scores, labels, objective, slack=slack)
+            result = result_of(scores, labels, objective, slack=slack)
             assert result.status is status and result.slack is slack
-            assert made_of(scores, labels, objective, diverged=True, slack=slack).status is Status.DIVERGED
+            assert result_of(scores, labels, objective, diverged=True, slack=slack).status is Status.DIVERGED
             lines = [line for line in result.summary().splitlines() if line.startswith("Slacks")]
             shown = () if agrees is Status.NO_POSITIVES else slack or ()
             assert lines == [f"Slacks    {compared.label}: {compared}" for compared in shown]
 
 
 def test_each_label_has_slacks_of_its_own():
-    result = made_of(np.array([[0, 0], [1, 1]]), [[0, 0], [1, 1]], FPOR(0.9), slack=(AGREES, DIFFERS))
+    result = result_of(np.array([[0, 0], [1, 1]]), [[0, 0], [1, 1]], FPOR(0.9), slack=(AGREES, DIFFERS))
     assert result.status == {"a": Status.FEASIBLE, "b": Status.SLACK_GAP}
     assert result.advice("b") == Status.SLACK_GAP.advice and "solver='profiled'" in result.advice("b")
     other = result.with_bound(0.5)  # slacks say nothing about a threshold that is chosen afterwards
@@ -311,7 +279,7 @@ def test_with_bound_chooses_on_the_selection_scores(alpha):
 def test_with_bound_keeps_the_weights_of_samples():
     weight = np.arange(1.0, 201)[:, np.newaxis]
     scores, labels = X[:, 0].numpy(), Y[:, 0].numpy()
-    other = made_of(scores, labels, FPOR(0.9), weight=weight).with_bound(0.5)
+    other = result_of(scores, labels, FPOR(0.9), weight=weight).with_bound(0.5)
     choice = choose_threshold(scores[:, np.newaxis], Y.numpy(), FPOR(0.5), sample_weight=weight)
     assert other.threshold == choice.threshold[0]
 
@@ -334,7 +302,7 @@ def test_with_bound_faults():
         with pytest.raises(InvalidInputError, match=message):
             result.with_bound(alpha)
     with pytest.raises(InvalidInputError, match="objective must be one with a bound, got OFBS; "):
-        made_of([0.0, 1.0], [0, 1], OFBS(1.0)).with_bound(0.5)
+        result_of([0.0, 1.0], [0, 1], OFBS(1.0)).with_bound(0.5)
 
 
 def test_evaluate_on_other_data():
@@ -475,7 +443,7 @@ def test_large_inputs_reach_the_model_in_parts():
             sizes.append(len(x))
             return super().forward(x)
 
-    result = made_of([0.0, 1.0], [0, 1], FPOR(0.5), model=Watched(1, 1))
+    result = result_of([0.0, 1.0], [0, 1], FPOR(0.5), model=Watched(1, 1))
     x = torch.arange(10_000.0)[:, None]
     assert result.scores(x).shape == (10_000,) and max(sizes) < 10_000
     sizes.clear()
