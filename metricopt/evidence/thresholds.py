@@ -86,7 +86,8 @@ def choose_threshold(
     alpha, beta : float, optional
         The bound, or the beta of OFBS, where the objective is asked for by name.
     sample_weight : array, shape (n,) or (n, L), optional
-        Finite, >= 0. Sums of weights carry float64 rounding, so a bound that is met with equality may go either way.
+        Finite, >= 0. Equal weights choose as none do, and integers count exactly. Sums of others are rounded, alike in
+        whatever order the samples come, so a bound that is met with equality may go either way, but a report agrees.
 
     Returns
     -------

@@ -12,7 +12,7 @@ device (float32 on a device without float64).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,16 @@ class Counts:
     Attributes
     ----------
     true_positives, false_positives, false_negatives, true_negatives : array, shape (L,) or scalar, float
+    unit : array, shape (L,) or scalar, float
+        What every sample weighs where all weigh the same, else 1. Metrics are computed from the numbers of samples
+        there, so that equal weights change no metric by so much as a rounding error.
     """
 
     true_positives: Array
     false_positives: Array
     false_negatives: Array
     true_negatives: Array
+    unit: Array = field(default=1.0, repr=False)
 
     @property
     def positives(self) -> Array:
@@ -49,7 +53,17 @@ class Counts:
 
     def __getitem__(self, label: Any) -> Counts:
         """Return the counts of one label, or of those that an index selects."""
-        return Counts(*(getattr(self, field.name)[label] for field in fields(self)))
+        entries = [value if np.ndim(value) == 0 else value[label] for value in vars(self).values()]
+        return Counts(*entries)
+
+    def in_units(self) -> Counts:
+        """Return the same counts as numbers of samples, for labels whose samples all weigh the same."""
+        if isinstance(self.unit, float) and self.unit == 1.0:
+            return self
+        *counts, unit = vars(self).values()
+        if isinstance(unit, torch.Tensor):
+            return Counts(*(torch.where(unit == 1.0, count, (count / unit).round()) for count in counts))
+        return Counts(*(np.where(unit == 1.0, count, np.rint(count / unit)) for count in counts))
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,7 @@ class Ratio:
 
     def __call__(self, counts: Counts) -> Array:
         """Return the value of the metric, NaN where undefined."""
+        counts = counts.in_units()
         numerator, denominator = self.numerator(counts), self.denominator(counts)
         if isinstance(numerator, torch.Tensor):
             return torch.where(denominator > 0, numerator / denominator, torch.nan)
@@ -159,12 +174,15 @@ def confusion_counts(scores: Array, labels: Array, threshold: Array, sample_weig
     if limit.shape not in ((), (samples.num_labels,) if samples.has_label_axis else ()):
         rule = f"one number or one per label ({samples.num_labels})" if samples.has_label_axis else "one number"
         reject("threshold", rule, f"shape {limit.shape}", "give a number")
+    if samples.weight is not None:
+        # Summed where thresholds are chosen, so that a bound which holds there holds here.
+        limits = np.broadcast_to(limit, samples.num_labels)
+        counts = [Ranking.of(samples, label).counts(limits[label]) for label in range(samples.num_labels)]
+        return Counts(*(samples.give_back(entries) for entries in zip(*map(astuple, counts), strict=True)))
     flagged = samples.scores.astype(np.float64) >= limit
-    weight = 1.0 if samples.weight is None else samples.weight
-    positive, negative = np.where(samples.labels == 1, weight, 0.0), np.where(samples.labels == 0, weight, 0.0)
-    sums = ((side * alarm).sum(0) for alarm, side in [(flagged, positive), (flagged, negative), (~flagged, positive)])
-    quiet_negative = (negative * ~flagged).sum(0)
-    return Counts(*map(samples.give_back, (*sums, quiet_negative)))
+    positive, negative = samples.labels == 1, samples.labels == 0
+    sides = [(flagged, positive), (flagged, negative), (~flagged, positive), (~flagged, negative)]
+    return Counts(*(samples.give_back((alarm & side).sum(0, dtype=np.float64)) for alarm, side in sides))
 
 
 def recall(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
@@ -250,35 +268,40 @@ def f_beta(
 
 @dataclass(frozen=True)
 class RankedClass:
-    """The scores of one class in ascending order, and the weight at or above each.
+    """The scores of one class in ascending order, with their weights.
 
     Attributes
     ----------
     scores : ndarray, shape (m,), ascending
+    weight : ndarray, shape (m,), float
+        What each sample weighs.
+    unit : float or None
+        The one weight of all samples; None where they differ.
     weight_above : ndarray, shape (m + 1,), or None
-        Entry i sums the weights of ``scores[i:]``; None where every sample weighs 1.
+        Entry i sums the weights of ``scores[i:]``; None where the samples weigh the same and can be counted.
     """
 
     scores: np.ndarray
+    weight: np.ndarray
+    unit: float | None
     weight_above: np.ndarray | None
 
     @classmethod
     def of(cls, scores: np.ndarray, weight: np.ndarray | None) -> RankedClass:
         """Sort the scores of one class, with their weights if there are any."""
-        if weight is None:
-            return cls(np.sort(scores), None)
+        if weight is None or not len(weight) or (weight == weight[0]).all():
+            unit = 1.0 if weight is None or not len(weight) else float(weight[0])
+            return cls(np.sort(scores), np.broadcast_to(unit, len(scores)), unit, None)
         order = np.argsort(scores)
-        return cls(scores[order], np.append(np.cumsum(weight[order][::-1])[::-1], 0.0))
-
-    @property
-    def weight(self) -> np.ndarray:
-        """The weight of each score, float64."""
-        return np.ones(len(self.scores)) if self.weight_above is None else -np.diff(self.weight_above)
+        return cls(scores[order], weight[order], None, _sums_from_the_end(weight[order]))
 
     def at_or_above(self, cuts: np.ndarray) -> np.ndarray:
         """Return the weight of this class at or above each cut."""
         below = np.searchsorted(self.scores, cuts)
-        return float(len(self.scores)) - below if self.weight_above is None else self.weight_above[below]
+        if self.weight_above is not None:
+            return self.weight_above[below]
+        number = float(len(self.scores)) - below
+        return number if self.unit is None else self.unit * number
 
     def distinct(self) -> np.ndarray:
         """Return each score once, ascending."""
@@ -315,7 +338,15 @@ class Ranking:
             false_positives,
             self.positives.at_or_above(everything) - true_positives,
             self.negatives.at_or_above(everything) - false_positives,
+            self._unit,
         )
+
+    @property
+    def _unit(self) -> float:
+        """What each sample of either class weighs, 1 where they differ."""
+        units = {side.unit for side in (self.positives, self.negatives) if len(side.scores)}
+        (unit,) = units if len(units) == 1 else (None,)
+        return 1.0 if unit is None else unit
 
     def distinct(self) -> np.ndarray:
         """Return each score of either class once, ascending."""
@@ -329,6 +360,22 @@ class Ranking:
             return np.nan
         gained = -np.diff(RECALL(counts), append=0.0)
         return float(gained @ PRECISION(counts))
+
+
+def _sums_from_the_end(weight: np.ndarray) -> np.ndarray:
+    """Return the sums of ``weight[i:]`` for every i, and 0: the same sum for the same weights in whatever order.
+
+    Each weight is split into parts of so few digits that sums of the parts are exact (error-free vector transformation,
+    Rump, Ogita and Oishi 2008, Accurate floating-point summation, SIAM J. Sci. Comput. 31); integers are one part.
+    """
+    parts, rest = [], weight
+    digits = 52 - len(weight).bit_length()
+    while rest.any():
+        unit = np.ldexp(1.0, max(np.frexp(rest.max())[1] - digits, -1074))
+        part = np.floor(rest / unit) * unit
+        parts.append(np.append(np.cumsum(part[::-1])[::-1], 0.0))
+        rest = rest - part
+    return sum(parts[::-1], np.zeros(1))  # the small ones first
 
 
 def average_precision(scores: Array, labels: Array, sample_weight: Array | None = None) -> Array:

@@ -1,5 +1,6 @@
 import math
 from dataclasses import astuple, dataclass
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricopt._validation import InvalidInputError
+from metricopt.evidence.reports import evaluate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem import metrics
 from metricopt.problem.metrics import confusion_counts
@@ -42,7 +44,7 @@ def judge(scores, labels, weights, wanted):
 
 def assert_equal(choice, best):
     """Exact equality, NaN equal to NaN; nothing is rounded in either computation."""
-    found = (*astuple(choice.counts), choice.threshold, choice.value)
+    found = (*astuple(choice.counts)[:4], choice.threshold, choice.value)
     np.testing.assert_array_equal([float(f) for f in found], [*best.counts, best.threshold, best.value])
     assert bool(choice.feasible) == best.feasible
     assert (choice.bounded_value is None) == (best.bounded_value is None)
@@ -161,7 +163,7 @@ def unpack(case):
 
 def fields_of(choice, threshold=True):
     bounded_value = [] if choice.bounded_value is None else [choice.bounded_value]
-    rest = [*astuple(choice.counts), choice.value, choice.feasible, *bounded_value]
+    rest = [*astuple(choice.counts)[:4], choice.value, choice.feasible, *bounded_value]
     return [*rest, choice.threshold] if threshold else rest
 
 
@@ -194,6 +196,41 @@ def test_integer_weights_repeat_samples(case):
     )
 
 
+@pytest.mark.parametrize("weight", [0.1, 0.3, 0.7, 3.0])
+def test_equal_weights_change_nothing(weight):
+    rng = np.random.default_rng(40)
+    for _ in range(80):
+        scores, labels, _ = random_case(rng)
+        weights = np.full(len(scores), weight)
+        for objective in (*(REGISTRY[name](random_number(rng, name)) for name in NAMES), OFBS(0.7), OAP()):
+            plain = choose_threshold(scores, labels, objective)
+            choice = choose_threshold(scores, labels, objective, sample_weight=weights)
+            np.testing.assert_array_equal(fields_of(choice)[4:], fields_of(plain)[4:])
+            np.testing.assert_allclose(fields_of(choice)[:4], weight * np.array(fields_of(plain)[:4]), rtol=1e-15)
+
+
+def test_a_report_says_what_the_choice_said_in_whatever_order_the_samples_come():
+    rng = np.random.default_rng(41)
+    for _ in range(150):
+        scores, labels, _ = random_case(rng)
+        if not (labels == 1).any():
+            continue
+        equal, own = np.full(len(scores), float(rng.choice([0.1, 0.3, 0.7]))), rng.random(len(scores)) * 3
+        order = rng.permutation(len(scores))
+        columns = (scores[order, np.newaxis], labels[order, np.newaxis])
+        for name, weights in product(NAMES, (equal, own)):
+            objective = REGISTRY[name](random_number(rng, name))
+            choice = choose_threshold(scores, labels, objective, sample_weight=weights)
+            threshold = np.atleast_1d(choice.threshold)
+            given = {"label_names": ["label"], "data": "test", "sample_weight": weights[order, np.newaxis]}
+            report = evaluate(*columns, threshold, objective, **given)[0]
+            assert list(astuple(report.counts)[:4]) == fields_of(choice)[:4]
+            np.testing.assert_array_equal(report.value, choice.value)
+            if choice.bounded_value is not None:
+                np.testing.assert_array_equal(report.bounded_value, choice.bounded_value)
+            assert report.met is None or report.met == choice.feasible
+
+
 DTYPES = [np.float16, np.float32, np.float64, torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
@@ -219,9 +256,9 @@ def test_threshold_reproduces_counts_in_the_scores_own_precision(dtype):
         own = tensor >= threshold.to(dtype_torch)
         again = confusion_counts(scores, labels, choice.threshold)
         for counts in (again, confusion_counts(own.double(), labels, 0.5)):
-            assert [float(c) for c in astuple(counts)] == [float(c) for c in astuple(choice.counts)]
+            assert [float(c) for c in astuple(counts)[:4]] == [float(c) for c in astuple(choice.counts)[:4]]
         best = judge(tensor.double().numpy(), labels, None, oracle.program(name, _number(objective)))
-        assert tuple(float(c) for c in astuple(choice.counts)) == best.counts
+        assert tuple(float(c) for c in astuple(choice.counts)[:4]) == best.counts
         moved += float(threshold) != best.threshold
     if dtype not in (np.float64, torch.float64):
         assert moved > 20  # the case that the rounding is for did occur
@@ -287,7 +324,7 @@ def test_result_is_of_the_kind_that_came_in(kind):
     choice = choose_threshold(scores, labels, FPOR(0.9))
     one = choose_threshold(scores[:, 0], labels[:, 0], FPOR(0.9))
     for found, shape in [(choice, (2,)), (one, ())]:
-        for array in (found.threshold, found.value, found.bounded_value, *astuple(found.counts), found.feasible):
+        for array in (found.threshold, found.value, found.bounded_value, *astuple(found.counts)[:4], found.feasible):
             assert isinstance(array, torch.Tensor) == (kind is torch)
             assert array.shape == shape
     assert (choice.threshold.dtype, choice.feasible.dtype) == (kind.float64, kind.zeros(0, dtype=bool).dtype)

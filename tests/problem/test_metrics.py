@@ -41,7 +41,7 @@ def test_counts_and_rates_equal_plain_loops():
         labels = rng.choice([0.0, 1.0, np.nan], n)
         weights = rng.integers(0, 5, n) / 4 if rng.random() < 0.5 else None
         expected = oracle.tally(scores, labels, np.ones(n) if weights is None else weights, threshold)
-        assert astuple(confusion_counts(scores, labels, threshold, weights)) == expected
+        assert astuple(confusion_counts(scores, labels, threshold, weights))[:4] == expected
         for rate, by_hand in RATES.items():
             np.testing.assert_array_equal(rate(scores, labels, threshold, weights), by_hand(expected))
         for beta in (0.5, 1.0, 2.0):
@@ -67,7 +67,7 @@ def test_metrics_at_a_threshold_agree_with_scikit_learn():
             value = reference.fbeta_score(labels, flagged, beta=beta, **w)
             assert f_beta(scores, labels, threshold, beta, weights) == pytest.approx(value, abs=1e-12, rel=0)
         (tn, fp), (fn, tp) = reference.confusion_matrix(labels, flagged, labels=[0, 1], **w)
-        found = astuple(confusion_counts(scores, labels, threshold, weights))
+        found = astuple(confusion_counts(scores, labels, threshold, weights))[:4]
         assert found == pytest.approx((tp, fp, fn, tn), rel=1e-12, abs=1e-12)
 
 
@@ -163,7 +163,7 @@ def test_every_label_is_measured_by_itself():
             own = weight[:, k] if weight is weights else weight
             together = confusion_counts(scores, labels, thresholds, weight)[k]
             alone = confusion_counts(scores[:, k], labels[:, k], thresholds[k], own)
-            np.testing.assert_allclose(astuple(together), astuple(alone), rtol=1e-14)
+            np.testing.assert_allclose(astuple(together)[:4], astuple(alone)[:4], rtol=1e-14)
             value = average_precision(scores, labels, weight)
             assert value.shape == (3,)
             assert value[k] == average_precision(scores[:, k], labels[:, k], own)
@@ -195,8 +195,8 @@ def test_tensors_give_float64_tensors_in_every_precision(dtype):
     assert value.dtype == torch.float64
     assert value.tolist() == expected.tolist()
     counts = confusion_counts(scores, labels, torch.tensor([0.25, 2.0]))
-    assert [c.tolist() for c in astuple(counts)] == [[1, 1], [1, 1], [1, 1], [0, 0]]
-    assert all(c.dtype == torch.float64 for c in astuple(counts))
+    assert [c.tolist() for c in astuple(counts)[:4]] == [[1, 1], [1, 1], [1, 1], [0, 0]]
+    assert all(c.dtype == torch.float64 for c in astuple(counts)[:4])
     curve = precision_recall_curve(scores, labels)[0]
     assert curve.thresholds.tolist() == [0.125, 0.25, 0.5]
     assert all(column.dtype == torch.float64 for column in (curve.precision, curve.recall, curve.thresholds))
@@ -211,7 +211,8 @@ def test_threshold_is_not_rounded_to_the_scores_precision(weights):
         exact = [float(score) for score in given_scores]
         for threshold in (0.7, 0.3, np.float64(0.7), torch.tensor(0.7, dtype=torch.float64)):
             expected = oracle.tally(exact, labels, weights or [1, 1], float(threshold))
-            assert tuple(map(float, astuple(confusion_counts(given_scores, labels, threshold, weights)))) == expected
+            counts = confusion_counts(given_scores, labels, threshold, weights)
+            assert tuple(map(float, astuple(counts)[:4])) == expected
 
 
 def test_threshold_nan_and_infinities():
@@ -233,6 +234,37 @@ def test_average_precision_is_a_rank_metric(rows, random):
     np.testing.assert_array_equal(average_precision(scores[order], labels[order], weights[order]), value)
     repeated = np.repeat(np.arange(len(rows)), weights.astype(int))
     np.testing.assert_array_equal(average_precision(scores[repeated], labels[repeated]), value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([st.floats(1e-300, 1e300), st.floats(0.1, 1.0), st.integers(1, 2**30).map(float)]).flatmap(
+        lambda weight: st.lists(weight, min_size=1, max_size=40)
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_sums_of_weights_are_those_of_exact_arithmetic_in_any_order(weights, random):
+    sums = metrics._sums_from_the_end(np.array(weights))
+    exact = [math.fsum(weights[first:]) for first in range(len(weights) + 1)]
+    np.testing.assert_allclose(sums, exact, rtol=2**-51)
+    if all(weight.is_integer() and weight < 2**31 for weight in weights):
+        assert sums.tolist() == exact
+    shuffled = list(weights)
+    random.shuffle(shuffled)
+    assert metrics._sums_from_the_end(np.array(shuffled))[0] == sums[0]
+
+
+def test_counts_are_those_of_samples_where_all_weigh_the_same():
+    scores, labels = np.arange(20.0), np.array([0.0, 1.0] * 10)
+    plain, third = (confusion_counts(scores, labels, 3.0, weight) for weight in (None, np.full(20, 1 / 3)))
+    assert third.true_positives == pytest.approx(plain.true_positives / 3, rel=1e-15) and astuple(
+        third.in_units()
+    ) == astuple(plain)
+    assert metrics.PRECISION(third) == metrics.PRECISION(plain)
+    many = confusion_counts(np.stack([scores, scores], 1), np.stack([labels, labels], 1), 3.0, np.full(20, 1 / 3))
+    assert astuple(many[1]) == astuple(third) and (metrics.RECALL(many) == metrics.RECALL(plain)).all()
+    tensors = Counts(*map(torch.as_tensor, astuple(many)))
+    assert metrics.PRECISION(tensors).tolist() == metrics.PRECISION(many).tolist()
 
 
 def test_linear_forms_add_and_scale():
