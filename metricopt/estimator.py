@@ -393,7 +393,7 @@ class ObjectiveScorer:
             return float("nan")
         scores = alarms if isinstance(self.objective, CountObjective) else _scores_of(estimator, X)
         value = self.objective.measure(Ranking.of(Samples.read(scores, labels, sample_weight), 0), counts)
-        judged = self.objective.of_threshold
+        judged = self.objective.threshold_objective
         feasible, bounded_value = judged.feasible(counts), judged.bounded_value(counts)
         choice = ThresholdChoice(0.5, np.nan_to_num(value), bounded_value, counts, feasible)
         return selection_criterion(choice, self.objective)[0]

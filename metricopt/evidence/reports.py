@@ -267,7 +267,7 @@ def _label_report(
         bounded_metric=bounded.name if bounded else None,
         bound=objective.bound if isinstance(objective.bound, float) else None,
         bounded_value=float(bounded(counts)) if bounded else None,
-        met=None if not bounded or left_out else bool(objective.of_threshold.feasible(counts)),
+        met=None if not bounded or left_out else bool(objective.threshold_objective.feasible(counts)),
         intervals=intervals_of(counts, objective, *classes_of(samples, label, threshold), CONFIDENCE),
         prevalence=prevalence,
     )

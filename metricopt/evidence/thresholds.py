@@ -144,7 +144,7 @@ def selection_criterion(choice: ThresholdChoice, objective: Objective) -> tuple[
 
 def _choose(ranking: Ranking, asked: Objective, dtype: torch.dtype) -> ThresholdChoice:
     """Choose for one label; the result holds NumPy scalars."""
-    objective = asked.of_threshold
+    objective = asked.threshold_objective
     cuts = Cuts.of(ranking, objective)
     if not len(ranking.positives.scores):
         no_alarm = cuts.counts[-1]

@@ -114,7 +114,7 @@ def _edges(scores: np.ndarray, threshold: float) -> np.ndarray:
 
 def _outcome(own: RankedClass, name: str, threshold: float) -> str:
     """Say how many samples of a class raise an alarm."""
-    alarms = float(own.at_or_above(np.array([threshold]))[0])
+    alarms = float(own.weight_at_or_above(np.array([threshold]))[0])
     if name == "negatives":
         return f": {alarms:g} false alarm{'s' * (alarms != 1)}"
     return f": {alarms:g} found, {own.weight.sum() - alarms:g} missed"

@@ -25,7 +25,7 @@ from metricopt._validation import check_positive, reject
 
 @dataclass(frozen=True)
 class Counts:
-    """Confusion counts, one entry a label (sums of weights where samples are weighted).
+    """Confusion counts, one entry per label (sums of weights where samples are weighted).
 
     Attributes
     ----------
@@ -43,12 +43,12 @@ class Counts:
 
     @property
     def positives(self) -> Array:
-        """Samples labelled 1."""
+        """The number (or weight) of the samples labelled 1."""
         return self.true_positives + self.false_negatives
 
     @property
     def negatives(self) -> Array:
-        """Samples labelled 0."""
+        """The number (or weight) of the samples labelled 0."""
         return self.false_positives + self.true_negatives
 
     def __getitem__(self, label: Any) -> Counts:
@@ -67,8 +67,12 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Linear:
-    """A linear form in the counts: ``tp * TP + fp * FP + positives * P + negatives * N``."""
+class LinearForm:
+    """A linear form in the counts: ``tp * TP + fp * FP + positives * P + negatives * N``.
+
+    With ``P = TP + FN`` and ``N = FP + TN`` these four coefficients can say any sum of the confusion counts: the false
+    negatives are ``LinearForm(positives=1, tp=-1)``, the true negatives ``LinearForm(negatives=1, fp=-1)``.
+    """
 
     tp: Any = 0.0
     fp: Any = 0.0
@@ -84,24 +88,30 @@ class Linear:
             + self.negatives * counts.negatives
         )
 
-    def __add__(self, other: Linear) -> Linear:
-        return Linear(
+    def __add__(self, other: LinearForm) -> LinearForm:
+        return LinearForm(
             self.tp + other.tp,
             self.fp + other.fp,
             self.positives + other.positives,
             self.negatives + other.negatives,
         )
 
-    def __mul__(self, factor: Any) -> Linear:
-        return Linear(self.tp * factor, self.fp * factor, self.positives * factor, self.negatives * factor)
+    def __mul__(self, factor: Any) -> LinearForm:
+        return LinearForm(self.tp * factor, self.fp * factor, self.positives * factor, self.negatives * factor)
 
-    def __sub__(self, other: Linear) -> Linear:
+    def __sub__(self, other: LinearForm) -> LinearForm:
         return self + other * -1.0
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A metric as the ratio of two linear forms in the counts; NaN where the denominator is 0.
+    """A metric as the ratio of two linear forms in the counts, NaN where the denominator is 0.
+
+    Parameters
+    ----------
+    name : str
+        The name of the metric in reports, for example ``"recall"``.
+    numerator, denominator : LinearForm
 
     Examples
     --------
@@ -110,8 +120,8 @@ class Ratio:
     """
 
     name: str
-    numerator: Linear
-    denominator: Linear
+    numerator: LinearForm
+    denominator: LinearForm
 
     def __call__(self, counts: Counts) -> Array:
         """Return the value of the metric, NaN where undefined."""
@@ -123,18 +133,18 @@ class Ratio:
             return np.where(denominator > 0, np.true_divide(numerator, denominator), np.nan)[()]
 
 
-RECALL = Ratio("recall", Linear(tp=1.0), Linear(positives=1.0))
-PRECISION = Ratio("precision", Linear(tp=1.0), Linear(tp=1.0, fp=1.0))
-FALSE_POSITIVE_RATE = Ratio("false_positive_rate", Linear(fp=1.0), Linear(negatives=1.0))
-SPECIFICITY = Ratio("specificity", Linear(fp=-1.0, negatives=1.0), Linear(negatives=1.0))
-ALARM_RATE = Ratio("alarm_rate", Linear(tp=1.0, fp=1.0), Linear(positives=1.0, negatives=1.0))
+RECALL = Ratio("recall", LinearForm(tp=1.0), LinearForm(positives=1.0))
+PRECISION = Ratio("precision", LinearForm(tp=1.0), LinearForm(tp=1.0, fp=1.0))
+FALSE_POSITIVE_RATE = Ratio("false_positive_rate", LinearForm(fp=1.0), LinearForm(negatives=1.0))
+SPECIFICITY = Ratio("specificity", LinearForm(fp=-1.0, negatives=1.0), LinearForm(negatives=1.0))
+ALARM_RATE = Ratio("alarm_rate", LinearForm(tp=1.0, fp=1.0), LinearForm(positives=1.0, negatives=1.0))
 
 
 def f_beta_ratio(beta: float) -> Ratio:
     """Return F-beta as a :class:`Ratio`: (1 + beta^2) TP / (TP + FP + beta^2 P) (van Rijsbergen 1979)."""
     check_positive("beta", beta)
     square = float(beta) ** 2
-    return Ratio(f"f{beta:g}", Linear(tp=1.0 + square), Linear(tp=1.0, fp=1.0, positives=square))
+    return Ratio(f"f{beta:g}", LinearForm(tp=1.0 + square), LinearForm(tp=1.0, fp=1.0, positives=square))
 
 
 def confusion_counts(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Counts:
@@ -145,23 +155,23 @@ def confusion_counts(scores: Array, labels: Array, threshold: Array, sample_weig
     Parameters
     ----------
     scores : array, shape (n,) or (n, L), float
-        Finite, of any scale and precision, bfloat16 included.
+        Finite numbers on any scale and in any precision, bfloat16 included.
     labels : array, shape of ``scores``
-        0, 1 or NaN (missing, counts nowhere); booleans will do.
+        0, 1, or NaN where a label is missing: such a sample counts nowhere. Booleans are accepted.
     threshold : float or array, shape (L,)
-        Scores at or above it are alarms; NaN raises no alarm.
+        Scores at or above the threshold raise an alarm. A threshold of NaN raises none.
     sample_weight : array, shape (n,) or (n, L), optional
-        Finite, >= 0.
+        Finite numbers >= 0. Without them, every sample weighs 1.
 
     Returns
     -------
     Counts
-        Scalars for (n,), arrays of shape (L,) for (n, L); float64.
+        The counts are float64: scalars for scores of shape (n,), arrays of shape (L,) for scores of shape (n, L).
 
     Raises
     ------
     InvalidInputError
-        If a shape or value is not as above.
+        If a shape or a value is not as described above.
 
     Examples
     --------
@@ -186,7 +196,7 @@ def confusion_counts(scores: Array, labels: Array, threshold: Array, sample_weig
 
 
 def recall(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
-    """Return the share of positives that raise an alarm; NaN without positives.
+    """Return the fraction of the positives that raise an alarm; NaN without positives.
 
     Parameters, shapes and errors are those of :func:`confusion_counts`.
 
@@ -199,7 +209,7 @@ def recall(scores: Array, labels: Array, threshold: Array, sample_weight: Array 
 
 
 def precision(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
-    """Return the share of alarms that are right; NaN without alarms.
+    """Return the fraction of the alarms that are right; NaN without alarms.
 
     Parameters, shapes and errors are those of :func:`confusion_counts`.
 
@@ -212,7 +222,7 @@ def precision(scores: Array, labels: Array, threshold: Array, sample_weight: Arr
 
 
 def specificity(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
-    """Return the share of negatives that raise no alarm; NaN without negatives.
+    """Return the fraction of the negatives that raise no alarm; NaN without negatives.
 
     Parameters, shapes and errors are those of :func:`confusion_counts`.
 
@@ -225,7 +235,7 @@ def specificity(scores: Array, labels: Array, threshold: Array, sample_weight: A
 
 
 def false_positive_rate(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
-    """Return the share of negatives that raise an alarm; NaN without negatives.
+    """Return the fraction of the negatives that raise an alarm; NaN without negatives.
 
     Parameters, shapes and errors are those of :func:`confusion_counts`.
 
@@ -238,7 +248,7 @@ def false_positive_rate(scores: Array, labels: Array, threshold: Array, sample_w
 
 
 def alarm_rate(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Array:
-    """Return the share of all labelled samples that raise an alarm; NaN without samples.
+    """Return the fraction of all labelled samples that raise an alarm; NaN without samples.
 
     Parameters, shapes and errors are those of :func:`confusion_counts`.
 
@@ -295,7 +305,7 @@ class RankedClass:
         order = np.argsort(scores)
         return cls(scores[order], weight[order], None, _sums_from_the_end(weight[order]))
 
-    def at_or_above(self, cuts: np.ndarray) -> np.ndarray:
+    def weight_at_or_above(self, cuts: np.ndarray) -> np.ndarray:
         """Return the weight of this class at or above each cut."""
         below = np.searchsorted(self.scores, cuts)
         if self.weight_above is not None:
@@ -332,14 +342,9 @@ class Ranking:
     def counts(self, cuts: np.ndarray) -> Counts:
         """Return the counts of "alarm when score >= cut" for every cut, in float64."""
         everything = np.array(-np.inf, dtype=cuts.dtype)
-        true_positives, false_positives = self.positives.at_or_above(cuts), self.negatives.at_or_above(cuts)
-        return Counts(
-            true_positives,
-            false_positives,
-            self.positives.at_or_above(everything) - true_positives,
-            self.negatives.at_or_above(everything) - false_positives,
-            self._unit,
-        )
+        found, false_alarms = (side.weight_at_or_above(cuts) for side in (self.positives, self.negatives))
+        positives, negatives = (side.weight_at_or_above(everything) for side in (self.positives, self.negatives))
+        return Counts(found, false_alarms, positives - found, negatives - false_alarms, self._unit)
 
     @property
     def _unit(self) -> float:
@@ -383,19 +388,19 @@ def average_precision(scores: Array, labels: Array, sample_weight: Array | None 
 
     .. math:: AP = \sum_k (R_k - R_{k+1}) \, P_k
 
-    over the distinct scores in ascending order, with :math:`P_k` and :math:`R_k` the precision and recall at the k-th
-    as threshold, and recall 0 above the last. No interpolation; tied scores enter together, so constant scores reach
-    the prevalence.
+    over the distinct scores in ascending order, with :math:`P_k` and :math:`R_k` the precision and recall where the
+    k-th is the threshold, and recall 0 above the last. Nothing is interpolated. Tied scores enter together, so constant
+    scores reach the prevalence.
 
     Parameters
     ----------
     scores, labels, sample_weight
-        As for :func:`confusion_counts`.
+        These are as for :func:`confusion_counts`.
 
     Returns
     -------
     array, scalar or shape (L,), float64
-        NaN where a label has no positives.
+        The value is NaN for a label without positives.
 
     Examples
     --------
@@ -408,14 +413,14 @@ def average_precision(scores: Array, labels: Array, sample_weight: Array | None 
 
 @dataclass(frozen=True)
 class PrecisionRecallCurve:
-    """Precision and recall with each distinct score of the labelled samples as threshold.
+    """The precision and recall that each distinct score of the labelled samples has as threshold.
 
     Attributes
     ----------
     precision, recall : array, shape (number of distinct scores,), float64
-        NaN where undefined (recall without positives).
+        Recall is NaN where there are no positives.
     thresholds : array, shape (number of distinct scores,), float64
-        Ascending.
+        The distinct scores in ascending order.
     """
 
     precision: Array
@@ -434,12 +439,12 @@ def precision_recall_curve(
     Parameters
     ----------
     scores, labels, sample_weight
-        As for :func:`confusion_counts`.
+        These are as for :func:`confusion_counts`.
 
     Returns
     -------
-    PrecisionRecallCurve
-        Or a list with one per label for (n, L).
+    PrecisionRecallCurve or list of PrecisionRecallCurve
+        One curve, or a list with one per label for scores of shape (n, L).
 
     Examples
     --------

@@ -7,7 +7,7 @@ ratios and the bound, and its class weights, violation and feasibility follow.
 References
 ----------
 L. Peng, Y. Travadi, C. He, Y. Cui, J. Sun (2025). Exact reformulation and optimization for direct metric optimization
-in binary imbalanced classification. Programs FPOR, FROP and OFBS.
+in binary imbalanced classification. It defines the programs FPOR, FROP and OFBS.
 W. Dinkelbach (1967). On nonlinear fractional programming. Management Science 13.
 """
 
@@ -23,7 +23,7 @@ import torch
 
 from metricopt._validation import check_fraction, check_positive, reject
 from metricopt.problem import metrics
-from metricopt.problem.metrics import Array, Counts, Linear, Ranking, Ratio
+from metricopt.problem.metrics import Array, Counts, LinearForm, Ranking, Ratio
 
 Bound: TypeAlias = "float | tuple[float, ...]"
 """One bound for all labels, or one per label."""
@@ -81,16 +81,16 @@ class Objective(ABC):
     @property
     @abstractmethod
     def metric_name(self) -> str:
-        """The metric that is maximised, e.g. ``"recall"``."""
+        """The name of the metric that is maximised, e.g. ``"recall"``."""
 
     @property
     @abstractmethod
-    def of_threshold(self) -> CountObjective:
-        """The objective whose best cut is the threshold: itself, if its metric depends on one."""
+    def threshold_objective(self) -> CountObjective:
+        """The objective that chooses the threshold: this one, if its metric depends on a threshold."""
 
     @abstractmethod
     def measure(self, ranking: Ranking, counts: Counts) -> float:
-        """Return the metric of samples ranked so, with these counts at the threshold; NaN where undefined."""
+        """Return the metric of samples with this ranking and these counts at the threshold; NaN where undefined."""
 
     @property
     def bound(self) -> Bound | None:
@@ -149,11 +149,11 @@ class CountObjective(Objective):
 
     @property
     def metric_name(self) -> str:
-        """The metric that is maximised, e.g. ``"recall"``."""
+        """The name of the metric that is maximised, e.g. ``"recall"``."""
         return self.maximised.name
 
     @property
-    def of_threshold(self) -> CountObjective:
+    def threshold_objective(self) -> CountObjective:
         """The objective itself."""
         return self
 
@@ -161,15 +161,15 @@ class CountObjective(Objective):
         return float(self.value(counts))
 
     def value(self, counts: Counts) -> Array:
-        """Return the metric to maximise, NaN where undefined."""
+        """Return the metric to maximise, NaN where it is undefined."""
         return self.maximised(counts)
 
     def bounded_value(self, counts: Counts) -> Array | None:
-        """Return the metric that the bound speaks of, NaN where undefined; None without a bound."""
+        """Return the metric that the bound restricts, NaN where it is undefined; None without a bound."""
         return None if self.bounded is None else self.bounded(counts)
 
     def feasible(self, counts: Counts) -> Array:
-        """Say whether the bound holds, compared as the ratio that users compute; undefined is never feasible.
+        """Say whether the bound holds for the ratio that users compute; an undefined ratio is never feasible.
 
         Without a bound, feasible means that the metric to maximise is defined.
         """
@@ -180,7 +180,7 @@ class CountObjective(Objective):
         bound = _like(value, self.bound)
         return value >= bound if self.bound_direction == "min" else value <= bound
 
-    def excess(self, like: Array) -> Linear | None:
+    def excess(self, like: Array) -> LinearForm | None:
         """Return the bound as a linear form, positive where it is missed; None without a bound.
 
         That is ``bound * q - p`` (or its negative), with coefficients of the kind of array that ``like`` is.
@@ -193,7 +193,8 @@ class CountObjective(Objective):
     def violation(self, counts: Counts) -> Array:
         """Return how far the bound is missed, per positive: > 0 infeasible, <= 0 feasible; 0 without a bound.
 
-        NaN without positives. Without alarms a bound on precision has violation 0, though :meth:`feasible` is False.
+        The violation is NaN without positives. Without alarms, a bound on precision has the violation 0, though
+        :meth:`feasible` is False.
         """
         excess = self.excess(counts.positives)
         if excess is None:
@@ -203,15 +204,16 @@ class CountObjective(Objective):
     def class_weights(self, multiplier: Array, value: Array) -> tuple[Array, Array]:
         r"""Return ``(w_plus, w_minus)`` of the equivalent program "maximise w_plus TP - w_minus FP".
 
-        The derivatives of :math:`a - \tau b - \mu e` in TP and (negated) FP, with :math:`e` the bound's excess.
+        They are the derivatives of :math:`a - \tau b - \mu e` in TP and (negated) in FP, with :math:`e` the excess.
         An alarm budget charges right alarms too, so there :math:`w_+ = 1 - \mu` turns negative beyond :math:`\mu = 1`.
 
         Parameters
         ----------
         multiplier : array, shape (L,)
-            :math:`\mu \ge 0`.
+            The multiplier :math:`\mu \ge 0` of the bound.
         value : array, shape (L,)
-            :math:`\tau`, the objective's current value; matters only where the denominator depends on the prediction.
+            The current value :math:`\tau` of the objective. It matters only where the denominator of the metric depends
+            on the prediction.
         """
         gain = self.maximised.numerator - self.maximised.denominator * value
         excess = self.excess(multiplier)
@@ -227,7 +229,7 @@ class FPOR(CountObjective):
     Parameters
     ----------
     min_precision : float or tuple of float, in (0, 1]
-        The share of alarms that must be right; one number, or one per label.
+        The fraction of the alarms that must be right: one number, or one per label.
     """
 
     min_precision: Bound
@@ -242,7 +244,7 @@ class FROP(CountObjective):
     Parameters
     ----------
     min_recall : float or tuple of float, in (0, 1]
-        The share of positives that must be found; one number, or one per label.
+        The fraction of the positives that must be found: one number, or one per label.
     """
 
     min_recall: Bound
@@ -278,6 +280,7 @@ class RecallAtFPR(CountObjective):
     Parameters
     ----------
     max_false_positive_rate : float or tuple of float, in (0, 1]
+        The largest fraction of the negatives that may raise an alarm: one number, or one per label.
     """
 
     max_false_positive_rate: Bound
@@ -292,7 +295,7 @@ class RecallAtAlarmRate(CountObjective):
     Parameters
     ----------
     max_alarm_rate : float or tuple of float, in (0, 1]
-        The share of all samples that may be flagged.
+        The largest fraction of all samples that may raise an alarm: one number, or one per label.
     """
 
     max_alarm_rate: Bound
@@ -314,8 +317,8 @@ class OAP(Objective):
     metric_name = "average_precision"
 
     @property
-    def of_threshold(self) -> CountObjective:
-        """The F1 score."""
+    def threshold_objective(self) -> CountObjective:
+        """The objective of the best F1 score."""
         return OFBS(1.0)
 
     def measure(self, ranking: Ranking, counts: Counts) -> float:

@@ -34,13 +34,13 @@ Prevalence: TypeAlias = "float | tuple[float, ...]"
 def read_prevalence(
     prevalence: float | Sequence[float] | Mapping[str, float] | None, label_names: Sequence[str] | None = None
 ) -> Prevalence | None:
-    """Return a prevalence as it is stored: a float, or a tuple with one a label.
+    """Return a prevalence as it is stored: a float, or a tuple with one per label.
 
     Parameters
     ----------
     prevalence : float, sequence or {label name: float}, in (0, 1), or None
     label_names : sequence of str, optional
-        Names the order of the labels when ``prevalence`` is a mapping.
+        The order of the labels when ``prevalence`` is a mapping.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_prevalence(
 
 
 def prevalence_of_labels(prevalence: Prevalence | None, num_labels: int) -> tuple[float | None, ...]:
-    """Return one prevalence a label; None for each where there is none.
+    """Return one prevalence per label, None for each where there is none.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def counts_at(prevalence: float, counts: Counts) -> Counts:
     ----------
     prevalence : float, in (0, 1)
     counts : Counts
-        Unweighted, with positives and negatives.
+        Unweighted counts with positives and negatives.
 
     Examples
     --------

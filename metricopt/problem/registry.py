@@ -59,13 +59,13 @@ def register_objective(kind: type[Kind]) -> type[Kind]:
     --------
     The negative predictive value :math:`TN / (TN + FN)` at a least recall:
 
-    >>> from metricopt.problem.metrics import RECALL, Linear, Ratio
+    >>> from metricopt.problem.metrics import RECALL, LinearForm, Ratio
     >>> from metricopt.problem.objectives import CountObjective
     >>> @register_objective
     ... class NegativePredictiveValueAtRecall(CountObjective):
     ...     min_recall: float
-    ...     true_negatives = Linear(negatives=1.0, fp=-1.0)
-    ...     maximised = Ratio("npv", true_negatives, true_negatives + Linear(positives=1.0, tp=-1.0))
+    ...     true_negatives = LinearForm(negatives=1.0, fp=-1.0)
+    ...     maximised = Ratio("npv", true_negatives, true_negatives + LinearForm(positives=1.0, tp=-1.0))
     ...     bounded = RECALL
     >>> print(get_objective("NegativePredictiveValueAtRecall", alpha=0.9))
     maximise npv subject to recall >= 0.9

@@ -71,7 +71,7 @@ class Outcome:
     @property
     def alarm_rule(self) -> str:
         """What the threshold does, and what it was chosen for where the objective needs none."""
-        text, chosen_for = "score >= threshold is an alarm", self.objective.of_threshold
+        text, chosen_for = "score >= threshold is an alarm", self.objective.threshold_objective
         return text if chosen_for is self.objective else f"{text}; chosen for the best {chosen_for.metric_name}"
 
     @property

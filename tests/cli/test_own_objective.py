@@ -18,14 +18,14 @@ from tests.problem.test_registry import built_in
 
 OWN_FILE = """
 import metricopt
-from metricopt.problem.metrics import SPECIFICITY, Linear, Ratio
+from metricopt.problem.metrics import SPECIFICITY, LinearForm, Ratio
 from metricopt.problem.objectives import CountObjective
 
 
 @metricopt.register_objective
 class JaccardAtSpecificity(CountObjective):
     min_specificity: float
-    maximised = Ratio("jaccard", Linear(tp=1.0), Linear(fp=1.0, positives=1.0))
+    maximised = Ratio("jaccard", LinearForm(tp=1.0), LinearForm(fp=1.0, positives=1.0))
     bounded = SPECIFICITY
 
 

@@ -91,14 +91,14 @@ class SpecificityAtRecall(FROP):
 class RecallAtFalseDiscoveryRate(RecallAtFPR):
     """A bounded denominator with false positives in it."""
 
-    bounded = metrics.Ratio("false_discovery_rate", metrics.Linear(fp=1.0), metrics.Linear(tp=1.0, fp=1.0))
+    bounded = metrics.Ratio("false_discovery_rate", metrics.LinearForm(fp=1.0), metrics.LinearForm(tp=1.0, fp=1.0))
 
 
 @dataclass(frozen=True)
 class OddsAtRecall(FROP):
     """Defined only where there are false alarms."""
 
-    maximised = metrics.Ratio("odds", metrics.Linear(tp=1.0), metrics.Linear(fp=1.0))
+    maximised = metrics.Ratio("odds", metrics.LinearForm(tp=1.0), metrics.LinearForm(fp=1.0))
 
 
 @pytest.mark.parametrize(

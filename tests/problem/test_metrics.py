@@ -269,7 +269,7 @@ def test_counts_are_those_of_samples_where_all_weigh_the_same():
 
 def test_linear_forms_add_and_scale():
     counts = Counts(4.0, 1.0, 2.0, 8.0)
-    first, second = metrics.Linear(tp=1.0, positives=2.0), metrics.Linear(fp=3.0, negatives=-1.0)
+    first, second = metrics.LinearForm(tp=1.0, positives=2.0), metrics.LinearForm(fp=3.0, negatives=-1.0)
     assert (first(counts), second(counts)) == (16.0, -6.0)
     assert (first + second)(counts) == 10.0
     assert (first - second)(counts) == 22.0

@@ -227,6 +227,6 @@ def test_average_precision_takes_neither_number():
 
 
 def test_only_average_precision_takes_its_threshold_from_another_metric():
-    assert OAP().of_threshold == OFBS(1.0)
-    assert all(objective.of_threshold is objective for objective in (FPOR(0.9), OFBS(2.0)))
+    assert OAP().threshold_objective == OFBS(1.0)
+    assert all(objective.threshold_objective is objective for objective in (FPOR(0.9), OFBS(2.0)))
     assert OAP().for_labels(3) == (OAP(),) * 3 and OAP().bound is None and OAP().bounded is None

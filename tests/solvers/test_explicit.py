@@ -453,7 +453,7 @@ def test_choices(kind, argument, wrong, right):
 @EACH
 def test_an_objective_of_neither_kind_is_rejected(kind):
     class Ranking(Objective):
-        metric_name, of_threshold, measure = "rank", OFBS(1.0), None
+        metric_name, threshold_objective, measure = "rank", OFBS(1.0), None
 
     labels = np.array([[1.0], [0.0]], dtype=np.float32)
     message = "objective must be average precision or one with counts, got Ranking; choose another solver for it"
