@@ -81,7 +81,7 @@ class Cell:
             # max keeps the first of equals.
             setting, trained = max(
                 ((setting, trained[name]) for setting, trained in tried),
-                key=lambda pair: _merit(pair[1], labels["validation"].numpy(), objective),
+                key=lambda pair: _criterion(pair[1], labels["validation"].numpy(), objective),
             )
             rows.append(
                 {
@@ -149,7 +149,7 @@ def skipped(suite: Suite) -> dict[str, list[str]]:
     return {name: METHODS[name].missing() for name in sorted(asked) if METHODS[name].missing()}
 
 
-def _merit(trained: Trained, labels: np.ndarray, objective: Objective) -> tuple[float, float]:
+def _criterion(trained: Trained, labels: np.ndarray, objective: Objective) -> tuple[float, float]:
     """Return what settings are compared by: the exact metric on validation data."""
     return selection_criterion(choose_threshold(trained.scores["validation"], labels, objective), objective)
 
