@@ -314,7 +314,7 @@ def _train_chain(
 def _from_one_state(loader: Any, options: dict[str, Any]) -> Iterator[None]:
     """Let every chain begin with the same random states and on one thread, in whichever process it runs."""
     states = RandomStates(generators_of(loader, options.get("val_loader"), options.get("eval_dataset")))
-    before, threads, seed = states.capture(), torch.get_num_threads(), options.get("seed", 0)
+    before, threads, seed = states.capture(), torch.get_num_threads(), int(options.get("seed", 0))
     try:
         torch.set_num_threads(1)
         torch.manual_seed(seed)

@@ -56,6 +56,11 @@ def found(calls):
         return run()
 
 
+def test_a_seed_of_numpy_is_the_same_seed():
+    (first,), (second,) = (run(alphas=[0.6], epochs=2, seed=seed).results for seed in (3, np.int64(3)))
+    assert first.threshold == second.threshold
+
+
 def test_one_result_a_bound_in_order(found):
     assert found.bounds == (0.5, 0.6, 0.7, 0.8)
     for results in (found.results, found.cross_entropy):

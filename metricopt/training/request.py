@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -114,7 +114,7 @@ def read_request(
     epochs, warmup_epochs = request.epochs, request.warmup_epochs
     if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
         reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
-    return request
+    return replace(request, seed=int(request.seed))  # Python's generator takes no integer of NumPy
 
 
 def _read_names(label_names: Any, loader: Any) -> list[str] | None:
