@@ -48,21 +48,24 @@ class IndexedDataset(Dataset[Any]):
 
 
 class IndexedTensors(Dataset[Any]):
-    """Chosen rows of a :class:`~torch.utils.data.TensorDataset`, a whole batch at once: collating rows is slow."""
+    """Chosen rows of a :class:`~torch.utils.data.TensorDataset`, a whole batch at once: collating rows is slow.
+
+    The rows stay where they are; a batch alone is copied.
+    """
 
     def __init__(self, dataset: TensorDataset, rows: np.ndarray) -> None:
-        self._tensors = tuple(tensor[torch.from_numpy(rows)] for tensor in dataset.tensors)
-        self._num_rows = len(rows)
+        self._tensors, self._rows = dataset.tensors, torch.from_numpy(rows)
 
     def __len__(self) -> int:
-        return self._num_rows
+        return len(self._rows)
 
     def __getitems__(self, positions: list[int]) -> tuple[Any, Tensor]:
         return self.take(torch.tensor(positions))
 
     def take(self, index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return the rows at ``index``, and the index."""
-        return tuple(tensor[index] for tensor in self._tensors), index
+        rows = self._rows[index]
+        return tuple(tensor[rows] for tensor in self._tensors), index
 
 
 class Relabelled(Dataset[Any]):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import (
     DataLoader,
     Dataset,
@@ -12,7 +13,7 @@ from torch.utils.data import (
 )
 
 from metricopt._validation import InvalidInputError
-from metricopt.training.partition import make_partition
+from metricopt.training.partition import SCORING_BATCH, make_partition
 
 N = 60
 X = torch.arange(N * 1.0)[:, None]
@@ -43,6 +44,20 @@ def parts_of(loader, **arguments):
     return make_partition(loader, **(defaults | {"seed": 0} | arguments), watch=watch)
 
 
+class NewTensors(TorchDispatchMode):
+    """Notes the largest number of rows that any new tensor has."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_rows = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.ndim == 2:
+            self.num_rows = max(self.num_rows, len(made))
+        return made
+
+
 def rows_of(part):
     return torch.cat([x[:, 0] for x, _ in part.batches]).long().tolist()
 
@@ -51,6 +66,17 @@ def drawn(parts):
     """Index and row number of everything that a pass of training sees."""
     seen = [(index, x[:, 0]) for (x, _), index in parts.train_loader]
     return torch.cat([index for index, _ in seen]).tolist(), torch.cat([x for _, x in seen]).long().tolist()
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_that_lie_in_memory_are_copied_a_batch_at_a_time(shuffle):
+    x, y = torch.zeros(20_000, 3), (torch.arange(20_000) % 4 == 0).float()
+    with NewTensors() as made:
+        parts = parts_of(DataLoader(TensorDataset(x, y), batch_size=500, shuffle=shuffle))
+        for part in (parts.train, parts.validation):
+            assert sum(len(batch[0]) for batch in part.batches) == len(part)
+        assert sum(len(index) for _, index in parts.train_loader) == 15_000
+    assert made.num_rows == SCORING_BATCH < 15_000
 
 
 @pytest.mark.parametrize("dataset", [TensorDataset(X, Y), Rows()], ids=["tensors", "rows"])
