@@ -246,14 +246,13 @@ class Loop:
     def _average_or_best(self) -> Candidate:
         """Return the average of as many finalists as keep up with the best, or the best itself."""
         state, finalists = self._state, [] if self._state.diverged else self._state.finalists
-        num_positives = (self._parts.selection.labels == 1).sum(axis=0)
         for number in range(len(finalists), 1, -1):
             self._model.load_state_dict(average_weights(finalists[:number]))
             try:
                 average = self._candidate(f"average of {number} paths", state.epoch)
             except DivergedError:  # finite weights whose average is not
                 continue
-            if is_as_good(average, state.best, state.baseline, num_positives):
+            if is_as_good(average, state.best, state.baseline, self._objective, self._parts.selection.labels):
                 return average
         return state.best
 

@@ -6,17 +6,22 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import fit
+from metricopt import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR, fit
 from metricopt.evidence.thresholds import ThresholdChoice, selection_criterion
-from metricopt.problem.metrics import Counts
-from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, with_finalist
+from metricopt.problem.metrics import Counts, Linear, Ratio
+from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, standard_error, with_finalist
 from metricopt.training.state import Candidate
 
 
-def candidate(value, *, bounded=None, feasible=True, stage="ramp", epoch=1, weights=None):
+def labels_of(num_positives, num_negatives=1000):
+    return np.repeat([[1.0], [0.0]], [num_positives, num_negatives], axis=0)
+
+
+def candidate(value, *, bounded=None, feasible=True, stage="ramp", epoch=1, weights=None, counts=None):
     value, feasible = np.atleast_1d(np.array(value, dtype=float)), np.atleast_1d(feasible)
     bounded = None if bounded is None else np.atleast_1d(np.array(bounded, dtype=float))
-    choice = ThresholdChoice(np.zeros_like(value), value, bounded, Counts(value, value, value, value), feasible)
+    counts = Counts(value, value, 1 - value, value) if counts is None else counts
+    choice = ThresholdChoice(np.zeros_like(value), value, bounded, counts, feasible)
     safety = np.zeros_like(value) if bounded is None else bounded
     learnable = ~np.isnan(value)
     key = float(np.where(feasible, value, safety - 2)[learnable].mean()), float(safety[learnable].mean())
@@ -52,35 +57,90 @@ def test_weights_are_averaged_and_counts_are_not():
 
 @pytest.mark.parametrize("num_positives", [20, 2_000])
 def test_average_may_fall_behind_by_one_standard_error(num_positives):
-    share = (0.8 * num_positives + 2) / (num_positives + 4)
-    error = np.sqrt(share * (1 - share) / (num_positives + 4))
+    fraction = (0.8 * num_positives + 2) / (num_positives + 4)
+    error = np.sqrt(fraction * (1 - fraction) / (num_positives + 4))
     best, start = candidate(0.8, bounded=0.9), candidate(0.1, bounded=0.9)
-    counts = np.array([num_positives])
-    assert is_as_good(candidate(0.8 - 0.99 * error, bounded=0.9), best, start, counts)
-    assert not is_as_good(candidate(0.8 - 1.01 * error, bounded=0.9), best, start, counts)
+    asked = FPOR(0.9), labels_of(num_positives)
+    assert is_as_good(candidate(0.8 - 0.99 * error, bounded=0.9), best, start, *asked)
+    assert not is_as_good(candidate(0.8 - 1.01 * error, bounded=0.9), best, start, *asked)
+
+
+# Each is judged by the ratio of two counts, of 100 positives and 5,000 negatives: 80 found among 4,000 alarms.
+JUDGED = {
+    "recall": (FPOR(0.01), True, 0.8, 100),
+    "precision": (FROP(0.5), True, 0.02, 4000),
+    "precision that misses its bound": (FPOR(0.9), False, 0.02, 4000),
+    "recall that misses its bound": (FROP(0.9), False, 0.8, 100),
+    "false-positive rate that misses its bound": (RecallAtFPR(0.1), False, 0.784, 5000),
+    "alarm rate that misses its bound": (RecallAtAlarmRate(0.1), False, 4000 / 5100, 5100),
+    "F2, a scale": (OFBS(2.0), True, 5 * 80 / (4000 + 4 * 100), (4000 + 4 * 100) / 5),
+    "average precision, a scale": (OAP(), True, 0.3, 100),
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.1, 1.7)])
+def test_the_error_is_that_of_what_the_metric_is_a_fraction_of(name, weights):
+    objective, feasible, value, size = JUDGED[name]
+    of_positives, of_negatives = weights
+    counts = Counts(*np.array([[80.0], [3920.0], [20.0], [1080.0]]))
+    counts = Counts(
+        counts.true_positives * of_positives,
+        counts.false_positives * of_negatives,
+        counts.false_negatives * of_positives,
+        counts.true_negatives * of_negatives,
+    )
+    bounded = None if objective.bounded is None else value
+    choice = candidate(value, bounded=bounded, feasible=feasible, counts=counts).choice
+    fraction = (value * size + 2) / (size + 4)
+    expected = np.sqrt(fraction * (1 - fraction) / (size + 4))
+    assert standard_error(choice, objective, labels_of(100, 5000)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_rare_precision_may_not_fall_by_a_quarter():
+    counts = Counts(*np.array([[80.0], [3920.0], [20.0], [1080.0]]))
+    best, start = candidate(0.02, bounded=0.8, counts=counts), candidate(0.001, bounded=0.8)
+    asked = FROP(0.5), labels_of(100, 5000)
+    assert is_as_good(candidate(0.0185, bounded=0.8), best, start, *asked)
+    assert not is_as_good(candidate(0.014, bounded=0.8), best, start, *asked)
+
+
+def test_what_is_undefined_has_no_error():
+    undefined = candidate(0.0, bounded=np.nan, feasible=False, counts=Counts(*np.zeros((4, 1)))).choice
+    assert standard_error(undefined, FPOR(0.9), labels_of(50)) == 0
+
+
+def test_a_metric_outside_0_and_1_has_no_error():
+    class Gain(OFBS):
+        maximised = Ratio("gain", Linear(tp=1.0, fp=-1.0), Linear(positives=1.0))
+
+    counts = Counts(*np.array([[80.0], [3920.0], [20.0], [1080.0]]))
+    assert standard_error(candidate(-38.4, counts=counts).choice, Gain(), labels_of(100, 5000)) == 0
 
 
 def test_average_is_never_below_candidate_zero():
-    best, start, counts = candidate(0.8), candidate(0.79), np.array([20])
-    assert is_as_good(candidate(0.79), best, start, counts)
-    assert not is_as_good(candidate(0.789), best, start, counts)
+    best, start, asked = candidate(0.8), candidate(0.79), (OAP(), labels_of(20))
+    assert is_as_good(candidate(0.79), best, start, *asked)
+    assert not is_as_good(candidate(0.789), best, start, *asked)
 
 
 def test_average_must_meet_what_the_best_meets():
+    asked = FPOR(0.9), labels_of(50)
     best, start = candidate(0.3, bounded=0.9), candidate(0.0, bounded=0.5, feasible=False)
     missed = candidate(0.9, bounded=0.89, feasible=False)
-    assert not is_as_good(missed, best, start, np.array([50]))
+    assert not is_as_good(missed, best, start, *asked)
     # Where nothing meets the bound, what counts is how near it comes.
-    nearest = candidate(0.2, bounded=0.7, feasible=False)
-    assert is_as_good(candidate(0.4, bounded=0.69, feasible=False), nearest, start, np.array([50]))
-    assert not is_as_good(candidate(0.4, bounded=0.55, feasible=False), nearest, start, np.array([50]))
+    counts = Counts(*np.array([[35.0], [15.0], [15.0], [985.0]]))
+    nearest = candidate(0.2, bounded=0.7, feasible=False, counts=counts)
+    assert is_as_good(candidate(0.4, bounded=0.69, feasible=False), nearest, start, *asked)
+    assert not is_as_good(candidate(0.4, bounded=0.55, feasible=False), nearest, start, *asked)
 
 
 def test_labels_without_positives_do_not_matter():
     best, start = candidate([0.8, np.nan], feasible=[True, False]), candidate([0.1, np.nan], feasible=[True, False])
-    counts = np.array([50, 0])
-    assert is_as_good(candidate([0.79, np.nan], feasible=[True, False]), best, start, counts)
-    assert not is_as_good(candidate([0.5, np.nan], feasible=[True, False]), best, start, counts)
+    asked = OAP(), labels_of(50) * [1.0, 0.0]
+    assert is_as_good(candidate([0.79, np.nan], feasible=[True, False]), best, start, *asked)
+    assert not is_as_good(candidate([0.5, np.nan], feasible=[True, False]), best, start, *asked)
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +199,4 @@ def test_slacks_are_not_averaged():
 def test_merit_is_what_finalists_are_sorted_by():
     single = candidate(0.7)
     assert single.key == (0.7, 0.0)
-    from metricopt.problem.objectives import OFBS
-
     assert selection_criterion(single.choice, OFBS()) == single.key
