@@ -37,6 +37,7 @@ and before ``trainer.train(resume_from_checkpoint=folder)`` it is loaded from th
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -118,8 +119,9 @@ class DirectMetricLoss(nn.Module):
     label_names : sequence of str, length L
         To give ``alpha`` by name.
     solver : str, Solver or loss
-        As for :func:`~metricopt.fit`. The path is the one for networks that keeps a share of cross-entropy, "guided
-        ramp" (for average precision "ramp"), or what an instance names: ``metricopt.solvers.Profiled(path="hinge")``.
+        As for :func:`~metricopt.fit`; an instance is copied, so that it can serve several losses. The path is the one
+        for networks, "guided ramp", which keeps some cross-entropy (for average precision "ramp"), or the one that an
+        instance names: ``metricopt.solvers.Profiled(path="hinge")``.
     warmup_epochs : int
         Of these, with cross-entropy; a quarter by default. 0 for a model that is trained already.
     sample_weight : array, shape (n,) or (n, L)
@@ -179,7 +181,7 @@ class DirectMetricLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.objective = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
-        self.solver = get_solver(solver, self.objective)
+        self.solver = copy.copy(get_solver(solver, self.objective))  # what it learns of these labels is its own
         faults = Faults()
         faults.check_integer("epochs", epochs, 1)
         faults.check_integer("steps_per_epoch", steps_per_epoch, 1)
@@ -269,7 +271,7 @@ class DirectMetricLoss(nn.Module):
                 reject(name, f"of shape {shape}", f"shape {array.shape}", "give those of every training sample")
         check_finite("scores", columns)
         check_labels(truth)
-        columns = np.array(columns, dtype=np.promote_types(columns.dtype, np.float32))
+        columns = columns.astype(np.promote_types(columns.dtype, np.float32), copy=False)
         is_in_order = np.array_equal(truth, self._labels, equal_nan=True)
         if not is_in_order and self._needs_index:
             remedy = "give the scores in the order of those labels"

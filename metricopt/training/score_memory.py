@@ -52,7 +52,7 @@ class ScoreMemory:
         return np.where(self._is_unseen[:, np.newaxis], mean, self._scores)
 
     def replace(self, scores: np.ndarray, labels: np.ndarray | None = None) -> None:
-        """Take over the scores of all samples, (n, L).
+        """Take over a copy of the scores of all samples, (n, L).
 
         Parameters
         ----------
@@ -60,8 +60,8 @@ class ScoreMemory:
         labels : ndarray, shape (n, L), float32, optional
             If the scores come in another order than that of the rows.
         """
-        self._scores = scores
-        self.labels = self._labels_of_rows if labels is None else labels
+        self._scores = scores.copy()
+        self.labels = self._labels_of_rows if labels is None else labels.copy()
         self._is_unseen, self._arrived = None, 0
 
     def check(self, labels: Tensor, index: Tensor | None) -> None:

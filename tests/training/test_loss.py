@@ -246,6 +246,34 @@ def test_it_is_part_of_the_state_of_a_module_around_it():
 # What moves it, and what does not
 
 
+def test_what_is_passed_to_start_is_left_alone():
+    x, y = blobs()
+    loss = DirectMetricLoss("FPOR", y, alpha=0.7, epochs=2, steps_per_epoch=1, warmup_epochs=0)
+    scores, labels = np.zeros((len(y), 1), dtype=np.float32), y.numpy().copy()
+    loss.start(loss.solver.stages(2)[0], scores, labels)
+    loss(network()(x), y).backward()
+    assert not np.array_equal(loss.latest_scores, scores)
+    assert not scores.any() and np.array_equal(labels, y.numpy())
+
+
+@pytest.mark.parametrize("make", [Profiled, ExactPenalty, AugmentedLagrangian])
+def test_a_solver_given_to_two_losses_serves_each_by_itself(make):
+    x, y = blobs()
+    solver, model = make(), network(dropout=0.0).eval()
+
+    def make_loss(solver, rows):
+        loss = DirectMetricLoss("FPOR", y[:rows], alpha=0.7, epochs=2, steps_per_epoch=2, solver=solver)
+        loss.update(model(x[:rows]))
+        return loss
+
+    def values(loss):
+        return [loss(model(x[:50]), y[:50], torch.arange(50)).item() for _ in range(4)]
+
+    alone, first = make_loss(make(), len(y)), make_loss(solver, len(y))
+    other = make_loss(solver, 100)
+    assert values(first) == values(alone) != values(other)
+
+
 def test_validation_leaves_the_state_alone():
     loss, scores, y = started()
     call(loss, scores, y, torch.arange(50))

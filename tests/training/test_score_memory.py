@@ -45,9 +45,13 @@ def test_all_scores_at_once():
     memory, scores = ScoreMemory(LABELS), np.arange(10.0).reshape(5, 2)
     put_rows(memory, [3, 0], 3, 10)
     memory.replace(scores)
-    assert memory.scores is scores and memory.scores.dtype == np.float64 and memory.labels is LABELS
-    memory.replace(scores, LABELS[::-1])
-    np.testing.assert_array_equal(memory.labels, LABELS[::-1])
+    np.testing.assert_array_equal(memory.scores, scores)
+    assert memory.scores.dtype == np.float64 and memory.labels is LABELS
+    labels = LABELS[::-1].copy()
+    memory.replace(scores, labels)
+    np.testing.assert_array_equal(memory.labels, labels)
+    memory.put(torch.full((5, 2), 7.0), torch.ones(5, 2), None)  # what was passed stays as it was
+    assert scores.max() == 9 and np.array_equal(labels, LABELS[::-1], equal_nan=True)
 
 
 @pytest.mark.parametrize("in_order", [True, False])
