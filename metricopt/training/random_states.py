@@ -7,6 +7,7 @@ the user's loaders, samplers and data sets hold. It leaves when to do so to the 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -18,6 +19,8 @@ Generator: TypeAlias = "torch.Generator | np.random.Generator | np.random.Random
 _KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _PARTS = ("loader", "dataset", "sampler", "batch_sampler")
 """Attributes behind which a loader's generators hide."""
+_turn = threading.RLock()
+"""Held by the thread that has seeded the global generators."""
 
 
 def generators_of(*holders: Any) -> list[Generator]:
@@ -102,6 +105,13 @@ class RandomStates:
 def seeded(seed: int) -> Iterator[None]:
     """Seed the global random generators; afterwards put them back to the state they were in.
 
+    One thread at a time does so, since all threads draw from the same generators: another thread waits for its turn.
+    In the same thread one such block may lie in another.
+
+    Parameters
+    ----------
+    seed : int, in [0, 2**64)
+
     Examples
     --------
     >>> with seeded(3):
@@ -110,17 +120,18 @@ def seeded(seed: int) -> Iterator[None]:
     ...     torch.equal(torch.rand(2), first)
     True
     """
-    python_state, numpy_state = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count()))
-    try:
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    with _turn:
+        python_state, numpy_state = random.getstate(), np.random.get_state()
+        try:
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(seed)
+                random.seed(seed)
+                np.random.seed(seed % 2**32)
+                yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
 
 
 def _state_of(generator: Generator) -> Any:

@@ -1,5 +1,6 @@
 import copy
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -237,6 +238,11 @@ def test_the_same_seed_gives_the_same_result_bit_for_bit(make_model):
     assert outcome(2, make_model) != first
 
 
+def test_a_seed_of_numpy_is_the_same_seed():
+    outcomes = [outcome(seed) for seed in (1, np.int64(1), np.uint8(1))]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
 def test_the_seed_holds_for_samplers_and_augmentation_that_draw_from_global_generators():
     class Noisy(TensorDataset):
         def __getitem__(self, row):
@@ -253,6 +259,19 @@ def test_the_seed_holds_for_samplers_and_augmentation_that_draw_from_global_gene
         )  # fmt: skip
         ends.append(weights_of(result.model))
     assert ends[0] == ends[1] != ends[2]
+
+
+def test_trainings_in_threads_are_those_of_one_thread():
+    models = [with_dropout() for _ in range(4)]
+    x, y = blobs()
+
+    def train(model):
+        return weights_of(fit(model, loader_of(x, y), "FPOR", alpha=0.7, **FEW, seed=1, progress=False).model)
+
+    alone = train(copy.deepcopy(models[0]))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        together = list(pool.map(train, models))
+    assert together == [alone] * 4
 
 
 def test_what_belongs_to_the_caller_stays_as_it_was():
