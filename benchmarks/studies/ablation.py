@@ -57,7 +57,7 @@ class ProfiledTerms(Profiled):
         labels: np.ndarray,
         weight: np.ndarray | None,
         class_weights: np.ndarray,
-        share: np.ndarray,
+        cost: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         path, progress = self._position.path, self._position.progress
         strength, margin = path.strength(progress), path.margin(progress)
@@ -72,7 +72,7 @@ class ProfiledTerms(Profiled):
         errors = np.minimum(if_right, if_wrong) * path.height(progress)
         by_class = np.stack([(errors * (labels == truth)).sum(axis=0) for truth in (0, 1)])
         in_scores = in_u * path.height(progress) * sign / self._spread
-        return by_class, np.where(labels == 1, share[1], share[0]) * in_scores
+        return by_class, np.where(labels == 1, cost[1], cost[0]) * in_scores
 
 
 def methods(dataset: str) -> dict[tuple[str, str, str], Solver]:

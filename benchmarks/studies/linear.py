@@ -61,13 +61,13 @@ class SigmoidRelaxation(Profiled):
         labels: np.ndarray,
         weight: np.ndarray | None,
         class_weights: np.ndarray,
-        share: np.ndarray,
+        cost: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         first, last = self._slope
         slope = first * (last / first) ** self._position.progress / self._spread
         alarm = expit(slope * (scores - self._threshold))
         errors = np.stack([(alarm * (1 - labels)).sum(axis=0), ((1 - alarm) * labels).sum(axis=0)])
-        return errors, np.where(labels == 1, -share[1], share[0]) * slope * alarm * (1 - alarm)
+        return errors, np.where(labels == 1, -cost[1], cost[0]) * slope * alarm * (1 - alarm)
 
 
 def run_one(dataset: str, split: int, batch_size: int | None) -> list[dict[str, Any]]:

@@ -22,8 +22,8 @@ class SlackAgreement:
     ----------
     label : str
     agreement : float, in [0, 1]
-        The share of slacks within 1/2 of the model's indicator at the exact threshold of the training scores (of pairs
-        of samples for average precision); NaN without any.
+        The fraction of slacks within 1/2 of the model's indicator at the exact threshold of the training scores (for
+        average precision, of the indicators of pairs of samples); NaN without any.
     worst_violation : float
         The largest violation of a link, in spreads of the scores or in units of the slack, whichever is less.
     value, model_value : float

@@ -177,12 +177,6 @@ class _KnownDerivatives(torch.autograd.Function):
         return outer * derivatives, None, None
 
 
-def between(ends: tuple[float, float], progress: float) -> float:
-    """Interpolate geometrically: ``ends[0]`` at progress 0, ``ends[1]`` at 1."""
-    first, last = ends
-    return first * (last / first) ** progress
-
-
 def spread_of(scores: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:
     """Return the standard deviation of the scores (n, L) by label, 1 where they are all alike up to rounding.
 
@@ -192,7 +186,7 @@ def spread_of(scores: np.ndarray, sample_weight: np.ndarray | None = None) -> np
         spread, size = scores.std(axis=0, dtype=np.float64), np.abs(scores).max(axis=0)
     else:
         total = sample_weight.sum(axis=0)
-        share = np.divide(sample_weight, total, out=np.zeros(scores.shape), where=total > 0)
-        from_mean = scores - (share * scores).sum(axis=0)
-        spread, size = np.sqrt((share * from_mean**2).sum(axis=0)), np.abs(scores * (share > 0)).max(axis=0)
+        fraction = np.divide(sample_weight, total, out=np.zeros(scores.shape), where=total > 0)
+        from_mean = scores - (fraction * scores).sum(axis=0)
+        spread, size = np.sqrt((fraction * from_mean**2).sum(axis=0)), np.abs(scores * (fraction > 0)).max(axis=0)
     return np.where(spread > 1e-6 * size, spread, 1.0)

@@ -1,4 +1,4 @@
-"""A metrics program as a solver sees it: class weights at a multiplier, and the bound's violation by errors.
+"""What errors weigh: the class weights of an objective at a multiplier, and what errors add to the bound's violation.
 
 This file decides how counts become weights of single samples. The algebra of the metrics comes from
 :mod:`metricopt.problem.objectives`; how the weights are used is up to each solver.
@@ -16,10 +16,12 @@ MULTIPLIER_STEP = 0.05
 MAX_MULTIPLIER = 1000.0
 
 
-class Program:
-    r"""The program "maximise :math:`w_+ TP - w_- FP`" that an objective is at a multiplier and a value.
+class ClassWeighting:
+    r"""What an error of each class weighs, so that a solver can count errors instead of computing the metric.
 
-    All arrays of two rows speak of (negatives, positives).
+    At a multiplier of its bound and a current value an objective asks for the largest :math:`w_+ TP - w_- FP`. This
+    class gives the two weights, and the bound's violation by errors. All arrays of two rows speak of (negatives,
+    positives).
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ class Program:
         One over the prevalence; 0 for a label without positives or negatives, whose errors weigh nothing.
     num_learnable : int
         How many labels have both, at least 1.
-    most : ndarray, shape (L,)
+    max_multiplier : ndarray, shape (L,)
         The largest multiplier: where a class would lose all its weight, or :data:`MAX_MULTIPLIER`.
     """
 
@@ -58,15 +60,15 @@ class Program:
         self._weights_without_bound, self._weights_of_bound = without, with_one - without
         falls = self._weights_of_bound < 0
         used_up = np.divide(-without, self._weights_of_bound, out=np.full_like(without, MAX_MULTIPLIER), where=falls)
-        self.most = used_up.min(axis=0)
+        self.max_multiplier = used_up.min(axis=0)
 
     def class_weights(self, multiplier: np.ndarray) -> np.ndarray:
-        """Return what an error of each class weighs, shape (2, L), the heavier class 1: steepness means the same."""
+        """Return what an error of each class weighs, shape (2, L); the heavier class weighs 1."""
         weights = np.maximum(self._weights_without_bound + multiplier * self._weights_of_bound, 0)
         return weights / weights.max(axis=0)
 
-    def share(self, batch_size: int) -> np.ndarray:
-        """Return the part of an error in a batch's loss, shape (L,): one over the positives that it should hold."""
+    def error_scale(self, batch_size: int) -> np.ndarray:
+        """Return what an error counts in the loss of a batch, shape (L,): one over the positives it should hold."""
         return self.samples_per_positive / (batch_size * self.num_learnable)
 
     def violation(self, errors: np.ndarray, num_samples: int) -> np.ndarray:

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metricopt.solvers.class_weighting import MULTIPLIER_STEP
 from metricopt.solvers.explicit import ExplicitSlack
-from metricopt.solvers.program import MULTIPLIER_STEP
 
 TOLERANCE = 1e-3
 
@@ -34,7 +34,7 @@ class ExactPenalty(ExplicitSlack):
     def _restart_links(self, bound_multiplier: np.ndarray, num_visits: int) -> None:
         first, last = self._position.path.strength(0.0), self._position.path.strength(1.0)
         self._penalties = torch.full((len(self._slacks.values),), first)
-        self._growth, self._most = (last / first) ** (1 / max(num_visits - 1, 1)), last
+        self._growth, self._max_penalty = (last / first) ** (1 / max(num_visits - 1, 1)), last
         self._of_bound = bound_multiplier
         self._broken = torch.empty(0, dtype=torch.int64)
 
@@ -50,14 +50,15 @@ class ExactPenalty(ExplicitSlack):
         return (self._penalties[flat] * excess).sum()
 
     def _move_links(self) -> None:
-        self._penalties[self._broken] = (self._penalties[self._broken] * self._growth).clamp(max=self._most)
-        self._of_bound = np.clip(self._of_bound + MULTIPLIER_STEP * self._slacks.violation(), 0, self._slacks.most)
+        self._penalties[self._broken] = (self._penalties[self._broken] * self._growth).clamp(max=self._max_penalty)
+        moved = self._of_bound + MULTIPLIER_STEP * self._slacks.violation()
+        self._of_bound = np.clip(moved, 0, self._slacks.max_multiplier)
 
     def state_dict(self) -> dict[str, Any]:
         moving = {"penalties": self._penalties.clone(), "of_bound": torch.from_numpy(self._of_bound.copy())}
-        return {**super().state_dict(), **moving, "growth": self._growth, "most": self._most}
+        return {**super().state_dict(), **moving, "growth": self._growth, "most": self._max_penalty}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._penalties, self._of_bound = state["penalties"].clone(), state["of_bound"].numpy().copy()
-        self._growth, self._most = state["growth"], state["most"]
+        self._growth, self._max_penalty = state["growth"], state["most"]

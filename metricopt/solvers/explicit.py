@@ -1,4 +1,4 @@
-r"""What all solvers with explicit slacks share: the slack step, the link to the scores, and the schedule.
+r"""What all solvers with explicit slacks have in common: the slack step, the link to the scores, and the schedule.
 
 The program of the paper, over weights :math:`\theta`, threshold t and slacks s:
 
@@ -6,16 +6,16 @@ The program of the paper, over weights :math:`\theta`, threshold t and slacks s:
     \min_{\theta, t, s} \; w_+ \sum_{i \in P} (1 - s_i) + w_- \sum_{i \in N} s_i
     \quad \text{s.t.} \quad g(s_i, u_i \mp m) = 0, \qquad u_i = \frac{f_\theta(x_i) - t}{\sigma}
 
-with the class weights of the objective at the multiplier of its bound (:mod:`metricopt.solvers.program`) and the link g
-of :mod:`metricopt.solvers.reformulation`. In inequality form the links read g <= 0 on positives and g >= 0 on
-negatives. The margin m, centred or wide as the path has it, keeps ties from passing for right answers.
+with the class weights of the objective at the multiplier of its bound (:mod:`metricopt.solvers.class_weighting`) and
+the link g of :mod:`metricopt.solvers.reformulation`. In inequality form the links read g <= 0 on positives and g >= 0
+on negatives. The margin m, centred or wide as the path has it, keeps ties from passing for right answers.
 
 For average precision the slacks are those of pairs (:mod:`metricopt.solvers.pair_slack`), on the same paths.
 
-Each batch: the slacks of its samples are minimised exactly, given scores and multipliers; the links' share of the loss
+Each batch: the slacks of its samples are minimised exactly, given scores and multipliers; the links' part of the loss
 is differentiated in the scores; and what ties the links (penalties, multipliers) moves on. The threshold t is solved
 exactly at every refresh. What the links cost is all that the solvers differ in. The loss in a training's
-history is the share of wrong answers by slacks, without what the links cost.
+history is the fraction of wrong answers by slacks, without what the links cost.
 
 Differs from the paper: the threshold is not a variable of the gradient steps, and the slack step is exact unless asked
 otherwise.
@@ -40,9 +40,9 @@ from torch.nn.functional import softplus
 from metricopt._validation import check_choice, reject
 from metricopt.problem.objectives import OAP, CountObjective, Objective
 from metricopt.solvers.agreement import SlackAgreement
-from metricopt.solvers.base import Solver, Stage, with_derivatives
+from metricopt.solvers.base import Stage, with_derivatives
 from metricopt.solvers.pair_slack import PairSlacks
-from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, Position, stages_of
+from metricopt.solvers.paths import PathSolver, Position
 from metricopt.solvers.reformulation import closed_form_slack, link
 from metricopt.solvers.slack import SampleSlacks, Slacks
 
@@ -50,7 +50,7 @@ SLACK_STEP = 0.1
 ANCHOR = 0.1
 
 
-class ExplicitSlack(Solver):
+class ExplicitSlack(PathSolver):
     """A solver with one slack a sample and label (a pair of samples for average precision); see the module's text.
 
     Parameters
@@ -64,7 +64,7 @@ class ExplicitSlack(Solver):
     slack_step : "exact" or "gradient"
         Minimise the slacks in closed form, or move them by a projected gradient step as the published method does.
     path : str, optional
-        The one path to take, by its name in ``metricopt.solvers.paths.PATHS``; by default several.
+        The name of the one path to take, from ``metricopt.solvers.paths.PATHS``; by default there are several.
     """
 
     needs_index = True
@@ -79,9 +79,8 @@ class ExplicitSlack(Solver):
         check_choice("terms", terms, ("exact", "anchor", "both"))
         check_choice("links", links, ("inequality", "equality"))
         check_choice("slack_step", slack_step, ("exact", "gradient"))
-        if path is not None:
-            check_choice("path", path, PATHS)
-        self._terms, self._form, self._slack_step, self._path = terms, links, slack_step, path
+        super().__init__(path)
+        self._terms, self._form, self._slack_step = terms, links, slack_step
 
     def __repr__(self) -> str:
         path = "" if self._path is None else f", path={self._path!r}"
@@ -97,13 +96,9 @@ class ExplicitSlack(Solver):
         self._position, self._is_new = Position(), True
         self._restart_links(np.zeros(labels.shape[1]), num_visits=1)
 
-    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
-        several = LINEAR_PATHS if is_linear else NETWORK_PATHS
-        return stages_of(epochs, several if self._path is None else {self._path: PATHS[self._path]})
-
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position, self._is_new = Position(stage.name, num_steps), True
-        multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._slacks.most)
+        multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._slacks.max_multiplier)
         self._restart_links(multiplier, num_visits=stage.epochs)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
@@ -189,7 +184,7 @@ class ExplicitSlack(Solver):
 
     @abstractmethod
     def _link_cost(self, violation: Tensor, flat: Tensor) -> Tensor:
-        """Return the links' share of a batch's cost, of their violations (K,) at ``flat`` (K,)."""
+        """Return what the links at ``flat`` (K,) cost in a batch, given their violations (K,)."""
 
     @abstractmethod
     def _move_links(self) -> None:

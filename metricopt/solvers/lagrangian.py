@@ -50,8 +50,8 @@ from cooper.multipliers import DenseMultiplier, IndexedMultiplier
 from cooper.penalty_coefficients import DensePenaltyCoefficient
 from torch import Tensor
 
+from metricopt.solvers.class_weighting import MULTIPLIER_STEP
 from metricopt.solvers.explicit import ExplicitSlack
-from metricopt.solvers.program import MULTIPLIER_STEP
 
 DUAL_GROWTH = 4.0
 """What a link's multiplier gains along a path, in :math:`2 kappa^2`, if the link is broken by 1 all the time."""
@@ -85,7 +85,7 @@ class Lagrangian(ExplicitSlack):
         multiplier = self._of_bound.weight.detach().numpy()
         if not self.is_augmented:
             return multiplier
-        return np.clip(multiplier + BOUND_PENALTY * self._slacks.violation(), 0, self._slacks.most)
+        return np.clip(multiplier + BOUND_PENALTY * self._slacks.violation(), 0, self._slacks.max_multiplier)
 
     def _link_terms(self, flat: np.ndarray) -> dict[str, Any]:
         if self._terms == "anchor":
@@ -117,7 +117,9 @@ class Lagrangian(ExplicitSlack):
             if self._form == "inequality" and self._observed:
                 flat = self._observed[self._links].constraint_features
                 self._of_links.weight[flat] = self._of_links.weight[flat].clamp(min=0)  # post_step_ touches them all
-            self._of_bound.weight.copy_(self._of_bound.weight.clamp(min=0).minimum(torch.from_numpy(self._slacks.most)))
+            self._of_bound.weight.copy_(
+                self._of_bound.weight.clamp(min=0).minimum(torch.from_numpy(self._slacks.max_multiplier))
+            )
         self._observed = {}
 
     def state_dict(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from metricopt._validation import reject
 from metricopt.problem.metrics import average_precision
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.solvers.base import spread_of
-from metricopt.solvers.program import class_totals
+from metricopt.solvers.class_weighting import class_totals
 from metricopt.solvers.slack import Items, Slacks, gap
 
 MAX_PAIRS = 4_000_000
@@ -50,8 +50,8 @@ class PairSlacks(Slacks):
         self._weight = np.where(np.isnan(labels), 0.0, weight)
         of_positives, of_negatives = class_totals(labels, sample_weight)
         learnable = (of_positives > 0) & (of_negatives > 0)
-        share = np.divide(1.0, of_positives, out=np.zeros(num_labels), where=learnable)
-        self._share = share / max(int(learnable.sum()), 1)
+        per_positive = np.divide(1.0, of_positives, out=np.zeros(num_labels), where=learnable)
+        self._pair_scale = per_positive / max(int(learnable.sum()), 1)
         self._row_of = np.full(labels.shape, -1)  # of each positive, counted through all labels
         self._row_of.T[(labels == 1).T] = np.arange((labels == 1).sum())
         self._num_rows = int((labels == 1).sum())
@@ -91,12 +91,12 @@ class PairSlacks(Slacks):
         beside = above + of_negatives
         worth = np.where(is_positive, beside - above, above) / np.where(own > 0, beside, 1.0) ** 2
         # A batch holds (B / n)^2 of all pairs.
-        share = self._share[columns] * (self._num_samples / len(scores)) ** 2
+        scale = self._pair_scale[columns] * (self._num_samples / len(scores)) ** 2
         return Items(
             flat=rows * self._num_samples + index[j],
             u=np.where(is_positive, distance, -distance).astype(np.float32),
             is_positive=is_positive,
-            loss_weight=worth * share * own * self._weight[index[j], columns],
+            loss_weight=worth * scale * own * self._weight[index[j], columns],
             place=(i, j, columns),
         )
 
@@ -119,7 +119,7 @@ class PairSlacks(Slacks):
         np.add.at(self._sums, (rows, is_positive.astype(np.intp)), change)
 
     @property
-    def most(self) -> np.ndarray:
+    def max_multiplier(self) -> np.ndarray:
         return np.zeros(self._labels.shape[1])
 
     def violation(self) -> np.ndarray:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from metricopt.solvers.base import Stage, between
+from metricopt._validation import check_choice
+from metricopt.solvers.base import Solver, Stage
 from metricopt.solvers.reformulation import tie_margin
 
 MIN_EPOCHS_A_STAGE = 4
@@ -33,8 +34,8 @@ class Path:
     multiplier : float
         Where the multiplier starts: a large one asks for the bound first and for the objective later.
     start : "warm" or "best"
-    share : int
-        Its part of the epochs, relative to the other paths'.
+    relative_epochs : int
+        The number of epochs of this path, relative to those of the other paths.
     anchor : float
         The weight of cross-entropy to the labels, per positive, that is kept beside the ramps: of the raw scores in the
         profiled solver, of the distances to the threshold in those with explicit slacks.
@@ -47,17 +48,17 @@ class Path:
     multiplier: float = 1.0
     cap: tuple[float, float] = (20.0, 1.0)
     start: Literal["warm", "best"] = "warm"
-    share: int = 4
+    relative_epochs: int = 4
     anchor: float = 0.0
     growth: float = 0.0
 
     def slope(self, progress: float) -> float:
         """Return the steepness at a progress from 0 to 1."""
-        return between(self.steepness, progress)
+        return _interpolate(self.steepness, progress)
 
     def height(self, progress: float) -> float:
         """Return the height of the ramps in errors: that of a path of ramps is always 1."""
-        return between(self.cap, progress) if self.surrogate == "hinge" else 1.0
+        return _interpolate(self.cap, progress) if self.surrogate == "hinge" else 1.0
 
     def strength(self, progress: float) -> float:
         """Return what a broken link costs per unit, relative to an error: the slope of ramps of height 1."""
@@ -80,8 +81,8 @@ LINEAR_PATHS = {
     "strict hinge": Path("hinge", (1.2, 8.0), multiplier=20.0),
     "hinge": Path("hinge", (2.0, 16.0), cap=(10.0, 1.0)),
     "wide hinge": Path("hinge", (0.3, 8.0), multiplier=5.0),
-    "polish": Path("ramp", (4.0, 32.0), start="best", share=3),
-    "wide polish": Path("ramp", (1.0, 16.0), start="best", share=3),
+    "polish": Path("ramp", (4.0, 32.0), start="best", relative_epochs=3),
+    "wide polish": Path("ramp", (1.0, 16.0), start="best", relative_epochs=3),
 }
 
 # A network learns features as long as it trains, and ramps alone teach it little: they are steep where its scores still
@@ -97,14 +98,53 @@ PATHS = {**LINEAR_PATHS, **NETWORK_PATHS}
 RANKING_PATHS = {
     "ramp": Path("ramp", (4.0, 32.0)),
     "wide ramp": Path("ramp", (0.5, 16.0)),
-    "polish": Path("ramp", (2.0, 64.0), start="best", share=3),
+    "polish": Path("ramp", (2.0, 64.0), start="best", relative_epochs=3),
 }
+
+
+class PathSolver(Solver):
+    """A solver whose stages are paths: several, or the one that its user names.
+
+    Parameters
+    ----------
+    path : str, optional
+        The name of the one path to take; by default there are several.
+
+    Attributes
+    ----------
+    linear_paths, network_paths : mapping of str to Path
+        The paths by name that a linear model takes by default, and those that a network takes.
+    """
+
+    linear_paths: ClassVar[Mapping[str, Path]] = LINEAR_PATHS
+    network_paths: ClassVar[Mapping[str, Path]] = NETWORK_PATHS
+    _path: str | None = None
+
+    def __init__(self, path: str | None = None) -> None:
+        if path is not None:
+            check_choice("path", path, {**self.linear_paths, **self.network_paths})
+        self._path = path
+
+    def __repr__(self) -> str:
+        return self.name if self._path is None else f"{self.name}(path={self._path!r})"
+
+    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
+        paths = self.linear_paths if is_linear else self.network_paths
+        if self._path is not None:
+            paths = {self._path: {**self.linear_paths, **self.network_paths}[self._path]}
+        return stages_of(epochs, paths)
+
+
+def _interpolate(ends: tuple[float, float], progress: float) -> float:
+    """Interpolate geometrically: ``ends[0]`` at progress 0, ``ends[1]`` at 1."""
+    first, last = ends
+    return first * (last / first) ** progress
 
 
 def stages_of(epochs: int, paths: Mapping[str, Path]) -> Sequence[Stage]:
     """Divide ``epochs`` (>= 1) among the paths, the first ones alone where they are few."""
     chosen = list(paths.items())[: max(1, epochs // MIN_EPOCHS_A_STAGE)]
-    ends = np.cumsum([path.share for _, path in chosen])
+    ends = np.cumsum([path.relative_epochs for _, path in chosen])
     lengths = np.diff(np.round(ends * epochs / ends[-1]).astype(int), prepend=0)
     return [Stage(name, int(length), path.start) for (name, path), length in zip(chosen, lengths, strict=True)]
 
@@ -116,7 +156,7 @@ class Position:
     ----------
     path : Path
     num_steps : int
-        Of the whole path.
+        The number of steps of the whole path.
     """
 
     def __init__(self, name: str | None = None, num_steps: int = 1, paths: Mapping[str, Path] = PATHS) -> None:

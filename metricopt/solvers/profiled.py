@@ -19,90 +19,77 @@ Differs from the paper (Peng et al. 2025), which keeps every slack as a variable
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metricopt._validation import check_choice, reject
+from metricopt._validation import reject
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import CountObjective, Objective
-from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
-from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, Position, stages_of
-from metricopt.solvers.program import MULTIPLIER_STEP, Program
+from metricopt.solvers.base import Stage, spread_of, with_derivatives
+from metricopt.solvers.class_weighting import MULTIPLIER_STEP, ClassWeighting
+from metricopt.solvers.paths import PathSolver, Position
 from metricopt.solvers.reformulation import class_errors
 
 _MOVING = ("multiplier", "threshold", "spread", "value")
 
 
-class Profiled(Solver):
+class Profiled(PathSolver):
     """Slack eliminated, threshold exact, multiplier for the bound; see the module's text. Chooses its own schedule.
 
     Parameters
     ----------
     path : str, optional
-        The one path to take, by its name in ``metricopt.solvers.paths.PATHS``; by default several.
+        The name of the one path to take, from ``metricopt.solvers.paths.PATHS``; by default there are several.
     """
 
     name = "profiled"
     is_columnwise = True
-    _path: str | None = None
-
-    def __init__(self, path: str | None = None) -> None:
-        if path is not None:
-            check_choice("path", path, PATHS)
-        self._path = path
-
-    def __repr__(self) -> str:
-        return self.name if self._path is None else f"{self.name}(path={self._path!r})"
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, CountObjective):
             reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
-        self._program = Program(objective, labels, sample_weight)
+        self._weighting = ClassWeighting(objective, labels, sample_weight)
         self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
         self._spread = np.ones(labels.shape[1])
         self._position = Position()
 
-    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
-        several = LINEAR_PATHS if is_linear else NETWORK_PATHS
-        return stages_of(epochs, several if self._path is None else {self._path: PATHS[self._path]})
-
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position = Position(stage.name, num_steps)
-        self._multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._program.most)
+        self._multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._weighting.max_multiplier)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        choice = choose_threshold(scores, labels, self._program.objective, sample_weight=sample_weight)
+        choice = choose_threshold(scores, labels, self._weighting.objective, sample_weight=sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
         self._spread = spread_of(scores, sample_weight)
-        self._program.set_value(self._value)
+        self._weighting.set_value(self._value)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
-        class_weights = self._program.class_weights(self._multiplier)
-        of_error = self._program.share(len(scores))
+        class_weights = self._weighting.class_weights(self._multiplier)
+        error_scale = self._weighting.error_scale(len(scores))
         path, progress = self._position.path, self._position.progress
-        share = path.weight(progress) * class_weights * of_error
+        cost = path.weight(progress) * class_weights * error_scale
         own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
         own_weight = None if weight is None else weight.cpu().numpy()
-        errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, share)
-        self._violation = self._program.violation(errors, len(scores))
-        loss = float((share * errors).sum())
+        errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, cost)
+        self._violation = self._weighting.violation(errors, len(scores))
+        loss = float((cost * errors).sum())
         anchor = path.anchor
         if anchor:
             cross_entropy, residuals = _cross_entropy(own, truth, own_weight)
-            loss += float((anchor * of_error * cross_entropy).sum())
-            derivatives = derivatives + anchor * of_error * residuals
+            loss += float((anchor * error_scale * cross_entropy).sum())
+            derivatives = derivatives + anchor * error_scale * residuals
         return with_derivatives(scores, loss, derivatives)
 
     def step(self) -> None:
-        self._multiplier = np.clip(self._multiplier + MULTIPLIER_STEP * self._violation, 0, self._program.most)
+        moved = self._multiplier + MULTIPLIER_STEP * self._violation
+        self._multiplier = np.clip(moved, 0, self._weighting.max_multiplier)
         self._position.advance()
 
     def multiplier(self) -> np.ndarray | None:
-        return None if self._program.objective.bounded is None else self._multiplier.copy()
+        return None if self._weighting.objective.bounded is None else self._multiplier.copy()
 
     def state_dict(self) -> dict[str, Any]:
         arrays = {name: torch.from_numpy(getattr(self, "_" + name).copy()) for name in _MOVING}
@@ -112,7 +99,7 @@ class Profiled(Solver):
         self._position = Position.from_state(state)
         for name in _MOVING:
             setattr(self, "_" + name, state[name].numpy().copy())
-        self._program.set_value(self._value)
+        self._weighting.set_value(self._value)
 
     def _soft_errors(
         self,
@@ -120,15 +107,15 @@ class Profiled(Solver):
         labels: np.ndarray,
         weight: np.ndarray | None,
         class_weights: np.ndarray,
-        share: np.ndarray,
+        cost: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the soft errors of (negatives, positives) and the derivatives of their sum, in shares, by score.
+        """Return the soft errors of (negatives, positives), and the derivatives of what they cost in the scores.
 
         Parameters
         ----------
         scores, labels, weight : ndarray, shape (B, L)
-        class_weights, share : ndarray, shape (2, L)
-            What an error weighs against one of the other class, and in the loss.
+        class_weights, cost : ndarray, shape (2, L)
+            What an error weighs against one of the other class, and what it costs in the loss.
         """
         path, progress = self._position.path, self._position.progress
         slope = path.slope(progress) / self._spread
@@ -142,7 +129,7 @@ class Profiled(Solver):
             offset=offset,
             slopes=slopes,
             height=path.height(progress),
-            class_weights=share,
+            class_weights=cost,
         )
 
 

@@ -2,15 +2,15 @@ r"""The default solver of average precision: pair slacks eliminated, all pairs s
 
 The program has one slack for each pair of a positive and another sample. Each is minimised away, which leaves a ramp of
 the difference of the two scores, weighted by the ranks (:mod:`metricopt.solvers.pair_ramps`). With the latest scores of
-all training samples stored, sample k of a batch has the share
+all training samples stored, sample k of a batch adds
 
 .. math::
     k \in N: \; \sum_{i \in P} c_i R(z_k - z_i), \qquad
     k \in P: \; c_k \sum_{j \in N} R(z_j - z_k) - e_k \sum_{j \in P} R(z_j - z_k) - \sum_{i \in P} e_i R(z_k - z_i)
 
-of the program: all pairs that it is in, as the positive that is ranked and as a sample that stands above others. Its
-derivative in :math:`z_k` is that of the linearised average precision; the pair of a positive with itself cancels. A
-share takes a few binary searches in the sorted scores, so there is no matrix of pairs: a step costs O(B log n), the
+to the loss: all pairs that it is in, as the positive that is ranked and as a sample that stands above others. The
+derivative in :math:`z_k` is that of the linearised average precision; the pair of a positive with itself cancels. Such
+a sum takes a few binary searches in the sorted scores, so there is no matrix of pairs: a step costs O(B log n), the
 memory is O(n), and a batch may hold few positives or none. Ranks, weights and the spread of the scores, which the
 width of the ramps is measured in, are refreshed from the latest scores now and then.
 
@@ -21,7 +21,6 @@ Differs from the paper (Peng et al. 2025), which keeps every slack as a variable
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +29,13 @@ import torch
 from torch import Tensor
 
 from metricopt._arrays import Samples
-from metricopt._validation import check_choice, reject
+from metricopt._validation import reject
 from metricopt.problem.metrics import Ranking
 from metricopt.problem.objectives import OAP, Objective
-from metricopt.solvers.base import Solver, Stage, spread_of, with_derivatives
+from metricopt.solvers.base import Stage, spread_of, with_derivatives
+from metricopt.solvers.class_weighting import class_totals
 from metricopt.solvers.pair_ramps import RampSums, pair_weights
-from metricopt.solvers.paths import RANKING_PATHS, Position, stages_of
-from metricopt.solvers.program import class_totals
+from metricopt.solvers.paths import RANKING_PATHS, PathSolver, Position
 
 
 @dataclass(frozen=True)
@@ -59,26 +58,18 @@ class _Stored:
     of_positives: np.ndarray
 
 
-class ProfiledRanking(Solver):
+class ProfiledRanking(PathSolver):
     """Pair slacks eliminated, all pairs summed by sorting; see the module's text. Chooses its own schedule.
 
     Parameters
     ----------
     path : str, optional
-        The one path to take, by its name in ``metricopt.solvers.paths.RANKING_PATHS``; by default several.
+        The name of the one path to take, from ``metricopt.solvers.paths.RANKING_PATHS``; by default there are several.
     """
 
     name = "profiled"
     is_columnwise = True
-    _path: str | None = None
-
-    def __init__(self, path: str | None = None) -> None:
-        if path is not None:
-            check_choice("path", path, RANKING_PATHS)
-        self._path = path
-
-    def __repr__(self) -> str:
-        return self.name if self._path is None else f"{self.name}(path={self._path!r})"
+    linear_paths = network_paths = RANKING_PATHS
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, OAP):
@@ -90,9 +81,6 @@ class ProfiledRanking(Solver):
         self._position = Position(paths=RANKING_PATHS)
         self._sample_weight = sample_weight
         self.refresh(np.zeros_like(labels), labels, sample_weight)
-
-    def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
-        return stages_of(epochs, RANKING_PATHS if self._path is None else {self._path: RANKING_PATHS[self._path]})
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position = Position(stage.name, num_steps, RANKING_PATHS)
@@ -111,11 +99,11 @@ class ProfiledRanking(Solver):
             # One over the positives that a batch should hold, averaged over the labels.
             worth = own_weight[:, label] * (scale / len(own) / len(self._stored))
             width = float(self._spread[label]) / self._position.path.slope(self._position.progress)
-            for truth_of_class, shares_of in ((0, _shares_of_negatives), (1, _shares_of_positives)):
+            for truth_of_class, costs_of in ((0, _costs_of_negatives), (1, _costs_of_positives)):
                 rows = np.flatnonzero(truth[:, label] == truth_of_class)
                 if len(rows):
-                    shares, slopes = shares_of(stored, own[rows, label], width)
-                    loss += float(worth[rows] @ shares)
+                    costs, slopes = costs_of(stored, own[rows, label], width)
+                    loss += float(worth[rows] @ costs)
                     derivatives[rows, label] = worth[rows] * slopes
         return with_derivatives(scores, loss, derivatives)
 
@@ -146,13 +134,13 @@ class ProfiledRanking(Solver):
         return RampSums.of(scores, weightings)
 
 
-def _shares_of_negatives(stored: _Stored, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+def _costs_of_negatives(stored: _Stored, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """Return what negatives with these scores cost, and the derivatives."""
     sums, slopes = stored.positives.at(scores, width)
     return sums[0], slopes[0]
 
 
-def _shares_of_positives(stored: _Stored, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+def _costs_of_positives(stored: _Stored, scores: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """Return what positives with these scores cost, as samples that are ranked and that stand above others."""
     # The weights of the stored positive at the same place: the sample's own, unless its score has moved since.
     place = np.minimum(stored.positives.place(scores), len(stored.of_negatives) - 1)
@@ -162,5 +150,5 @@ def _shares_of_positives(stored: _Stored, scores: np.ndarray, width: float) -> t
     # R(z_j - z_k) = 1 - R(z_k - z_j)
     above_of_negatives = stored.negatives.total[0] - among_negatives
     above_of_positives = stored.positives.total[2] - among_positives
-    shares = c * above_of_negatives - e * above_of_positives - of_others
-    return shares, -c * among_negatives_slope + e * among_positives_slope - of_others_slope
+    costs = c * above_of_negatives - e * above_of_positives - of_others
+    return costs, -c * among_negatives_slope + e * among_positives_slope - of_others_slope

@@ -70,7 +70,7 @@ def closed_form_slack(
     penalty: np.ndarray | float = 0.0,
     quadratic: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    r"""Return the slacks that minimise each sample's share of the (augmented) Lagrangian, given its score: exactly.
+    r"""Return the slacks that minimise each sample's term of the (augmented) Lagrangian, given its score: exactly.
 
     .. math:: \arg\min_{r \in [0, 1]} \; -w\,r + \lambda\,g(r, u) + S\,|g(r, u)| + \frac{\rho}{2}\,g(r, u)^2
 
@@ -79,7 +79,7 @@ def closed_form_slack(
     :math:`1 - s` on negatives. The link then reads the same for both, since :math:`g(1 - s, -u) = -g(s, u)`:
     g(r, u) = 0 in equality form, g(r, u) <= 0 in inequality form.
 
-    With d the distance of r from :math:`1\{u > 0\}` the link is :math:`\pm\min(d, |u|)`, so the share is a quadratic
+    With d the distance of r from :math:`1\{u > 0\}` the link is :math:`\pm\min(d, |u|)`, so the term is a quadratic
     in d up to :math:`|u|` and linear beyond: the minimum is inside the first piece or at d = 1. The same slack
     minimises the inequality form, whose terms differ only where no minimum lies. Not differentiable.
 
@@ -119,7 +119,7 @@ def closed_form_slack(
 
 
 def eliminated_penalty(u: Tensor, labels: Tensor, weight: PerSample, steepness: PerSample) -> Tensor:
-    r"""Return a sample's share of the program with its slack minimised away, per unit of weight: a centred ramp.
+    r"""Return a sample's term of the program with its slack minimised away, per unit of weight: a centred ramp.
 
     .. math::
         \text{positive: } \tfrac{1}{w} \min(w, S\,[m - u]_+) \qquad

@@ -19,7 +19,7 @@ from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import CountObjective
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.solvers.base import spread_of
-from metricopt.solvers.program import Program
+from metricopt.solvers.class_weighting import ClassWeighting
 from metricopt.solvers.reformulation import link
 
 
@@ -62,7 +62,7 @@ class Slacks(ABC):
 
     @property
     @abstractmethod
-    def most(self) -> np.ndarray:
+    def max_multiplier(self) -> np.ndarray:
         """The largest multiplier of the bound, shape (L,)."""
 
     @abstractmethod
@@ -117,7 +117,7 @@ class Slacks(ABC):
 
 
 def gap(slack: np.ndarray, u: np.ndarray) -> tuple[float, float]:
-    """Return the share of slacks that agree with 1{u >= 0} and the worst violation of a link; NaN without any."""
+    """Return the fraction of slacks that agree with 1{u >= 0} and the worst violation of a link; NaN without any."""
     if not len(u):
         return np.nan, np.nan
     violation = link(torch.from_numpy(slack.astype(np.float64)), torch.from_numpy(u)).abs()
@@ -138,7 +138,8 @@ class SampleSlacks(Slacks):
     """
 
     def __init__(self, objective: CountObjective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        self._program, self.has_bound = Program(objective, labels, sample_weight), objective.bounded is not None
+        self._weighting = ClassWeighting(objective, labels, sample_weight)
+        self.has_bound = objective.bounded is not None
         num_labels = labels.shape[1]
         self._shape = labels.shape
         self.values = np.zeros(labels.size, dtype=np.float32)
@@ -147,10 +148,10 @@ class SampleSlacks(Slacks):
         self._spread = np.ones(num_labels)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        choice = choose_threshold(scores, labels, self._program.objective, sample_weight=sample_weight)
+        choice = choose_threshold(scores, labels, self._weighting.objective, sample_weight=sample_weight)
         self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
         self._spread = spread_of(scores, sample_weight)
-        self._program.set_value(self._value)
+        self._weighting.set_value(self._value)
 
     def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         alarms = scores >= self._threshold
@@ -170,7 +171,7 @@ class SampleSlacks(Slacks):
         rows, columns = np.nonzero(labels == labels)
         is_positive = labels[rows, columns] == 1
         distance = (scores[rows, columns] - self._threshold[columns]) / self._spread[columns]
-        cost = self._program.class_weights(multiplier) * self._program.share(len(scores))
+        cost = self._weighting.class_weights(multiplier) * self._weighting.error_scale(len(scores))
         loss_weight = cost[is_positive.astype(np.intp), columns]
         if weight is not None:
             loss_weight = loss_weight * weight[rows, columns]
@@ -202,11 +203,11 @@ class SampleSlacks(Slacks):
         )
 
     @property
-    def most(self) -> np.ndarray:
-        return self._program.most
+    def max_multiplier(self) -> np.ndarray:
+        return self._weighting.max_multiplier
 
     def violation(self) -> np.ndarray:
-        return self._program.violation(self._errors.reshape(2, -1), self._shape[0])
+        return self._weighting.violation(self._errors.reshape(2, -1), self._shape[0])
 
     def compare(
         self,
@@ -216,7 +217,7 @@ class SampleSlacks(Slacks):
         sample_weight: np.ndarray | None,
         label_names: Sequence[str],
     ) -> tuple[SlackAgreement, ...]:
-        objective = self._program.objective
+        objective = self._weighting.objective
         choice = choose_threshold(scores, labels, objective, sample_weight=sample_weight)
         columns = scores >= choice.threshold if slack is None else slack.reshape(self._shape)
         distance = (scores - choice.threshold) / spread_of(scores, sample_weight)
@@ -251,4 +252,4 @@ class SampleSlacks(Slacks):
         self.values, self._errors, self._threshold, self._spread, self._value = (
             state[name].numpy().copy() for name in ("slack", "errors", "threshold", "spread", "value")
         )
-        self._program.set_value(self._value)
+        self._weighting.set_value(self._value)

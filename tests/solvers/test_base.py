@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from metricopt.solvers.base import between, spread_of, with_derivatives
+from metricopt.solvers.base import spread_of, with_derivatives
 
 
 @pytest.mark.parametrize("constant", [0.0, 1e-3, -7.3, 1e30])
@@ -36,7 +36,3 @@ def test_a_loss_with_known_derivatives():
     (3 * loss).backward()
     assert loss.item() == 0.5 and scores.grad.tolist() == (3 * derivatives).tolist()
     assert loss.dtype == scores.grad.dtype == torch.float32
-
-
-def test_interpolation_is_geometric():
-    assert [between((0.5, 8.0), progress) for progress in (0, 0.5, 1)] == pytest.approx([0.5, 2.0, 8.0])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
-from metricopt.solvers.program import MAX_MULTIPLIER, Program
+from metricopt.solvers.class_weighting import MAX_MULTIPLIER, ClassWeighting
 from tests.solvers.driving import problem
 
 OBJECTIVES = [FPOR((0.8, 0.6)), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate((0.3, 0.4))]
@@ -27,22 +27,22 @@ def test_the_violation_of_errors_is_that_of_the_counts_that_they_leave(objective
     positives, negatives = classes(labels, weight)
     false_negatives, false_positives = rng.random(2) * positives, rng.random(2) * negatives
     left = Counts(positives - false_negatives, false_positives, false_negatives, negatives - false_positives)
-    program = Program(objective, labels, weight if is_weighted else None)
-    found = program.violation(np.stack([false_positives, false_negatives]), len(labels))
+    weighting = ClassWeighting(objective, labels, weight if is_weighted else None)
+    found = weighting.violation(np.stack([false_positives, false_negatives]), len(labels))
     np.testing.assert_allclose(found, objective.violation(left), atol=1e-6)
     # Of a batch: as if all samples were like it.
-    third = program.violation(np.stack([false_positives, false_negatives]) / 3, len(labels) / 3)
+    third = weighting.violation(np.stack([false_positives, false_negatives]) / 3, len(labels) / 3)
     np.testing.assert_allclose(third, found, atol=1e-6)
 
 
 @EACH
 def test_weights_are_those_of_the_objective_with_the_heavier_class_at_one(objective):
     _, labels = problem(num_labels=2)
-    program, value = Program(objective, labels, None), np.array([0.3, 0.6])
-    program.set_value(value)
-    for multiplier in (np.zeros(2), np.array([0.2, 0.7]), 0.9 * np.minimum(program.most, 5)):
+    weighting, value = ClassWeighting(objective, labels, None), np.array([0.3, 0.6])
+    weighting.set_value(value)
+    for multiplier in (np.zeros(2), np.array([0.2, 0.7]), 0.9 * np.minimum(weighting.max_multiplier, 5)):
         of_positives, of_negatives = (np.maximum(w, 0) for w in objective.class_weights(multiplier, value))
-        found = program.class_weights(multiplier)
+        found = weighting.class_weights(multiplier)
         np.testing.assert_allclose(found.max(axis=0), 1)
         np.testing.assert_allclose(found * np.maximum(of_positives, of_negatives), [of_negatives, of_positives])
 
@@ -50,13 +50,13 @@ def test_weights_are_those_of_the_objective_with_the_heavier_class_at_one(object
 @EACH
 def test_up_to_the_most_no_class_loses_its_weight(objective):
     _, labels = problem(num_labels=2)
-    program, value = Program(objective, labels, None), np.full(2, 0.5)
-    program.set_value(value)
-    assert (program.most > 0).all() and (program.most <= MAX_MULTIPLIER).all()
-    assert min(w.min() for w in objective.class_weights(0.99 * program.most, value)) >= 0
-    if (program.most < MAX_MULTIPLIER).all():
-        assert min(w.max() for w in objective.class_weights(1.01 * program.most, value)) < 0
-    assert (program.most < MAX_MULTIPLIER).all() == isinstance(objective, RecallAtAlarmRate)
+    weighting, value = ClassWeighting(objective, labels, None), np.full(2, 0.5)
+    weighting.set_value(value)
+    assert (weighting.max_multiplier > 0).all() and (weighting.max_multiplier <= MAX_MULTIPLIER).all()
+    assert min(w.min() for w in objective.class_weights(0.99 * weighting.max_multiplier, value)) >= 0
+    if (weighting.max_multiplier < MAX_MULTIPLIER).all():
+        assert min(w.max() for w in objective.class_weights(1.01 * weighting.max_multiplier, value)) < 0
+    assert (weighting.max_multiplier < MAX_MULTIPLIER).all() == isinstance(objective, RecallAtAlarmRate)
 
 
 @EACH
@@ -64,17 +64,19 @@ def test_labels_of_one_class_weigh_nothing(objective):
     _, labels = problem(num_labels=2)
     for constant in (0, 1, np.nan):
         labels[:, 1] = constant
-        program, alone = Program(objective, labels, None), Program(objective.for_labels(2)[0], labels[:, :1], None)
-        assert program.num_learnable == 1 and program.samples_per_positive[1] == program.share(10)[1] == 0
-        assert program.share(10)[0] == alone.share(10)[0] > 0
-        violation = program.violation(np.ones((2, 2)), len(labels))
+        weighting = ClassWeighting(objective, labels, None)
+        alone = ClassWeighting(objective.for_labels(2)[0], labels[:, :1], None)
+        assert weighting.num_learnable == 1 and weighting.samples_per_positive[1] == weighting.error_scale(10)[1] == 0
+        assert weighting.error_scale(10)[0] == alone.error_scale(10)[0] > 0
+        violation = weighting.violation(np.ones((2, 2)), len(labels))
         assert np.isfinite(violation).all() and violation[0] == alone.violation(np.ones((2, 1)), len(labels))[0]
-    nothing = Program(objective, labels[:, [1, 1]], None)
-    assert nothing.num_learnable == 1 and (nothing.share(10) == 0).all()
+    nothing = ClassWeighting(objective, labels[:, [1, 1]], None)
+    assert nothing.num_learnable == 1 and (nothing.error_scale(10) == 0).all()
 
 
 def test_shares_are_per_positive_that_a_batch_should_hold():
     _, labels = problem(num_labels=2, has_missing=True)
     weight = np.random.default_rng(0).random(labels.shape)
     positives, _ = classes(labels, weight)
-    np.testing.assert_allclose(Program(FPOR(0.8), labels, weight).share(15), len(labels) / 15 / positives / 2)
+    weighting = ClassWeighting(FPOR(0.8), labels, weight)
+    np.testing.assert_allclose(weighting.error_scale(15), len(labels) / 15 / positives / 2)

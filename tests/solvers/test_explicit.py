@@ -344,7 +344,7 @@ def test_an_integer_weight_repeats_the_sample(kind, objective):
         solver.start(solver.stages(200)[1], 10)
         solver._slacks._spread = np.ones(1)  # weights leave a sample its part in the spread, copies have one each
         solver._slacks._threshold = choose_threshold(scores, labels, objective, sample_weight=weight).threshold
-        solver._slacks._program.set_value(choose_threshold(scores, labels, objective, sample_weight=weight).value)
+        solver._slacks._weighting.set_value(choose_threshold(scores, labels, objective, sample_weight=weight).value)
         solver._slacks.restart(scores[rows], labels[rows], own)
     for _ in range(4):
         loss, gradient = loss_and_gradient(solvers[0], scores, labels, weight)

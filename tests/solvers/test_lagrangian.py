@@ -8,10 +8,10 @@ import torch
 
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import FPOR, OFBS, RecallAtAlarmRate
+from metricopt.solvers.class_weighting import MULTIPLIER_STEP
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.lagrangian import BOUND_PENALTY, DUAL_GROWTH, AugmentedLagrangian, Lagrangian
 from metricopt.solvers.paths import PATHS
-from metricopt.solvers.program import MULTIPLIER_STEP
 from tests.solvers.driving import SOLVERS, loss_and_gradient, problem, started
 
 STAGES = list(PATHS)

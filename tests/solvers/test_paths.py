@@ -30,6 +30,11 @@ def test_ramps_narrow_and_fall_to_one_error(path):
     assert ratios == pytest.approx(ratios[:1] * 4)  # geometric
 
 
+def test_steepness_grows_geometrically():
+    path = Path("ramp", (0.5, 8.0))
+    assert [path.slope(progress) for progress in (0, 0.5, 1)] == pytest.approx([0.5, 2.0, 8.0])
+
+
 @EACH
 def test_strengths_rise_and_margins_shrink(path):
     strengths, margins = [path.strength(p) for p in ALONG], [path.margin(p) for p in ALONG]
@@ -50,7 +55,7 @@ GROUPS = pytest.mark.parametrize("paths", [LINEAR_PATHS, NETWORK_PATHS, RANKING_
 
 @GROUPS
 @pytest.mark.parametrize("epochs", range(1, 120))
-def test_stages_share_out_the_epochs_among_the_first_paths(epochs, paths):
+def test_stages_divide_the_epochs_among_the_first_paths(epochs, paths):
     stages = stages_of(epochs, paths)
     assert sum(stage.epochs for stage in stages) == epochs and min(stage.epochs for stage in stages) >= 1
     assert [stage.name for stage in stages] == list(paths)[: len(stages)]
@@ -59,11 +64,11 @@ def test_stages_share_out_the_epochs_among_the_first_paths(epochs, paths):
 
 
 @GROUPS
-def test_paths_have_their_share(paths):
+def test_paths_have_epochs_relative_to_one_another(paths):
     stages = {stage.name: stage.epochs for stage in stages_of(1000, paths)}
-    shares = {name: path.share for name, path in paths.items()}
+    relative = {name: path.relative_epochs for name, path in paths.items()}
     for name, epochs in stages.items():
-        assert epochs == pytest.approx(1000 * shares[name] / sum(shares.values()), abs=1)
+        assert epochs == pytest.approx(1000 * relative[name] / sum(relative.values()), abs=1)
 
 
 def test_a_position_goes_from_0_to_1_and_stays_there():
@@ -89,5 +94,5 @@ def test_a_position_comes_back():
 
 def test_paths_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        PATHS["ramp"].share = 5
-    assert dataclasses.replace(PATHS["ramp"], share=5).share == 5
+        PATHS["ramp"].relative_epochs = 5
+    assert dataclasses.replace(PATHS["ramp"], relative_epochs=5).relative_epochs == 5

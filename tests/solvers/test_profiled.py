@@ -10,8 +10,8 @@ from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.solvers import Profiled
+from metricopt.solvers.class_weighting import MULTIPLIER_STEP
 from metricopt.solvers.paths import PATHS
-from metricopt.solvers.program import MULTIPLIER_STEP
 
 OBJECTIVES = [FPOR(0.8), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), RecallAtAlarmRate(0.3)]
 PER_LABEL = [FPOR((0.8, 0.6, 0.9)), FROP((0.7, 0.5, 0.9)), RecallAtFPR((0.1, 0.2, 0.05)), RecallAtAlarmRate((0.3,) * 3)]
