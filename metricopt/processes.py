@@ -98,9 +98,9 @@ class Processes:
         >>> Processes().part_of([4, 7, 1], 3)
         [4, 7, 1]
         """
-        sharers = min(self.number, max(len(batch) // min(batch_size, 2), 1))
-        first, end = (len(batch) * position // sharers for position in (self.position, self.position + 1))
-        return batch[first:end] if self.position < sharers else batch[:0]
+        num_loading = min(self.number, max(len(batch) // min(batch_size, 2), 1))
+        first, end = (len(batch) * position // num_loading for position in (self.position, self.position + 1))
+        return batch[first:end] if self.position < num_loading else batch[:0]
 
     # What all of them know
 
@@ -136,15 +136,15 @@ class Processes:
             flat = torch.cat([used, *(gradient.reshape(-1) for gradient in gradients)])
             mean = self._exchanged(self.accelerator.reduce, flat, "mean")
             parts = mean[len(alike) :].split([weight.numel() for weight in alike])
-            for weight, part, share in zip(alike, parts, mean[: len(alike)].tolist(), strict=True):
-                weight.grad = part.view_as(weight) if share > 0 else None
+            for weight, part, used_by in zip(alike, parts, mean[: len(alike)].tolist(), strict=True):
+                weight.grad = part.view_as(weight) if used_by > 0 else None
 
-    def share_weights(self, model: nn.Module) -> None:
+    def take_weights_of_main(self, model: nn.Module) -> None:
         """Give every process the weights and buffers of the main one."""
         if self.number > 1:
             self._broadcast([*model.parameters(), *model.buffers()])
 
-    def share_buffers(self, model: nn.Module) -> None:
+    def take_buffers_of_main(self, model: nn.Module) -> None:
         """Give every process the buffers of the main one: what batch normalisation has seen there."""
         if self.number > 1:
             self._broadcast(list(model.buffers()))

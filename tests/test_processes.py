@@ -35,18 +35,18 @@ def test_parts_of_a_batch_are_the_batch_in_order_and_none_is_a_single_row_withou
 
 
 @given(st.integers(1, 9), st.integers(0, 50))
-def test_shares_of_rows_are_all_rows_in_order(number, num_rows):
+def test_own_rows_of_all_processes_are_all_rows_in_order(number, num_rows):
     rows = np.arange(num_rows) * 2
-    shares = [each.own_rows(rows) for each in processes(number)]
-    assert np.concatenate(shares).tolist() == rows.tolist()
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    parts = [each.own_rows(rows) for each in processes(number)]
+    assert np.concatenate(parts).tolist() == rows.tolist()
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_one_process_exchanges_nothing():
     scores, labels, index = torch.zeros(3, 2, requires_grad=True), torch.ones(3, 2), torch.arange(3)
     assert all(a is b for a, b in zip(ALONE.whole_batch(scores, labels, index), (scores, labels, index), strict=True))
     model, rows = nn.Linear(2, 1), np.ones((3, 2))
-    ALONE.average_gradients(model), ALONE.share_weights(model), ALONE.share_buffers(model)
+    ALONE.average_gradients(model), ALONE.take_weights_of_main(model), ALONE.take_buffers_of_main(model)
     assert model.weight.grad is None and ALONE.concatenated(rows) is rows and ALONE.own_rows(rows) is rows
     assert ALONE.all_of("a") == ["a"] and ALONE.from_main(lambda: "b") == "b" and ALONE.is_main
     with pytest.raises(OSError, match="as it is"), ALONE.in_step():

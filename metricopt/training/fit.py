@@ -61,7 +61,7 @@ def fit(
     checkpoint_every: int = 1000,
     resume: bool = False,
 ) -> FitResult:
-    r"""Train a model on the metric that its users answer for.
+    r"""Train a model on the metric by which it will be judged.
 
     .. math:: \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad \text{its bound}
 
@@ -91,31 +91,33 @@ def fit(
     Parameters
     ----------
     model : Module or callable ``() -> Module``
-        Maps x to logits of shape (B,), (B, 1) or (B, L). A tuple x is passed as positional, a dict as keyword
-        arguments. A module is trained in place; with folds it is started afresh, and keeps the average of the folds'
-        models where it can hold it (a ``torch.nn.Linear``). A callable makes the model: ``lambda: MyModel()``.
+        A model that maps x to logits of shape (B,), (B, 1) or (B, L). A tuple x is passed to it as positional
+        arguments, a dict as keyword arguments. A module is trained in place; with folds it is started afresh, and keeps
+        the average of the folds' models where it can hold it (a ``torch.nn.Linear``). A callable makes the model:
+        ``lambda: MyModel()``.
     loader : DataLoader
-        Yields (x, y), y of shape (B,) or (B, L) with 0, 1 or NaN (missing). Its batch size (that of each process, in a
-        launch), workers, collate function and order are kept.
+        A loader of pairs (x, y) with y of shape (B,) or (B, L), whose entries are 0, 1 or NaN (missing). Its batch size
+        (that of each process, in a launch), workers, collate function and order are kept.
     objective : str or Objective
         ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
     alpha : float, sequence or {label name: float}, in (0, 1]
-        The bound of a bounded objective asked for by name; one for all labels, or one for each.
+        The bound of an objective that is asked for by name: one number for all labels, or one for each.
     beta : float, > 0
-        The beta of OFBS asked for by name.
+        The beta of the F-beta score, where OFBS is asked for by name.
     label_names : sequence of str, length L
-        Names for reports; by default those that the data set has as its ``label_names``, if any. A label that lacks
-        positives or negatives in a part is left out: it gets no threshold, its status says why.
+        The names of the labels in reports. The default are those that the data set has as its ``label_names``, if any.
+        A label that lacks positives or negatives in a part is left out: it gets no threshold, and its status says why.
     groups : sequence, shape (n,)
-        Rows of equal value (a patient's images) are held out together, and testify as one.
+        Rows of equal value (a patient's images, say) are held out together, and testify as one.
     val_loader : DataLoader
-        The rows that decide; nothing is held out then.
+        A loader of the rows that decide. Nothing is held out of ``loader`` then.
     eval_dataset : Dataset
-        The rows of ``loader.dataset`` without training augmentation, for scoring.
+        The rows of ``loader.dataset`` without training augmentation; these are scored.
     folds : "auto", int, splitter, array or None
-        With a number K, K stratified folds; or a splitter of scikit-learn, or the fold of each row. ``"auto"`` takes 5
-        for a model that can be made afresh and data in memory (a ``TensorDataset``), unless ``val_loader`` or
-        ``val_fraction`` is given; else a part is held out, and the summary says why. None never takes folds.
+        A number K gives K stratified folds; a splitter of scikit-learn or an array with the fold of each row is taken
+        as well. ``"auto"`` takes 5 folds for a model that can be made afresh and data in memory (a ``TensorDataset``),
+        unless ``val_loader`` or ``val_fraction`` is given; else a part is held out, and the summary says why. None
+        never takes folds.
     val_fraction : float, in [0, 1)
         The fraction of the rows that is held out, stratified and seeded, instead of folds. The default without folds is
         0.2. With 0 the training rows decide.
@@ -124,55 +126,61 @@ def fit(
         (:data:`metricopt.evidence.rule.DEFAULT_CONFIDENCE`) where other rows decide than those that trained, and None
         with ``val_fraction=0``. None takes the exact optimum of the rows that decide.
     solver : str, Solver or loss
-        ``"profiled"`` (default), ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"`` (explicit slacks,
-        one a sample and label; for OAP one a pair, of which at most 4,000,000) or ``"cross_entropy"``; an instance; or
-        any loss ``(scores, labels) -> scalar``, to compare with.
+        ``"profiled"`` (default); ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"``, which keep one
+        slack for each sample and label (for OAP one for each pair, of which there may be 4,000,000); or
+        ``"cross_entropy"``. An instance is taken as well, and so is any loss ``(scores, labels) -> scalar``, to compare
+        with.
     epochs : int
-        In total, warm-up included. By default as many as make about 6,000 steps, at least 20.
+        The number of epochs in total, warm-up included. The default makes about 6,000 steps, and at least 20 epochs.
     warmup_epochs : int
-        Of these, with cross-entropy; a quarter by default. 0 starts from the model as it is.
+        The number of these epochs that train with cross-entropy. The default is a quarter; 0 starts from the model as
+        it is.
     learning_rate : float, > 0
-        Of Adam. By default 0.02 for a linear model, 0.003 for small networks and 0.001 above 100,000 parameters.
+        The learning rate of the Adam optimizer. The default is 0.02 for a linear model, 0.003 for small networks and
+        0.001 for networks of more than 100,000 parameters.
     optimizer : Optimizer or callable ``(parameters) -> Optimizer``
-        Instead of Adam; every stage begins with its initial state.
+        An optimizer to use instead of Adam. Every stage begins with its initial state.
     scheduler : callable ``(optimizer) -> LRScheduler``
-        Made for every stage anew and stepped once an epoch.
+        It makes a learning-rate scheduler for every stage, which takes one step each epoch.
     gradient_clip : float, > 0
-        The largest norm of the gradient.
+        The largest norm of the gradient; longer gradients are shortened to it.
     sample_weight : array, shape (n,) or (n, L)
         Weights >= 0 of the rows of ``loader.dataset``, held-out ones too, in training, thresholds and reports. Rows of
         ``val_loader`` are not weighted.
     prevalence : float, sequence or {label name: float}, in (0, 1)
-        The share of positives where the model will be used, if the data are enriched: metrics in training, thresholds
-        and reports are those at this prevalence (:mod:`metricopt.problem.prevalence`). By default that of the data.
+        The fraction of positives where the model will be used, if the data are enriched. Metrics in training,
+        thresholds and reports are then those at this prevalence (:mod:`metricopt.problem.prevalence`). The default is
+        the prevalence of the data.
     seed : int
-        The same seed gives the same result, bit for bit on one CPU.
+        The seed of all random draws. The same seed gives the same result, bit for bit on one CPU. Trainings in several
+        threads wait for each other, since all threads draw from the same generators.
     device : str or device
-        Where to train; accelerate's choice by default.
+        The device to train on. By default accelerate chooses it.
     progress : bool
-        Show a progress bar; by default if standard error is a terminal.
+        Whether a progress bar is shown. The default shows it if standard error is a terminal.
     callbacks : sequence of callable
-        Called after every epoch with its records (one a label, as in the history); one that returns True ends training.
+        They are called after every epoch with its records (one for each label, as in the history). One that returns
+        True ends the training. None may wait for a training in another thread, which waits for this one.
     checkpoint_dir : str or Path
-        Keep the state of the training in this folder, so that it can be resumed.
+        A folder in which the state of the training is kept, so that it can be resumed.
     checkpoint_every : int, >= 1
-        Steps between two checkpoints. There is one after an epoch as well, about once a second at most.
+        The number of steps between two checkpoints. There is one after an epoch as well, about once a second at most.
     resume : bool
-        Go on from the newest checkpoint in ``checkpoint_dir``, with the same arguments; from the beginning where there
-        is none, and not at all where training was finished: its result is returned. On one CPU the result is bit for
-        bit that of a run without interruption. Random draws may come from the global generators of Python, NumPy and
-        torch, and from a generator that a loader, sampler or data set holds as an attribute; with workers from their
-        global ones alone. Callbacks are called again for an epoch that ended after the checkpoint.
+        Whether to go on from the newest checkpoint in ``checkpoint_dir``, with the same arguments. Where there is none,
+        training starts from the beginning; where training was finished, its result is returned at once. On one CPU the
+        result is bit for bit that of a run without interruption. Random draws may come from the global generators of
+        Python, NumPy and torch, and from a generator that a loader, sampler or data set holds as an attribute; in
+        workers, from their global ones alone. Callbacks are called again for an epoch that ended after the checkpoint.
 
     Returns
     -------
     FitResult
-        Also where the bound cannot be met or the loss diverges: its status says so, with advice.
+        There is a result also where the bound cannot be met or the loss diverges: its status says so, with advice.
 
     Raises
     ------
     InvalidInputError
-        On bad arguments, data, model outputs or checkpoints, before training starts.
+        If arguments, data, model outputs or checkpoints cannot be used; it is raised before training starts.
 
     Examples
     --------

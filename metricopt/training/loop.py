@@ -88,7 +88,7 @@ class Loop:
         """Take over the state of the newest checkpoint; say whether there was one."""
         saved = None if self._checkpoints is None else self._checkpoints.read()
         if len(set(self._processes.all_of(None if saved is None else saved["state"].step))) > 1:
-            remedy = "put it on storage that all machines share"
+            remedy = "put it on storage that all machines can reach"
             reject("checkpoint_dir", "the same folder for all processes", "different checkpoints", remedy)
         if saved is None:
             return False
@@ -278,8 +278,8 @@ class Loop:
         return Candidate(choice, key, self._weights(), stage, epoch, evidence, slack)
 
     def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores and labels of all samples of a part, of which each process scores its share."""
-        self._processes.share_buffers(self._model)
+        """Return scores and labels of all samples of a part, of which each process scores a part."""
+        self._processes.take_buffers_of_main(self._model)
         with self._processes.in_step():
             scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
         return self._processes.concatenated(scores), self._processes.concatenated(labels)

@@ -115,7 +115,7 @@ class Partition:
     is_stream : bool
         Whether the samples come from an iterable data set, so that an index is a position in the latest pass.
     prevalence : float, tuple of float, or None
-        The share of positives that the samples are weighted to, if they are.
+        The fraction of positives that the samples are weighted to, if they are.
     folded : FoldedRows or None
         The rows of ``train`` as they lie in folds; None without folds.
     """

@@ -99,7 +99,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     request.objective.for_labels(len(label_names))
     single, model = _make_model(request, parts.folded)
     model.to(processes.device)
-    processes.share_weights(model)
+    processes.take_weights_of_main(model)
     plan = make_plan(request.solver, request.epochs, request.warmup_epochs, len(parts.train_loader), is_linear(single))
     if parts.folded is not None:
         # What polishes the best model so far would begin from weights that were chosen on rows which testify later.

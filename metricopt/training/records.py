@@ -41,7 +41,7 @@ def records_of(
     epoch, stage, loss
         As the record says them.
     slack : sequence of SlackAgreement, length L, optional
-        Of a solver with explicit slacks; the record keeps the share that agrees.
+        Of a solver with explicit slacks; the record keeps the fraction that agrees.
     """
     return [
         {

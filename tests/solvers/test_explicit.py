@@ -1,4 +1,4 @@
-"""What the solvers with explicit slacks share, judged by their Lagrangians written out plainly in float64."""
+"""What the solvers with explicit slacks have in common, judged by their Lagrangians written out plainly in float64."""
 
 import copy
 
@@ -107,7 +107,7 @@ def test_stored_slacks_minimise_the_lagrangian(kind, stage, terms, links):
     solver, judge, scores, labels, weight = on_the_way(kind, FPOR(0.8), stage, terms, links)
     loss, _ = loss_and_gradient(solver, scores, labels, weight)
     right, u = right_of(solver.slacks(), labels), judge.distance(scores)
-    grid = np.min([judge(share, u) for share in np.linspace(0, 1, 401)], axis=0)
+    grid = np.min([judge(slack, u) for slack in np.linspace(0, 1, 401)], axis=0)
     assert ((right >= 0) & (right <= 1)).all()
     assert (judge(right, u) <= grid + 1e-5 * (1 + np.abs(judge.multipliers)))[judge.present].all()
     assert loss == pytest.approx((judge.weight * (1 - right))[judge.present].sum(), rel=1e-5)

@@ -151,7 +151,7 @@ def test_one_presses_on_all_broken_links_alike_the_other_on_far_ones_more(kind, 
     scores, path = np.array([[1.0], [0.0], [-1.0]], dtype=np.float32), PATHS["polish"]
     solver = started(kind(), FPOR(1.0), scores, labels, stage=STAGES.index("polish"))
     assert (multipliers_of(solver) == start).all()
-    near, far = (slope_of_one_sample(solver, share / path.strength(0) - path.margin(0)) for share in (0.4, 0.8))
+    near, far = (slope_of_one_sample(solver, loss / path.strength(0) - path.margin(0)) for loss in (0.4, 0.8))
     assert near > 0 and far == pytest.approx(growth * near, rel=1e-4)
 
 

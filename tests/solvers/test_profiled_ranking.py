@@ -99,19 +99,19 @@ def judge(seen, own, steepness):
                 return (0.5 + difference / width).clamp(0, 1)
 
             at, stored = z[row, k], torch.from_numpy(x)
-            share = torch.zeros((), dtype=torch.float64)
+            term = torch.zeros((), dtype=torch.float64)
             if labels[row, k] == 0:
                 for i in positives:
-                    share = share + w[i] * c[i] * ramp(at - stored[i])
+                    term = term + w[i] * c[i] * ramp(at - stored[i])
             else:
                 at_least = [i for i in positives if x[i] >= at.item()]
                 same = min(at_least, key=lambda i: x[i]) if at_least else max(positives, key=lambda i: x[i])
                 for j in negatives:
-                    share = share + c[same] * w[j] * ramp(stored[j] - at)
+                    term = term + c[same] * w[j] * ramp(stored[j] - at)
                 for j in positives:
-                    share = share - e[same] * w[j] * ramp(stored[j] - at) - w[j] * e[j] * ramp(at - stored[j])
+                    term = term - e[same] * w[j] * ramp(stored[j] - at) - w[j] * e[j] * ramp(at - stored[j])
             worth = len(x) / w[positives].sum() / len(scores) / len(learnable)
-            loss = loss + worth * weight[row, k] * share
+            loss = loss + worth * weight[row, k] * term
     if not loss.requires_grad:
         return loss.item(), np.zeros_like(scores)
     (gradient,) = torch.autograd.grad(loss, z)

@@ -26,7 +26,7 @@ def double(value):
     return torch.tensor(value, dtype=torch.float64)
 
 
-def penalised_share(slack, u, label, weight, steepness, margin):
+def penalised_term(slack, u, label, weight, steepness, margin):
     """What one sample with this slack adds to the penalised program: the definition, term by term."""
     if label == 1:
         return -weight * slack + steepness * link(slack, u - margin).clamp(min=0)
@@ -82,7 +82,7 @@ def own_direction(u, label, margin):
     return u - margin if label == 1 else -(u + margin)
 
 
-def lagrangian_share(right, u, gain, multiplier, penalty, quadratic):
+def lagrangian_term(right, u, gain, multiplier, penalty, quadratic):
     g = link(right, u.expand_as(right))
     return -gain * right + multiplier * g + penalty * g.abs() + quadratic / 2 * g**2
 
@@ -92,20 +92,20 @@ def test_closed_form_slack_is_the_best_of_a_fine_grid(u, gain, multiplier, penal
     terms = {"gain": gain, "multiplier": multiplier, "penalty": penalty, "quadratic": quadratic}
     right = closed_form_slack(np.array([u]), **terms)
     grid = torch.linspace(0, 1, 2001, dtype=torch.float64)
-    found = lagrangian_share(double(right), double(u), *terms.values()).item()
+    found = lagrangian_term(double(right), double(u), *terms.values()).item()
     assert 0 <= right[0] <= 1
-    assert found <= lagrangian_share(grid, double(u), *terms.values()).min().item() + 1e-9
+    assert found <= lagrangian_term(grid, double(u), *terms.values()).min().item() + 1e-9
 
 
 @given(st.floats(-3, 3), st.floats(0, 5), st.floats(0, 20), st.sampled_from([0.5, 4.0, 512.0]))
 def test_closed_form_slack_minimises_the_inequality_form_too(u, gain, multiplier, quadratic):
-    def share(right):
+    def term(right):
         g = link(right, double(u).expand_as(right))
         return -gain * right + ((multiplier + quadratic * g).clamp(min=0) ** 2 - multiplier**2) / (2 * quadratic)
 
     right = closed_form_slack(np.array([u]), gain=gain, multiplier=multiplier, quadratic=quadratic)
     grid = torch.linspace(0, 1, 2001, dtype=torch.float64)
-    assert share(double(right)).item() <= share(grid).min().item() + 1e-9
+    assert term(double(right)).item() <= term(grid).min().item() + 1e-9
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -121,7 +121,7 @@ def test_eliminated_penalty_is_the_minimum_over_the_slack(u, label, weight, stee
     margin = tie_margin(weight, steepness)
     right = double(closed_form_slack(np.array([own_direction(u, label, margin)]), gain=weight, penalty=steepness))
     slack = right if label == 1 else 1 - right
-    least = penalised_share(slack, double(u), label, weight, steepness, tie_margin(weight, steepness)).item()
+    least = penalised_term(slack, double(u), label, weight, steepness, tie_margin(weight, steepness)).item()
     least += weight * label  # positives gain weight * slack: count what they miss
     found = eliminated_penalty(double([u]), double([label]), weight, steepness).item()
     assert found == pytest.approx(least / weight, abs=1e-9)

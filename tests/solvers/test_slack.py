@@ -134,8 +134,8 @@ def test_items_weigh_errors_as_the_objective_says(objective):
     )
     heavier = np.maximum(w_plus, w_minus)
     positives = (weight * (labels == 1)).sum(axis=0)
-    share = len(labels) / positives / len(index) / 2
-    each = np.where(labels == 1, w_plus, np.maximum(w_minus, 0)) / heavier * share * weight
+    scale = len(labels) / positives / len(index) / 2
+    each = np.where(labels == 1, w_plus, np.maximum(w_minus, 0)) / heavier * scale * weight
     np.testing.assert_allclose(items.loss_weight, each.ravel()[items.flat], rtol=1e-6)
 
 
