@@ -55,12 +55,12 @@ class Processes:
     accelerator : Accelerator, optional
         An accelerator of the library accelerate; None for one process that needs none.
     device : device, optional
-        Where this process trains; the CPU by default.
+        The device on which this process trains. The default is the CPU.
 
     Attributes
     ----------
     number : int
-        How many processes there are.
+        The number of processes.
     position : int
         The position of this process among them, from 0.
     """
@@ -90,8 +90,8 @@ class Processes:
         ----------
         batch : sequence of B rows
         batch_size : int
-            How many rows a full one has for each process. Unless that is 1, no part has a single row, on which batch
-            normalisation fails.
+            The number of rows that a full batch has for each process. Unless that is 1, no part has a single row, on
+            which batch normalisation fails.
 
         Examples
         --------
@@ -263,7 +263,7 @@ def join_launch(device: Any = None) -> Processes:
     Parameters
     ----------
     device : str or device, optional
-        Where to train. On CPUs the processes talk through gloo.
+        The device to train on. On CPUs the processes talk through gloo.
 
     Raises
     ------

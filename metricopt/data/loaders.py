@@ -91,7 +91,7 @@ def with_labels(dataset: Dataset[Any], labels: np.ndarray) -> Dataset[Any]:
 class TensorBatches:
     """Batches of :class:`IndexedTensors`, without the cost of a :class:`~torch.utils.data.DataLoader` for every row.
 
-    In the order that such a loader without workers draws from ``generator``.
+    They come in the order that such a loader without workers draws from ``generator``.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ class OwnBatches(Sampler[list[int]]):
     Parameters
     ----------
     batches : iterable of lists of int
-        Global batches; if ``batch_size`` is None whole ones, of which each process takes one.
+        The global batches. If ``batch_size`` is None, each process takes whole ones in turn.
     batch_size : int or None
-        Of one process.
+        The number of rows in a full batch of one process.
     processes : Processes
     drawn_alike : bool
-        Whether all processes draw the same batches; else the main one draws for all.
+        Whether all processes draw the same batches; if not, the main one draws for all.
     """
 
     def __init__(self, batches: Any, batch_size: int | None, processes: Processes, *, drawn_alike: bool) -> None:
@@ -166,16 +166,16 @@ class OwnBatches(Sampler[list[int]]):
 
 
 class OwnSteps:
-    """A loader over :class:`OwnBatches` that takes part in every step: where no row is left for it, with none.
+    """A loader over :class:`OwnBatches` that takes part in every step, without a row where none is left for it.
 
     Parameters
     ----------
     loader : DataLoader
     own : OwnBatches
     position : int
-        Of the process: its workers' random generators are its own.
+        The position of the process; the random generators of its workers are its own.
     generator : torch.Generator
-        From which all processes draw alike what a loader in one process draws.
+        The generator from which all processes draw alike what a loader in one process draws.
     """
 
     def __init__(self, loader: DataLoader[Any], own: OwnBatches, position: int, generator: torch.Generator) -> None:
@@ -227,8 +227,8 @@ def has_own_order(loader: DataLoader[Any]) -> bool:
 def rows_of(loader: DataLoader[Any]) -> np.ndarray:
     """Return the rows of the data set that a loader stands for, ascending.
 
-    Those of a :class:`~torch.utils.data.SubsetRandomSampler`; all of them for any other sampler, which may draw some
-    rows more often than others.
+    They are those of a :class:`~torch.utils.data.SubsetRandomSampler`, and all rows for any other sampler, which may
+    draw some rows more often than others.
 
     Returns
     -------
@@ -263,19 +263,20 @@ def indexed_loader(
     Parameters
     ----------
     loader : DataLoader
-        Gives batch size, workers, collate function and the rest.
+        The loader that gives batch size, workers, collate function and the rest.
     dataset : Dataset
-        Where the rows come from: the loader's own, or the same rows without augmentation.
+        The data set of the rows: the loader's own, or the same rows without augmentation.
     rows : ndarray, shape (n,), int
-        Which rows; index k stands for row ``rows[k]``.
+        The chosen rows; index k stands for row ``rows[k]``.
     shuffled : bool
-        Draw batches as ``loader`` does, in an order drawn from ``generator`` if it shuffles; else all rows, in order.
+        Whether batches are drawn as ``loader`` does, in an order drawn from ``generator`` if it shuffles; if not, all
+        rows come in order.
     generator : torch.Generator
-        Source of the order and of the workers' seeds.
+        The generator from which the order and the workers' seeds are drawn.
     batch_size : int, optional
-        Another batch size.
+        A batch size other than the loader's.
     keep_workers : bool
-        Whether workers may live on from pass to pass, as ``loader`` says; else every pass is seeded by ``generator``.
+        Whether workers may live on from pass to pass, as ``loader`` says; if not, ``generator`` seeds every pass.
     processes : Processes
         The processes that train together: each loads its part of every global batch of a ``shuffled`` loader.
     """
@@ -318,12 +319,12 @@ def _order_of(
     Parameters
     ----------
     loader : DataLoader
-        The user's.
+        The user's loader.
     num_rows : int
     batch_size : int
         The number of rows in a batch of all processes.
     shuffled : bool
-        Draw batches as ``loader`` does; else all rows, in order.
+        Whether batches are drawn as ``loader`` does; if not, all rows come in order.
     is_part : bool
         Whether some rows of the data set are left out.
     """
@@ -384,7 +385,7 @@ def split_batch(batch: Any) -> tuple[Any, Any]:
     Raises
     ------
     InvalidInputError
-        If it is not a pair.
+        If the batch is not a pair.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         got = f"{len(batch)} items" if isinstance(batch, (tuple, list)) else type(batch).__name__
@@ -403,8 +404,8 @@ def as_label_columns(labels: Any) -> np.ndarray:
 def read_labels(loader: DataLoader[Any], batches: Callable[[Iterable[Any]], Iterator[Any]]) -> np.ndarray:
     """Return the labels of all rows of a loader's data set.
 
-    From its ``labels`` or ``targets`` where these are 0, 1 or NaN, from the last of a
-    :class:`~torch.utils.data.TensorDataset`'s tensors, or by one scan through ``batches`` (which may show progress).
+    They are taken from its ``labels`` or ``targets`` where these are 0, 1 or NaN, from the last of a
+    :class:`~torch.utils.data.TensorDataset`'s tensors, or from one scan through ``batches`` (which may show progress).
 
     Returns
     -------

@@ -34,7 +34,7 @@ REGISTRY: dict[str, Callable[[], Solver]] = {
     "cross_entropy": Surrogate,
 }
 FOR_RANKINGS: dict[str, Callable[[], Solver]] = {"profiled": ProfiledRanking}
-"""What a name stands for where the objective is a metric of the ranking, if not the same."""
+"""The solvers that some names stand for instead, where the objective is a metric of the ranking."""
 
 
 def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor], objective: Objective) -> Solver:
@@ -45,12 +45,12 @@ def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor], object
     solver : str, Solver or callable
         A name of :data:`REGISTRY`; an instance; or a loss ``(scores, labels) -> scalar``, such as a torch loss module.
     objective : Objective
-        What it is to solve, on which depends what a name stands for.
+        The objective that the solver is for. What a name stands for depends on it.
 
     Raises
     ------
     InvalidInputError
-        On an unknown name or something that is none of the three.
+        If the name is unknown, or ``solver`` is none of the three.
 
     Examples
     --------

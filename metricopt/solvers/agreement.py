@@ -29,7 +29,7 @@ class SlackAgreement:
     value, model_value : float
         The metric that the objective maximises, by slacks and by the model.
     bounded_value, model_bounded_value : float or None
-        The same for the metric that the bound speaks of; None without one.
+        The metric that the bound speaks of, by slacks and by the model; None without a bound.
     """
 
     label: str
@@ -42,7 +42,7 @@ class SlackAgreement:
 
     @property
     def holds(self) -> bool:
-        """Whether slacks and model differ by at most 1 %, in indicators and in both metrics; True without any slack."""
+        """Whether slacks and model differ by at most 1 %, in indicators and in both metrics; True without slacks."""
         if np.isnan(self.agreement):
             return True
         pairs = [(1.0, self.agreement), (self.value, self.model_value)]
@@ -51,7 +51,7 @@ class SlackAgreement:
         return all(np.isnan(model) or abs(slack - model) <= TOLERANCE for slack, model in pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the attributes as JSON knows them: None for NaN, and nothing where there is no bound."""
+        """Return the attributes in the terms of JSON: None stands for NaN; without a bound its metric is left out."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return {name: None if value != value else value for name, value in given.items()}
 

@@ -21,17 +21,17 @@ from metricopt.solvers.agreement import SlackAgreement
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with its own optimizer.
+    """Some epochs of a training that have an optimizer of their own.
 
     Attributes
     ----------
     name : str
-        Shown in progress and history.
+        The name that progress and history show.
     epochs : int, >= 1
     start : "warm" or "best"
-        From which weights: those at the end of the warm-up, or the best found so far.
+        The weights that the stage starts from: those at the end of the warm-up, or the best found so far.
     is_direct : bool
-        Whether the solver runs it; cross-entropy where not.
+        Whether the solver trains in this stage; if not, cross-entropy does.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Solver(ABC):
     """
 
     name: str
-    """Under which results speak of the solver."""
+    """The name by which results speak of the solver."""
     needs_index: bool = False
     """Whether :meth:`loss` must be told which samples it sees (explicit slacks)."""
     is_columnwise: bool = False
@@ -57,18 +57,18 @@ class Solver(ABC):
     """Whether training begins with cross-entropy unless the user says otherwise."""
 
     def __repr__(self) -> str:
-        """Return the name and what a user can set: resumed trainings must agree in it."""
+        """Return the name and what a user can set. A training is resumed only if this is the same."""
         return self.name
 
     @abstractmethod
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        """Learn the problem.
+        """Take over the problem that is to be solved.
 
         Parameters
         ----------
         objective : Objective
         labels : ndarray, shape (n, L), float
-            Labels of all training samples, NaN = missing.
+            The labels of all training samples; NaN marks a missing one.
         sample_weight : ndarray, shape (n, L), float, or None
         """
 
@@ -79,7 +79,7 @@ class Solver(ABC):
         Parameters
         ----------
         epochs : int, >= 1
-            To which the epochs of the stages sum.
+            The number of epochs of all stages together.
         is_linear : bool
             Whether a linear model is trained, not a network.
         """
@@ -100,20 +100,20 @@ class Solver(ABC):
         ----------
         scores, labels : Tensor, shape (B, L), float
         weight : Tensor, shape (B, L), float, optional
-            Sample weights.
+            The weights of the samples.
         index : Tensor, shape (B,), int64, optional
-            Row of each sample among the labels of :meth:`prepare`.
+            The row of each sample among the labels of :meth:`prepare`.
         """
 
     def step(self) -> None:  # noqa: B027 - many solvers have no state that moves with the batches
         """Move multipliers and schedules, after the loss of a batch."""
 
     def multiplier(self) -> np.ndarray | None:
-        """Return the multiplier of the bound, ``ndarray (L,)``, None where there is none."""
+        """Return the multiplier of the bound, shape (L,), or None where there is no bound."""
         return None
 
     def slacks(self) -> np.ndarray | None:
-        """Return a copy of the slacks as they are, None for a solver without any."""
+        """Return a copy of the slacks as they are, or None if the solver has no slacks."""
         return None
 
     def compare(
@@ -124,14 +124,14 @@ class Solver(ABC):
         sample_weight: np.ndarray | None,
         label_names: Sequence[str],
     ) -> tuple[SlackAgreement, ...] | None:
-        """Put slacks beside a model, label by label; None for a solver without any.
+        """Return how well slacks agree with a model, label by label, or None if the solver has no slacks.
 
         Parameters
         ----------
         slack : ndarray or None
-            What :meth:`slacks` returned; None for those that start from this model's own predictions.
+            The slacks that :meth:`slacks` returned; None stands for slacks that are the model's own predictions.
         scores, labels, sample_weight : ndarray, shape (n, L)
-            Of all training samples, in their order.
+            Those of all training samples, in the order of the labels of :meth:`prepare`.
         label_names : sequence of str
         """
         return None
@@ -149,7 +149,7 @@ class Solver(ABC):
 
 
 def with_derivatives(scores: Tensor, loss: float, derivatives: np.ndarray) -> Tensor:
-    """Return a loss whose derivatives in the scores are known already: a backward pass of one multiplication.
+    """Return a loss whose derivatives in the scores are known already, so that its backward pass is a multiplication.
 
     Parameters
     ----------

@@ -27,17 +27,17 @@ class ClassWeighting:
     ----------
     objective : CountObjective
     labels : ndarray, shape (n, L), float
-        Labels of all training samples, NaN = missing.
+        The labels of all training samples; NaN marks a missing one.
     sample_weight : ndarray, shape (n, L), float, or None
 
     Attributes
     ----------
     samples_per_positive : ndarray, shape (L,)
-        One over the prevalence; 0 for a label without positives or negatives, whose errors weigh nothing.
+        One over the prevalence. It is 0 for a label without positives or negatives, whose errors weigh nothing.
     num_learnable : int
-        How many labels have both, at least 1.
+        The number of labels that have positives and negatives, at least 1.
     max_multiplier : ndarray, shape (L,)
-        The largest multiplier: where a class would lose all its weight, or :data:`MAX_MULTIPLIER`.
+        The largest multiplier: the one at which a class loses all its weight, or :data:`MAX_MULTIPLIER`.
     """
 
     def __init__(self, objective: CountObjective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:

@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 
 
 class ExactPenalty(ExplicitSlack):
-    """Multiplicative penalties, one a sample and label; see the module's text."""
+    """The solver with a growing penalty for each sample and label; see the module's text."""
 
     name = "exact_penalty"
 

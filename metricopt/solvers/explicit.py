@@ -56,13 +56,15 @@ class ExplicitSlack(PathSolver):
     Parameters
     ----------
     terms : "exact", "anchor" or "both"
-        What ties a slack to its score: the link g, cross-entropy between them, or both. The cross-entropy to the labels
-        that the first path keeps is apart from these.
+        The terms that tie a slack to its score: the link g, cross-entropy between them, or both. The cross-entropy to
+        the labels that the first path keeps is apart from these.
     links : "inequality" or "equality"
-        Form of the links. Inequality is enough, since every metric is monotone in the slacks, and its multipliers stay
-        >= 0; in equality form a late step can overshoot, and a negative multiplier pushes a wrong sample further wrong.
+        The form of the links. Inequality is enough, since every metric is monotone in the slacks, and its multipliers
+        stay >= 0; in equality form a late step can overshoot, and a negative multiplier pushes a wrong sample further
+        wrong.
     slack_step : "exact" or "gradient"
-        Minimise the slacks in closed form, or move them by a projected gradient step as the published method does.
+        Whether the slacks are minimised in closed form, or moved by a projected gradient step as the published method
+        does.
     path : str, optional
         The name of the one path to take, from ``metricopt.solvers.paths.PATHS``; by default there are several.
     """
@@ -180,7 +182,7 @@ class ExplicitSlack(PathSolver):
 
     @abstractmethod
     def _link_terms(self, flat: np.ndarray) -> dict[str, Any]:
-        """Return what :func:`~.reformulation.closed_form_slack` must know of the links at ``flat`` (K,)."""
+        """Return the arguments of :func:`~.reformulation.closed_form_slack` for the links at ``flat`` (K,)."""
 
     @abstractmethod
     def _link_cost(self, violation: Tensor, flat: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ BOUND_PENALTY = 1.0
 
 
 class Lagrangian(ExplicitSlack):
-    """Multipliers alone; see the module's text."""
+    """The solver that ties slacks to scores by multipliers alone; see the module's text."""
 
     name = "lagrangian"
     is_augmented = False
@@ -139,7 +139,7 @@ class Lagrangian(ExplicitSlack):
 
 
 class AugmentedLagrangian(Lagrangian):
-    """Multipliers and a quadratic penalty; see the module's text."""
+    """The solver that ties slacks to scores by multipliers and a quadratic penalty; see the module's text."""
 
     name = "augmented_lagrangian"
     is_augmented = True

@@ -72,7 +72,7 @@ class RampSums:
     Attributes
     ----------
     center : float
-        Taken off all scores, so that the sums keep their digits where scores lie far from 0.
+        The number that is taken off all scores, so that the sums keep their digits where scores lie far from 0.
     scores : ndarray, shape (m,), ascending, float64
     weights, moments : ndarray, shape (K, m + 1), float64
         Entry i sums the weights, or the weights times the scores, of the first i scores.
@@ -92,7 +92,7 @@ class RampSums:
 
     @property
     def total(self) -> np.ndarray:
-        """All of each weighting, shape (K,)."""
+        """The sum of each weighting, shape (K,)."""
         return self.weights[:, -1]
 
     def place(self, scores: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ class RampSums:
         ----------
         scores : ndarray, shape (B,), float64
         width : float, > 0
-            Of the ramp, from 0 to 1.
+            The width of the ramp, on which it rises from 0 to 1.
 
         Returns
         -------

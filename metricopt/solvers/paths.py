@@ -32,7 +32,7 @@ class Path:
         :func:`~metricopt.solvers.reformulation.eliminated_penalty`.
     steepness, cap : (first, last)
     multiplier : float
-        Where the multiplier starts: a large one asks for the bound first and for the objective later.
+        The multiplier at the start: a large one asks for the bound first and for the objective later.
     start : "warm" or "best"
     relative_epochs : int
         The number of epochs of this path, relative to those of the other paths.
@@ -91,7 +91,7 @@ LINEAR_PATHS = {
 NETWORK_PATHS = {"guided ramp": Path("ramp", (0.5, 16.0), anchor=1.0, growth=2.0)}
 
 PATHS = {**LINEAR_PATHS, **NETWORK_PATHS}
-"""Those of counts at a threshold, by name."""
+"""The paths of objectives with counts at a threshold, by name."""
 
 # For rankings, where a ramp is one of the difference of two scores: narrow ramps do best where cross-entropy has found
 # the right region, wide ones, which feel all pairs, find optima that are farther away.
@@ -150,7 +150,7 @@ def stages_of(epochs: int, paths: Mapping[str, Path]) -> Sequence[Stage]:
 
 
 class Position:
-    """Where on its path a training is.
+    """The position of a training on its path.
 
     Attributes
     ----------

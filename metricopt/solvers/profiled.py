@@ -37,7 +37,7 @@ _MOVING = ("multiplier", "threshold", "spread", "value")
 
 
 class Profiled(PathSolver):
-    """Slack eliminated, threshold exact, multiplier for the bound; see the module's text. Chooses its own schedule.
+    """The default solver, without slacks and with an exact threshold; see the module's text. It has its own schedule.
 
     Parameters
     ----------

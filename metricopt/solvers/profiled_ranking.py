@@ -45,9 +45,9 @@ class _Stored:
     Attributes
     ----------
     positives : RampSums
-        With three weightings: c, e and 1, each times the sample weight.
+        The sums over positives in three weightings: c, e and 1, each times the sample weight.
     negatives : RampSums
-        With one, the sample weight.
+        The sums over negatives in one weighting, the sample weight.
     of_negatives, of_positives : ndarray, shape (number of positives,)
         c and e, in ascending order of the scores.
     """
@@ -59,7 +59,7 @@ class _Stored:
 
 
 class ProfiledRanking(PathSolver):
-    """Pair slacks eliminated, all pairs summed by sorting; see the module's text. Chooses its own schedule.
+    """The default solver of average precision, without slacks; see the module's text. It has its own schedule.
 
     Parameters
     ----------

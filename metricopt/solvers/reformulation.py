@@ -43,7 +43,7 @@ def link(slack: Tensor, u: Tensor) -> Tensor:
     ----------
     slack : Tensor, any shape, in [0, 1]
     u : Tensor, shape of ``slack``
-        Distance to the threshold.
+        The distance to the threshold.
 
     Returns
     -------
@@ -86,13 +86,13 @@ def closed_form_slack(
     Parameters
     ----------
     u : ndarray, any shape
-        Distance to the threshold in the sample's own direction, margin subtracted.
+        The distance to the threshold in the sample's own direction, with the margin subtracted.
     gain : float or ndarray
-        :math:`w`, what counting the sample as right is worth.
+        The gain :math:`w` of counting the sample as right.
     multiplier : float or ndarray
-        :math:`\lambda`.
+        The multiplier :math:`\lambda` of the link.
     penalty, quadratic : float or ndarray, >= 0
-        :math:`S` and :math:`\rho`.
+        The penalty :math:`S` on the size of the link and the penalty :math:`\rho` on its square.
 
     Returns
     -------
@@ -133,12 +133,12 @@ def eliminated_penalty(u: Tensor, labels: Tensor, weight: PerSample, steepness: 
     Parameters
     ----------
     u, labels, weight, steepness
-        As in :func:`closed_form_slack`, whose margin is then :func:`tie_margin`.
+        The same as in :func:`closed_form_slack`, whose margin is then :func:`tie_margin`.
 
     Returns
     -------
     Tensor, shape of ``u``
-        In errors: 0 is right, 1 is wrong; 0 where the label is missing.
+        The number of errors that a sample counts: 0 is right, 1 is wrong; 0 where the label is missing.
 
     Examples
     --------
@@ -162,14 +162,14 @@ def hinge_to_ramp(u: Tensor, labels: Tensor, steepness: PerSample, cap: PerSampl
     Parameters
     ----------
     u, labels, steepness
-        As in :func:`closed_form_slack`.
+        The same as in :func:`closed_form_slack`.
     cap : float or Tensor, >= 1
         :math:`c`, in errors.
 
     Returns
     -------
     Tensor, shape of ``u``
-        In errors; 0 where the label is missing.
+        The number of errors that a sample counts; 0 where the label is missing.
     """
     return ramp(u, labels, offset=1.0, slope=steepness, height=cap)
 
@@ -186,28 +186,28 @@ def class_errors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ramps of a batch summed by class, and the derivatives of their weighted sum.
 
-    The same as :func:`ramp` and its gradient: all that a training step needs of them. On NumPy arrays, because a batch
-    has few scores, and this takes a fraction of the time that as many torch operations with autograd take.
+    This is the same as :func:`ramp` and its gradient: all that a training step needs of them. It works on NumPy arrays,
+    because a batch has few scores, for which torch operations with autograd take several times as long.
 
     Parameters
     ----------
     u, labels : ndarray, shape (B, L), float
         Labels are 0, 1 or NaN (missing).
     weight : ndarray, shape (B, L), float, or None
-        Sample weights.
+        The weights of the samples.
     offset, height : float
-        As in :func:`ramp`.
+        The same as in :func:`ramp`.
     slopes : ndarray, shape (2, L)
-        Of the negatives' ramp and of the positives'.
+        The slopes of the negatives' ramp and of the positives' ramp.
     class_weights : ndarray, shape (2, L)
-        What an error of a negative weighs, and one of a positive.
+        The weights of an error of a negative and of an error of a positive.
 
     Returns
     -------
     errors : ndarray, shape (2, L)
-        Sums over the negatives and over the positives.
+        The sums over the negatives and over the positives.
     derivatives : ndarray, shape (B, L)
-        Of ``(class_weights * errors).sum()`` in ``u``.
+        The derivatives of ``(class_weights * errors).sum()`` in ``u``.
     """
     is_positive = labels == 1
     rise = np.where(is_positive, -slopes[1], slopes[0])
@@ -227,7 +227,7 @@ def class_errors(
 def ramp(u: Tensor, labels: Tensor, *, offset: float, slope: PerSample, height: PerSample) -> Tensor:
     """Return ``min(height, max(0, offset - slope * u))`` on positives, its mirror image on negatives, 0 where missing.
 
-    The common form of both surrogates; ``offset`` is the value at the threshold.
+    This is the common form of both surrogates; ``offset`` is the value at the threshold.
     """
     sign = torch.nan_to_num(2 * labels - 1)
     clipped = (offset - slope * sign * u).clamp(min=0).clamp(max=height)

@@ -30,15 +30,15 @@ class Items:
     Attributes
     ----------
     flat : ndarray, shape (K,), int64
-        Where they are stored.
+        The places where the slacks are stored.
     u : ndarray, shape (K,), float32
-        Distances to the threshold in each one's own direction: positive where the model agrees with the label.
+        The distances to the threshold in each one's own direction: positive where the model agrees with the label.
     is_positive : ndarray, shape (K,), bool
-        Which indicators should be 1.
+        Whether the indicator should be 1.
     loss_weight : ndarray, shape (K,), float64
-        What an indicator that is wrong costs in the loss.
+        The cost of a wrong indicator in the loss.
     place : tuple of ndarray
-        For the way back to the scores.
+        The places of the scores in the batch.
     """
 
     flat: np.ndarray
@@ -49,7 +49,7 @@ class Items:
 
 
 class Slacks(ABC):
-    """What a solver with explicit slacks asks of them, whatever indicator each stands for.
+    """The slacks of a training, as solvers see them, whatever indicator each stands for.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Slacks(ABC):
 
     @abstractmethod
     def store(self, items: Items, right: np.ndarray, weight: np.ndarray | None) -> None:
-        """Store new slacks (K,), given as "counted as right", and move the sums over all slacks."""
+        """Store new slacks (K,), which are given as "counted as right", and move the sums over all slacks."""
 
     @abstractmethod
     def violation(self) -> np.ndarray:
@@ -105,7 +105,10 @@ class Slacks(ABC):
         sample_weight: np.ndarray | None,
         label_names: Sequence[str],
     ) -> tuple[SlackAgreement, ...]:
-        """Put slacks beside a model's scores (n, L), label by label; its own predictions where they are None."""
+        """Return how well slacks agree with a model's scores (n, L), label by label.
+
+        Where the slacks are None, they are the model's own predictions.
+        """
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -117,7 +120,7 @@ class Slacks(ABC):
 
 
 def gap(slack: np.ndarray, u: np.ndarray) -> tuple[float, float]:
-    """Return the fraction of slacks that agree with 1{u >= 0} and the worst violation of a link; NaN without any."""
+    """Return the fraction of slacks that agree with 1{u >= 0} and the worst violation of a link; NaN without slacks."""
     if not len(u):
         return np.nan, np.nan
     violation = link(torch.from_numpy(slack.astype(np.float64)), torch.from_numpy(u)).abs()

@@ -26,9 +26,9 @@ class Surrogate(Solver):
     Parameters
     ----------
     loss : callable ``(scores, labels) -> scalar Tensor``
-        Gets scores and labels of shape (B, L). With one label, samples without it are left out beforehand; with
-        several, missing labels reach the loss as NaN. :func:`~metricopt.losses.cross_entropy` by default, the only
-        one that takes sample weights. A :class:`~metricopt.losses.Loss` is prepared with the training labels and told
+        A loss of scores and labels of shape (B, L). With one label, samples without it are left out beforehand; with
+        several, missing labels reach the loss as NaN. The default is :func:`~metricopt.losses.cross_entropy`, the only
+        loss that takes sample weights. A :class:`~metricopt.losses.Loss` is prepared with the training labels and told
         how far training is. The loss itself is used, not a copy: give each training a loss of its own.
     """
 

@@ -49,11 +49,11 @@ class Checkpoints:
     Parameters
     ----------
     folder : str or Path
-        One that :func:`claim_folder` accepted.
+        A folder that :func:`claim_folder` accepted.
     every : int, > 0
-        Steps between two checkpoints.
+        The number of steps between two checkpoints.
     fingerprint : dict of str to str
-        What tells this training from others.
+        The names and values that tell this training from others.
     """
 
     def __init__(self, folder: str | Path, every: int, fingerprint: Mapping[str, str]) -> None:
@@ -65,18 +65,18 @@ class Checkpoints:
         return step % self._every == 0
 
     def is_due_after_epoch(self) -> bool:
-        """Say whether one is due after an epoch, by the clock."""
+        """Say whether a checkpoint is due after an epoch, by the clock."""
         return time.monotonic() - self._written >= SECONDS_BETWEEN_EPOCHS
 
     def write(self, content: Any, step: int) -> None:
-        """Write a state; on return it is on disk as a whole.
+        """Write a state. When this returns, the state is on disk as a whole.
 
         Parameters
         ----------
         content
-            See :func:`flatten`.
+            The state, made of what :func:`flatten` can take apart.
         step : int
-            The number of steps done.
+            The number of steps that are done.
 
         Raises
         ------
@@ -105,14 +105,14 @@ class Checkpoints:
             old.unlink()
 
     def read(self) -> Any:
-        """Return the newest state that can be read, None where the folder has no checkpoint.
+        """Return the newest state that can be read, or None where the folder has no checkpoint.
 
-        A damaged file gives a warning, and the one before it is read.
+        If a file is damaged, there is a warning, and the file before it is read.
 
         Raises
         ------
         InvalidInputError
-            If no checkpoint can be read, or the newest is of another format or of another training.
+            If no checkpoint can be read, or the newest one has another format or belongs to another training.
         """
         files = _files(self._folder)
         for path in reversed(files):
@@ -132,14 +132,14 @@ class Checkpoints:
 
 
 def claim_folder(folder: str | Path, *, resume: bool) -> None:
-    """Make a folder for checkpoints, or see that it can be used; what a killed run left half written is removed.
+    """Make a folder for checkpoints, or see that it can be used. What a killed run left half written is removed.
 
     Parameters
     ----------
     folder : str or Path
-        Other files in it are left alone.
+        The folder; other files in it are left alone.
     resume : bool
-        Whether a training that left checkpoints there shall go on.
+        Whether a training that left checkpoints there is to go on.
 
     Raises
     ------
@@ -174,8 +174,9 @@ def flatten(content: Any) -> tuple[Any, dict[str, Tensor]]:
     Parameters
     ----------
     content
-        None, bool, int, float, str, tensors, NumPy arrays and numbers, in dicts (of any such keys), lists, tuples and
-        the records of a training (:class:`~metricopt.training.state.State`).
+        A structure of dicts (with any such keys), lists, tuples and the records of a training
+        (:class:`~metricopt.training.state.State`) that holds None, bool, int, float, str, tensors, and arrays and
+        numbers of NumPy.
 
     Returns
     -------
@@ -185,7 +186,7 @@ def flatten(content: Any) -> tuple[Any, dict[str, Tensor]]:
     Raises
     ------
     InvalidInputError
-        If it holds anything else; the message says where.
+        If the structure holds anything else; the message says where.
 
     Examples
     --------

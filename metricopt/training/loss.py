@@ -68,7 +68,7 @@ class DivergedError(ArithmeticError):
 
 @dataclass
 class _Progress:
-    """How many batches moved the loss, in all and along the path that it is on."""
+    """The number of batches that moved the loss, in all and on paths."""
 
     batches: int = 0
     on_paths: int = 0
@@ -107,25 +107,26 @@ class DirectMetricLoss(nn.Module):
     objective : str or Objective
         ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
     labels : array, shape (n,) or (n, L)
-        Of all training samples: 0, 1 or NaN (missing). A label without positives or negatives is left out.
+        The labels of all training samples: 0, 1 or NaN (missing). A label without positives or negatives is left out.
     epochs : int, >= 1
-        Of the whole training, warm-up included.
+        The number of epochs of the whole training, warm-up included.
     steps_per_epoch : int, >= 1
-        Batches an epoch, ``len(loader)``, also where gradients of several are accumulated.
+        The number of batches in an epoch, ``len(loader)``, also where gradients of several batches are accumulated.
     alpha : float, sequence or {label name: float}, in (0, 1]
-        The bound of a bounded objective asked for by name; one for all labels, or one for each.
+        The bound of an objective that is asked for by name: one number for all labels, or one for each.
     beta : float, > 0
-        The beta of OFBS asked for by name.
+        The beta of the F-beta score, where OFBS is asked for by name.
     label_names : sequence of str, length L
-        To give ``alpha`` by name.
+        The names of the labels, by which ``alpha`` can be given.
     solver : str, Solver or loss
-        As for :func:`~metricopt.fit`; an instance is copied, so that it can serve several losses. The path is the one
-        for networks, "guided ramp", which keeps some cross-entropy (for average precision "ramp"), or the one that an
-        instance names: ``metricopt.solvers.Profiled(path="hinge")``.
+        A solver as for :func:`~metricopt.fit`; an instance is copied, so that it can serve several losses. The path is
+        the one for networks, "guided ramp", which keeps some cross-entropy (for average precision "ramp"), or the one
+        that an instance names: ``metricopt.solvers.Profiled(path="hinge")``.
     warmup_epochs : int
-        Of these, with cross-entropy; a quarter by default. 0 for a model that is trained already.
+        The number of these epochs that train with cross-entropy. The default is a quarter; 0 is for a model that is
+        trained already.
     sample_weight : array, shape (n,) or (n, L)
-        Weights >= 0 of the training samples.
+        The weights of the training samples, >= 0.
 
     Attributes
     ----------
@@ -136,7 +137,7 @@ class DirectMetricLoss(nn.Module):
     Raises
     ------
     InvalidInputError
-        On bad arguments, or a first batch that does not fit, before training.
+        If an argument cannot be used, or the first batch does not fit; before training.
     DivergedError
         If the scores have become infinite.
 
@@ -216,11 +217,11 @@ class DirectMetricLoss(nn.Module):
         Parameters
         ----------
         logits : Tensor, shape (B,), (B, 1) or (B, L), float
-            Those in half precision are widened to float32.
+            The model's logits; those in half precision are widened to float32.
         labels : Tensor, shape (B,) or (B, L)
             0, 1 or NaN (missing).
         index : Tensor, shape (B,), int, optional
-            Row of each sample among the labels that the loss was made with. For every batch, or for none.
+            The row of each sample among the labels that the loss was made with. Give it for every batch or for none.
 
         Returns
         -------
@@ -255,7 +256,8 @@ class DirectMetricLoss(nn.Module):
         ----------
         scores : array or Tensor, shape (n,) or (n, L)
         labels : array or Tensor, of the same shape, optional
-            If the scores come in another order than the labels that the loss was made with; only without ``index``.
+            The labels that belong to the scores, if these come in another order than the labels that the loss was made
+            with. This is possible only if batches are given without ``index``.
 
         Raises
         ------
@@ -281,14 +283,15 @@ class DirectMetricLoss(nn.Module):
             self._refresh()
 
     def start(self, path: Stage, scores: np.ndarray, labels: np.ndarray | None = None) -> None:
-        """Begin a path of the solver, for loops that take several; the first begins by itself.
+        """Begin a path of the solver, in loops that take several; the first path begins by itself.
 
         Parameters
         ----------
         path : Stage
-            One of ``loss.solver.stages(...)``.
+            A path from ``loss.solver.stages(...)``.
         scores, labels : ndarray, shape (n, L)
-            As in :meth:`update`: of all training samples, with the weights that the path begins with.
+            The scores of all training samples with the weights that the path begins with, and their labels if these
+            are in another order, as in :meth:`update`.
 
         Raises
         ------
@@ -327,7 +330,7 @@ class DirectMetricLoss(nn.Module):
         return f"{self.objective!r}, solver={self.solver!r}, warmup_epochs={self.warmup_epochs}, path={self._path}"
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return all that moves, as tensors and numbers: part of :meth:`state_dict`."""
+        """Return everything that moves, as tensors and numbers; it is part of :meth:`state_dict`."""
         memory, solver = self._memory.state_dict(), self.solver.state_dict()
         return {"of": self._identity, "progress": asdict(self._progress), "memory": memory, "solver": solver}
 
@@ -337,7 +340,7 @@ class DirectMetricLoss(nn.Module):
         Raises
         ------
         InvalidInputError
-            If it is that of another objective, solver or number of samples.
+            If the state is that of another objective, solver or number of samples.
         """
         if state["of"] != self._identity:
             reject("state_dict", f"that of {self._identity}", state["of"], "make the loss with the same arguments")

@@ -134,12 +134,12 @@ def clip_each(weights: Iterable[Tensor], num_replicas: int, largest: float) -> N
 def optimizer_maker(
     model: nn.Module, optimizer: OptimizerLike | None, learning_rate: float | None, *, like: nn.Module | None = None
 ) -> Callable[[], torch.optim.Optimizer]:
-    """Return what makes a stage's optimizer: Adam, the user's factory, or the user's own as it is.
+    """Return what makes the optimizer of a stage: Adam, the user's factory, or the user's own optimizer as it is.
 
     Parameters
     ----------
     model : Module
-        Has the weights that move.
+        The model whose weights move.
     optimizer : Optimizer, callable or None
     learning_rate : float or None
         None takes the default for a model of this kind.

@@ -36,7 +36,7 @@ from metricopt.processes import ALONE, Processes
 
 @dataclass(frozen=True)
 class Part:
-    """Samples of one purpose.
+    """The samples that serve one purpose.
 
     Attributes
     ----------
@@ -105,9 +105,9 @@ class Partition:
     ----------
     train : Part
     validation : Part or None
-        None where the training data select.
+        The held-out samples; None where the training data select.
     train_loader : sized iterable of (batch, index)
-        For training: batches as the user's loader draws them; index counts the rows of ``train``.
+        The batches for training, as the user's loader draws them; an index counts the rows of ``train``.
     order : torch.Generator
         The generator from which the order of ``train_loader`` is drawn.
     seed : int
@@ -145,7 +145,7 @@ class Partition:
 
     @property
     def learnable(self) -> np.ndarray:
-        """Which labels have positives and negatives in every part, shape (L,), bool; the others are left out."""
+        """Whether a label has positives and negatives in every part, shape (L,), bool; the others are left out."""
         if self.folded is not None:
             return has_both_classes(self.folded.labels, self.folded.sample_weight)
         parts = filter(None, (self.train, self.validation))

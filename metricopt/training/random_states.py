@@ -29,7 +29,7 @@ def generators_of(*holders: Any) -> list[Generator]:
     Parameters
     ----------
     *holders
-        Loaders, data sets, anything; None is skipped.
+        Loaders, data sets or any other objects; None is skipped.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class RandomStates:
     Parameters
     ----------
     generators : sequence of generators
-        Those beside the global ones; the same, in the same order, whenever a state is put back.
+        The generators beside the global ones. They must be the same, in the same order, whenever a state is put back.
 
     Examples
     --------

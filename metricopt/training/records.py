@@ -15,7 +15,7 @@ from metricopt.problem.objectives import Objective
 from metricopt.solvers.agreement import SlackAgreement
 
 Callback: TypeAlias = "Callable[[list[dict[str, Any]]], bool | None]"
-"""Gets the records of an epoch, one a label; ends the training by returning True."""
+"""A function that gets the records of an epoch, one for each label; it ends the training by returning True."""
 
 
 def records_of(
@@ -28,20 +28,20 @@ def records_of(
     loss: float,
     slack: Sequence[SlackAgreement] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one record a label.
+    """Return one record for each label.
 
     Parameters
     ----------
     choice : ThresholdChoice
-        On the selection data, after the epoch; entries of shape (L,).
+        The choice of thresholds on the selection data after the epoch, with entries of shape (L,).
     objective : Objective
     label_names : sequence of str, length L
     multiplier : ndarray, shape (L,), or None
-        Of the bound; NaN for a label that is left out.
+        The multiplier of the bound; NaN for a label that is left out.
     epoch, stage, loss
-        As the record says them.
+        The number of the epoch, the name of its stage, and its mean loss.
     slack : sequence of SlackAgreement, length L, optional
-        Of a solver with explicit slacks; the record keeps the fraction that agrees.
+        The agreement of the slacks with the model, if the solver has slacks; the record keeps the fraction that agrees.
     """
     return [
         {

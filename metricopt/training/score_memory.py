@@ -19,17 +19,17 @@ from metricopt._validation import check_labels, reject
 class ScoreMemory:
     """The latest score of every training sample, at its row, or in order of arrival where batches do not name rows.
 
-    In order of arrival it holds the scores and labels of the last n samples seen, each n those of one pass.
+    In order of arrival the memory holds the scores and labels of the last n samples that were seen.
 
     Parameters
     ----------
     labels : ndarray, shape (n, L), float32
-        Of all training samples, NaN = missing.
+        The labels of all training samples; NaN marks a missing one.
 
     Attributes
     ----------
     labels : ndarray, shape (n, L), float32
-        Those that belong to the scores.
+        The labels that belong to the scores.
     """
 
     def __init__(self, labels: np.ndarray) -> None:
@@ -40,7 +40,7 @@ class ScoreMemory:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was seen so far."""
+        """Whether no sample was seen so far."""
         return self._is_unseen is not None and bool(self._is_unseen.all())
 
     @property
@@ -58,19 +58,19 @@ class ScoreMemory:
         ----------
         scores : ndarray, shape (n, L), float
         labels : ndarray, shape (n, L), float32, optional
-            If the scores come in another order than that of the rows.
+            The labels that belong to the scores, if these come in another order than that of the rows.
         """
         self._scores = scores.copy()
         self.labels = self._labels_of_rows if labels is None else labels.copy()
         self._is_unseen, self._arrived = None, 0
 
     def check(self, labels: Tensor, index: Tensor | None) -> None:
-        """Reject a batch that :meth:`put` cannot keep; its values only until all samples were seen.
+        """Reject a batch that :meth:`put` cannot keep. Its values are checked until all samples were seen.
 
         Raises
         ------
         InvalidInputError
-            If only some batches come with an index, or labels are not those of their rows, or not 0, 1 or NaN.
+            If only some batches come with an index, or labels are not those of their rows, or are not 0, 1 or NaN.
         """
         if index is not None and self.labels is not self._labels_of_rows:
             got = "given after batches or an update without it"
@@ -94,7 +94,7 @@ class ScoreMemory:
         ----------
         scores, labels : Tensor, shape (B, L)
         index : Tensor, shape (B,), int, or None
-            Rows of the samples; None keeps them in order of arrival.
+            The rows of the samples; None keeps the scores in order of arrival.
         """
         if index is None:
             rows = (self._arrived + np.arange(len(scores))) % len(self._scores)

@@ -23,15 +23,15 @@ class Candidate:
     ----------
     choice : ThresholdChoice
     key : tuple of float
-        What candidates are compared by.
+        The numbers by which candidates are compared.
     weights : dict of str to Tensor
     stage : str
     epoch : int
-        After which it was found; 0 is the model as passed.
+        The epoch after which the weights were found; 0 is the model as passed.
     evidence : ndarray, shape (n, L), or None
         The out-of-fold scores of all rows, where replicas train.
     slack : ndarray or None
-        The slacks that belong to the weights, of a solver with explicit slacks.
+        The slacks that belong to the weights, if the solver has slacks.
     """
 
     choice: ThresholdChoice
@@ -50,26 +50,26 @@ class State:
     Attributes
     ----------
     start, best, baseline : Candidate
-        The model as passed, the best so far, and candidate zero.
+        The model as passed, the best candidate so far, and candidate zero.
     finalists : list of Candidate
-        The best of several stages, for their average.
+        The best candidates of several stages, whose average is tried.
     warm : dict of str to Tensor
         The weights at the end of the warm-up.
     history : list of dict
     stage : int
-        Position in the plan.
+        The position of the stage in the plan.
     begun : bool
         Whether that stage has its optimizer and its first weights.
     stage_epoch, batch : int
-        Epochs of the stage and batches of the epoch that are done.
+        The number of epochs of the stage, and of batches of the epoch, that are done.
     loss_sum : float
-        Of these batches.
+        The sum of the losses of these batches.
     epoch : int
-        Of the whole training; the one under way counts.
+        The number of epochs of the whole training, with the one under way.
     step : int
-        Batches of the whole training.
+        The number of batches of the whole training.
     unimproved : int
-        Epochs of the stage since the best was found.
+        The number of epochs of the stage since the best candidate was found.
     stopped, diverged, finished : bool
     seconds : float
         How long training took, interruptions left out.

@@ -42,7 +42,7 @@ def make_table_model(kind: str, num_features: int, *, seed: int = 0) -> nn.Modul
     Raises
     ------
     InvalidInputError
-        On an unknown kind.
+        If the kind is unknown.
 
     Examples
     --------
