@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
 from metricopt.training.fit import fit
-from metricopt.training.random_states import RandomStates, generators_of
+from metricopt.training.random_states import RandomStates, generators_of, seeded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -314,16 +313,15 @@ def _train_chain(
 def _from_one_state(loader: Any, options: dict[str, Any]) -> Iterator[None]:
     """Let every chain begin with the same random states and on one thread, in whichever process it runs."""
     states = RandomStates(generators_of(loader, options.get("val_loader"), options.get("eval_dataset")))
-    before, threads, seed = states.capture(), torch.get_num_threads(), int(options.get("seed", 0))
-    try:
-        torch.set_num_threads(1)
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)
-        yield
-    finally:
-        states.restore(before)
-        torch.set_num_threads(threads)
+    threads = torch.get_num_threads()
+    with seeded(int(options.get("seed", 0))):
+        before = states.capture()
+        try:
+            torch.set_num_threads(1)
+            yield
+        finally:
+            states.restore(before)
+            torch.set_num_threads(threads)
 
 
 def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:

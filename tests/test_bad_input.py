@@ -366,6 +366,7 @@ def test_names_of_several_labels_differ():
         ("learning_rate", float("nan"), np.float64(0.1), "learning_rate must be a finite number above 0, got nan"),
         ("learning_rate", "fast", 0.1, "learning_rate must be a finite number above 0, got 'fast'"),
         ("gradient_clip", -1.0, 1.0, "gradient_clip must be a finite number above 0, got -1.0"),
+        ("device", "abacus", "cpu", "device must be one that torch can use here, got 'abacus'; choose e.g. cpu"),
         ("optimizer", "adam", torch.optim.SGD, "optimizer must be an Optimizer or a callable .*, got adam; pass one"),
     ],
 )

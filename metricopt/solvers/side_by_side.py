@@ -6,7 +6,7 @@ This file decides how a solver is applied to the columns of several replicas. It
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class SideBySide(Solver):
     def __init__(self, solver: Solver, number: int) -> None:
         self.name, self.needs_index, self.warms_up = solver.name, solver.needs_index, solver.warms_up
         self._number = number
-        self._solvers = [solver] if solver.is_columnwise else [deepcopy(solver) for _ in range(number)]
+        self._solvers = [copy(solver) for _ in range(1 if solver.is_columnwise else number)]
 
     def __repr__(self) -> str:
         return f"{self._solvers[0]!r} x {self._number}"
