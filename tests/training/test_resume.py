@@ -14,6 +14,7 @@ from metricopt import OAP, InvalidInputError, Status, fit
 from metricopt.data import BalancedBatchSampler
 from metricopt.solvers import REGISTRY, ExactPenalty, Stage, Surrogate, get_solver
 from metricopt.training.checkpoint import flatten
+from metricopt.training.loss import DirectMetricLoss
 
 NUM_STOPS = 3
 
@@ -217,22 +218,39 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(case, tmp_path):
         assert steps_taken <= num_steps - (stop_at - 1) // 4 * 4
 
 
+@pytest.fixture
+def solvers(monkeypatch):
+    """The solvers that trained, one for each training: copies of those that were passed."""
+    seen, make = [], DirectMetricLoss.__init__
+
+    def make_and_note(loss, *arguments, **named):
+        make(loss, *arguments, **named)
+        seen.append(loss.solver)
+
+    monkeypatch.setattr(DirectMetricLoss, "__init__", make_and_note)
+    return seen
+
+
 @pytest.mark.parametrize("name", REGISTRY)
-def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path):
-    make, wanted = REGISTRY[name], make_and_train(name)
+def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path, solvers):
+    def make_and_train(folder=None, **rest):
+        result, num_steps = train(network_with_everything, folder, solver=REGISTRY[name](), **rest)
+        return outcome(result, solvers[-1]), num_steps
+
+    make, wanted = REGISTRY[name], make_and_train()
     num_steps = wanted[1]
     for stop_at in stops(num_steps, name):
         kill(network_with_everything, tmp_path / str(stop_at), stop_at, solver=make())
-        assert make_and_train(name, tmp_path / str(stop_at), resume=True)[0] == wanted[0], stop_at
+        assert make_and_train(tmp_path / str(stop_at), resume=True)[0] == wanted[0], stop_at
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_average_precision_ends_the_same_too(name, tmp_path):
+def test_average_precision_ends_the_same_too(name, tmp_path, solvers):
     def train_on_ranking(**arguments):
         solver, loader = get_solver(name, OAP()), DataLoader(TensorDataset(X, Y), batch_size=32, shuffle=True)
         settings = {"epochs": 12, "warmup_epochs": 4, "progress": False, "solver": solver, **arguments}
         result = fit(network(), loader, OAP(), **settings)
-        return outcome(result, solver)
+        return outcome(result, solvers[-1])
 
     class KilledError(Exception):
         pass
@@ -248,12 +266,6 @@ def test_average_precision_ends_the_same_too(name, tmp_path):
         with pytest.raises(KilledError):
             train_on_ranking(callbacks=[die], **checkpoints)
         assert train_on_ranking(resume=True, **checkpoints) == wanted
-
-
-def make_and_train(name, folder=None, **rest):
-    solver = REGISTRY[name]()
-    result, num_steps = train(network_with_everything, folder, solver=solver, **rest)
-    return outcome(result, solver), num_steps
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case is not workers])
