@@ -63,7 +63,7 @@ def conclude_folds(training: Training, state: State, best: Candidate, evidence: 
     Parameters
     ----------
     training, state, best, score
-        As for :func:`conclude`.
+        The same as for :func:`conclude`.
     evidence : ndarray, shape (n, L)
         Out-of-fold scores that did not choose ``best``.
     """

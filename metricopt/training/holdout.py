@@ -35,7 +35,7 @@ class Holdout:
     fraction : float, in [0, 1)
         The part of the rows that is held out; 0 where there are folds, a loader of their own, or none.
     folds : int, splitter, array, or None
-        As :func:`~metricopt.evidence.folds.make_folds` takes them; None without folds.
+        The folds, as :func:`~metricopt.evidence.folds.make_folds` takes them; None without folds.
     is_default : bool
         Whether the folds were not asked for: where they cannot be dealt out, a part is held out instead.
     reason : str

@@ -29,7 +29,7 @@ class Replicas(nn.Module):
     Parameters
     ----------
     models : sequence of Module
-        Of one architecture, each with its own weights. Their outputs have shape (B,), (B, 1) or (B, L).
+        Models of one architecture, each with its own weights. Their outputs have shape (B,), (B, 1) or (B, L).
     """
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
