@@ -6,7 +6,7 @@ This file decides how a solver is applied to the columns of several replicas. It
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ class SideBySide(Solver):
     def __init__(self, solver: Solver, number: int) -> None:
         self.name, self.needs_index, self.warms_up = solver.name, solver.needs_index, solver.warms_up
         self._number = number
-        self._solvers = [copy(solver) for _ in range(1 if solver.is_columnwise else number)]
+        # A loss that is prepared with labels keeps what it learnt of them, so each replica has one of its own.
+        self._solvers = [copy(solver)] if solver.is_columnwise else [deepcopy(solver) for _ in range(number)]
 
     def __repr__(self) -> str:
         return f"{self._solvers[0]!r} x {self._number}"
