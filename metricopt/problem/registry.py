@@ -43,7 +43,8 @@ def register_objective(kind: type[Kind]) -> type[Kind]:
     ----------
     kind : subclass of CountObjective
         It names the metric to maximise and, for a bound, the metric that is bounded and one field ``min_...`` or
-        ``max_...``, which ``alpha`` fills. ``beta`` fills a field of that name. All other fields need a default.
+        ``max_...``, a number in (0, 1] that ``alpha`` fills. ``beta`` fills a field of that name. All other fields
+        need a default.
 
     Returns
     -------
