@@ -1,6 +1,6 @@
 """From inputs to scores: how a model is called on a batch, and on a whole data set.
 
-This file decides what shapes of inputs and logits are accepted. It leaves what the scores are good for to others.
+This file decides what shapes of inputs and logits are accepted. What the scores are used for is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def forward(model: nn.Module, x: Any) -> Tensor:
     Parameters
     ----------
     model : Module
-        Maps a batch to logits (B,), (B, 1) or (B, L).
+        It maps a batch to logits (B,), (B, 1) or (B, L).
     x : Tensor, tuple or dict
         A tuple is passed as positional arguments, a dict as keyword arguments.
 
@@ -92,7 +92,7 @@ def score_loader(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels of all samples, ``ndarray (n, L)`` each, in the order that they come.
 
-    The model is in evaluation mode meanwhile.
+    The model is in evaluation mode while it scores.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def score_loader(
     batches : iterable of (x, y)
     device : torch.device
     num_labels : int, optional
-        How many columns the model must return; that of y by default.
+        How many columns the model must return. The default is the number of columns of y.
     must_be_finite : bool
-        Reject scores that are NaN or infinite.
+        Whether scores that are NaN or infinite are rejected.
 
     Raises
     ------
