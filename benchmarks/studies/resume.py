@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import metricopt
 from benchmarks.studies.study import Processes, Quick, finish, run_all
-from metricopt.solvers import REGISTRY
+from metricopt.solvers import REGISTRY, Solver
 from metricopt.training.checkpoint import flatten
 
 NEEDS: tuple[str, ...] = ()
@@ -54,12 +54,25 @@ class Noisy(Dataset[Any]):
         return self.features[row] + 0.1 * torch.randn(8), self.labels[row]
 
 
+def watched(solver: Solver) -> tuple[Solver, list[Solver]]:
+    """Return a solver like this one, and a list that takes in the copies of it that train."""
+    trained: list[Solver] = []
+
+    class Watched(type(solver)):  # type: ignore[misc]
+        def prepare(self, *problem: Any) -> None:
+            trained.append(self)
+            super().prepare(*problem)
+
+    solver.__class__ = Watched
+    return solver, trained
+
+
 def train(solver_name: str, folder: Path) -> str:
     """Train from the beginning or from the folder's newest checkpoint; return a digest of all that came out."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(0.2), nn.ReLU(), nn.Linear(16, 1))
-    solver = REGISTRY[solver_name]()
+    solver, trained = watched(REGISTRY[solver_name]())
     result = metricopt.fit(
         model,
         DataLoader(Noisy(), batch_size=BATCH, shuffle=True),
@@ -75,7 +88,7 @@ def train(solver_name: str, folder: Path) -> str:
         resume=True,
     )
     saved = result.save(folder / "result")
-    skeleton, tensors = flatten(solver.state_dict())
+    skeleton, tensors = flatten(trained[-1].state_dict())
     said = json.loads((saved / "result.json").read_text(encoding="utf-8"))
     del said["seconds"]
     digest = hashlib.sha256(json.dumps([said, skeleton]).encode())

@@ -128,8 +128,8 @@ def fit(
     solver : str, Solver or loss
         ``"profiled"`` (default); ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"``, which keep one
         slack for each sample and label (for OAP one for each pair, of which there may be 4,000,000); or
-        ``"cross_entropy"``. An instance is taken as well, and so is any loss ``(scores, labels) -> scalar``, to compare
-        with.
+        ``"cross_entropy"``. An instance is taken as well, of which a copy trains, and so is any loss
+        ``(scores, labels) -> scalar``, to compare with.
     epochs : int
         The number of epochs in total, warm-up included. The default makes about 6,000 steps, and at least 20 epochs.
     warmup_epochs : int

@@ -14,7 +14,6 @@ from metricopt import OAP, InvalidInputError, Status, fit
 from metricopt.data import BalancedBatchSampler
 from metricopt.solvers import REGISTRY, ExactPenalty, Stage, Surrogate, get_solver
 from metricopt.training.checkpoint import flatten
-from metricopt.training.loss import DirectMetricLoss
 
 NUM_STOPS = 3
 
@@ -218,24 +217,12 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(case, tmp_path):
         assert steps_taken <= num_steps - (stop_at - 1) // 4 * 4
 
 
-@pytest.fixture
-def solvers(monkeypatch):
-    """The solvers that trained, one for each training: copies of those that were passed."""
-    seen, make = [], DirectMetricLoss.__init__
-
-    def make_and_note(loss, *arguments, **named):
-        make(loss, *arguments, **named)
-        seen.append(loss.solver)
-
-    monkeypatch.setattr(DirectMetricLoss, "__init__", make_and_note)
-    return seen
-
-
 @pytest.mark.parametrize("name", REGISTRY)
-def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path, solvers):
+def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path):
     def make_and_train(folder=None, **rest):
-        result, num_steps = train(network_with_everything, folder, solver=REGISTRY[name](), **rest)
-        return outcome(result, solvers[-1]), num_steps
+        solver, trained = resume.watched(REGISTRY[name]())
+        result, num_steps = train(network_with_everything, folder, solver=solver, **rest)
+        return outcome(result, trained[-1]), num_steps
 
     make, wanted = REGISTRY[name], make_and_train()
     num_steps = wanted[1]
@@ -245,12 +232,13 @@ def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path, s
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_average_precision_ends_the_same_too(name, tmp_path, solvers):
+def test_average_precision_ends_the_same_too(name, tmp_path):
     def train_on_ranking(**arguments):
-        solver, loader = get_solver(name, OAP()), DataLoader(TensorDataset(X, Y), batch_size=32, shuffle=True)
+        solver, trained = resume.watched(get_solver(name, OAP()))
+        loader = DataLoader(TensorDataset(X, Y), batch_size=32, shuffle=True)
         settings = {"epochs": 12, "warmup_epochs": 4, "progress": False, "solver": solver, **arguments}
         result = fit(network(), loader, OAP(), **settings)
-        return outcome(result, solvers[-1])
+        return outcome(result, trained[-1])
 
     class KilledError(Exception):
         pass
