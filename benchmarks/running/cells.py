@@ -65,6 +65,11 @@ class Cell:
         """What progress calls it."""
         return f"{self.dataset} {self.split} {self.model} {self.method}"
 
+    @property
+    def can_run(self) -> bool:
+        """Whether all packages that the method wants are installed."""
+        return not METHODS[self.method].missing()
+
     def run(self) -> list[Row]:
         """Train with every setting; return a row an objective, with the setting that validation data choose."""
         torch.set_num_threads(1)
@@ -109,7 +114,7 @@ class Cell:
 
 
 def cells_of(suite: Suite) -> list[Cell]:
-    """Return the cells of a suite that can run here, plan by plan and split by split.
+    """Return the cells of a suite, plan by plan and split by split, whether or not their packages are installed here.
 
     A method that knows no objective is trained once for all that any plan asks of it.
     """
@@ -131,7 +136,7 @@ def _wanted(suite: Suite) -> list[tuple[int, str, str, tuple[str, ...]]]:
             for name in plan.methods:
                 method = METHODS[name]
                 served = [each for each in plan.objectives if method.supports(OBJECTIVES[each], model)]
-                if method.missing() or not served:
+                if not served:
                     continue
                 if method.knows_objective:
                     one_by_one += [(rank, name, model, (each,)) for each in served]

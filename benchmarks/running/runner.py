@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -79,9 +79,32 @@ def run(name: str, cells: Sequence[Cell], file: Path, processes: int, console: C
 
 
 def rows_of(cells: Sequence[Cell], file: Path) -> list[Row]:
-    """Return the rows of the cells that are finished, in the order of the cells."""
-    entries = {entry["cell"]: entry for entry in _entries(file)}
-    return [row for cell in cells for row in entries.get(cell.key, {"rows": []})["rows"]]
+    """Return the rows of the cells that are finished, in the order of the cells, each with the key of its cell."""
+    rows = {entry["cell"]: entry["rows"] for entry in _entries(file)}
+    return [{"cell": cell.key, **row} for cell in cells for row in rows.get(cell.key, [])]
+
+
+def take_over(cells: Sequence[Cell], rows: Iterable[Row], file: Path) -> None:
+    """Keep what another run has finished of the cells, where it is not kept yet: nothing of it is run again.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    rows : iterable of dict
+        As :func:`rows_of` returned them, all rows of a cell or none; those of other cells are passed over.
+    file : Path
+        Where finished cells are kept.
+    """
+    _drop_partial_line(file)
+    wanted = {cell.key for cell in cells} - {entry["cell"] for entry in _entries(file)}
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["cell"] in wanted:
+            found.setdefault(row["cell"], []).append({name: value for name, value in row.items() if name != "cell"})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as out:
+        for key, own in found.items():
+            out.write(json.dumps({"cell": key, "seconds": sum(row["seconds"] for row in own), "rows": own}) + "\n")
 
 
 def _finished(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, float, list[Row] | Exception]]:

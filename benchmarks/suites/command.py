@@ -29,12 +29,19 @@ def run_suite(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is finished of an earlier run.")] = False,
     processes: Annotated[int, typer.Option(help="The number of processes that do the work.")] = 2,
 ) -> None:
-    """Run what is not finished of a suite, then write its report; killed, it goes on where it was."""
+    """Run what is not finished of a suite, here or in the results that came with the code, then write its report.
+
+    Killed, it goes on where it was.
+    """
     suite = _suite(name).quick() if quick else _suite(name)
     require(f"python -m benchmarks run {name}", packages_of(suite.datasets))
+    cells, file = cells_of(suite), _file_of(suite)
     if quick or fresh:
-        _file_of(suite).unlink(missing_ok=True)
-    failed = runner.run(suite.name, cells_of(suite), _file_of(suite), processes, Console(stderr=True))
+        file.unlink(missing_ok=True)
+    elif _table_of(suite, files.RESULTS).exists():
+        runner.take_over(cells, pd.read_parquet(_table_of(suite, files.RESULTS)).to_dict("records"), file)
+    runnable = [cell for cell in cells if cell.can_run]
+    failed = runner.run(suite.name, runnable, file, processes, Console(stderr=True))
     _report(suite, files.RUNS if quick else files.RESULTS)
     if failed:
         console.print(f"{len(failed)} cells failed; the same command tries them again", style="red")
@@ -58,8 +65,12 @@ def _file_of(suite: Suite) -> Path:
     return files.RUNS / f"{suite.name}.jsonl"
 
 
+def _table_of(suite: Suite, folder: Path) -> Path:
+    return folder / f"{suite.name}.parquet"
+
+
 def _report(suite: Suite, folder: Path) -> None:
-    table, page = folder / f"{suite.name}.parquet", folder / f"{suite.name}.md"
+    table, page = _table_of(suite, folder), folder / f"{suite.name}.md"
     if _file_of(suite).exists():
         frame = pd.DataFrame(runner.rows_of(cells_of(suite), _file_of(suite)))
     elif table.exists():
@@ -71,11 +82,12 @@ def _report(suite: Suite, folder: Path) -> None:
     if frame.empty:
         raise typer.BadParameter(f"no cell of {suite.name} is finished yet")
     frame.to_parquet(table, index=False)
+    not_run = {method: packages for method, packages in skipped(suite).items() if method not in set(frame["method"])}
     write_report(
         frame,
         suite.title,
         f"python -m benchmarks run {suite.name}",
-        {method: f"{', '.join(packages)} not installed" for method, packages in skipped(suite).items()},
+        {method: f"{', '.join(packages)} not installed" for method, packages in not_run.items()},
         page,
         datasets=describe(suite.datasets),
         published=published_figures(),

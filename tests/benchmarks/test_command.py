@@ -1,5 +1,6 @@
 """``python -m benchmarks run`` and ``report``, on a suite that takes seconds."""
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -51,6 +52,27 @@ def test_run_then_report(folders):
     page.unlink()
     assert run("report", "tiny").exit_code == 0
     assert page.read_text() == text
+
+
+def test_run_goes_on_from_the_results_that_came_with_the_code(folders):
+    assert run("run", "tiny", "--processes", "1").exit_code == 0
+    page, table = folders / "results" / "tiny.md", folders / "results" / "tiny.parquet"
+    text, frame = page.read_text(), pd.read_parquet(table)
+    (folders / "runs" / "tiny.jsonl").unlink()
+    assert run("run", "tiny").exit_code == 0
+    assert page.read_text() == text
+    assert pd.read_parquet(table).equals(frame)  # with the seconds of the first run: no cell was run again
+    (folders / "runs" / "tiny.jsonl").unlink()
+    is_lost = frame["cell"] == frame["cell"].iloc[2]
+    frame[~is_lost].to_parquet(table, index=False)
+    assert run("run", "tiny", "--processes", "1").exit_code == 0
+    again = pd.read_parquet(table)
+    assert again[~is_lost].equals(frame[~is_lost])
+    assert again[is_lost].drop(columns="seconds").equals(frame[is_lost].drop(columns="seconds"))
+    assert run("run", "tiny", "--fresh", "--processes", "1").exit_code == 0
+    fresh = pd.read_parquet(table)
+    assert fresh.drop(columns="seconds").equals(frame.drop(columns="seconds"))
+    assert not fresh["seconds"].equals(frame["seconds"])
 
 
 def test_quick_leaves_results_alone_and_fresh_forgets_what_is_finished(folders):

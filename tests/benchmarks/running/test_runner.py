@@ -26,7 +26,7 @@ def test_runs_every_cell_once(tmp_path):
     file = tmp_path / "runs" / "quick.jsonl"
     assert runner.run("quick", CELLS, file, 2, QUIET) == {}
     assert sorted(entry["cell"] for entry in lines(file)) == sorted(cell.key for cell in CELLS)
-    assert runner.rows_of(CELLS, file) == [row for cell in CELLS for row in cell.run()]
+    assert runner.rows_of(CELLS, file) == [{"cell": cell.key, **row} for cell in CELLS for row in cell.run()]
     before = file.read_bytes()
     assert runner.run("quick", CELLS, file, 2, QUIET) == {}
     assert file.read_bytes() == before
@@ -52,6 +52,21 @@ def test_failed_cell_costs_itself_alone_and_is_tried_again(tmp_path):
     assert len(lines(file)) == 6
     assert runner.run("quick", cells, file, 1, QUIET).keys() == {"quick -1"}
     assert len(lines(file)) == 6
+
+
+def test_takes_over_what_another_run_has_finished(tmp_path):
+    elsewhere, file = tmp_path / "elsewhere.jsonl", tmp_path / "runs" / "here.jsonl"
+    runner.run("quick", CELLS[:20], elsewhere, 1, QUIET)
+    runner.run("quick", CELLS[:5], file, 1, QUIET)
+    own = lines(file)
+    rows = runner.rows_of(CELLS, elsewhere)
+    runner.take_over(CELLS[:15], rows, file)
+    assert lines(file)[:5] == own and len(lines(file)) == 15  # its own cells stay, others are not asked for
+    assert runner.rows_of(CELLS, file) == rows[:30]
+    runner.take_over(CELLS[:15], rows, file)
+    assert len(lines(file)) == 15
+    runner.run("quick", CELLS[:18], file, 1, QUIET)
+    assert [entry["cell"] for entry in lines(file)[15:]] == [cell.key for cell in CELLS[15:18]]
 
 
 def test_killed_run_goes_on_where_it_was(tmp_path):
