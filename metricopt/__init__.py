@@ -5,8 +5,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from metricopt._validation import InvalidInputError
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.reports import evaluate
-from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold
+from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import (
     alarm_rate,
     average_precision,

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
-from metricopt.evidence.thresholds import ThresholdChoice, selection_criterion
+from metricopt.evidence.choice import ThresholdChoice
+from metricopt.evidence.thresholds import selection_criterion
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.metrics import Ranking, confusion_counts
 from metricopt.problem.objectives import CountObjective, Objective

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from metricopt._arrays import numbered
 from metricopt._validation import reject
 
 
@@ -60,9 +60,7 @@ def stratified_split(
     if min(fractions, default=0.0) <= 0 or not math.isclose(sum(fractions), 1.0):
         reject("fractions", "positive and sum to 1", tuple(fractions), "give for example (0.6, 0.2, 0.2)")
     columns = np.asarray(labels).reshape(len(labels), -1)
-    if groups is not None and len(groups) != len(columns):
-        reject("groups", f"one value a row ({len(columns)})", f"{len(groups)} values", "give one group a row")
-    group_of_row = np.arange(len(columns)) if groups is None else numbered_groups(groups)
+    group_of_row = np.arange(len(columns)) if groups is None else numbered("groups", groups, len(columns))
     stratum_of_group = np.full(group_of_row.max(initial=-1) + 1, columns.shape[1] + 1)
     np.minimum.at(stratum_of_group, group_of_row, _strata(columns))
     rows_of_group = np.bincount(group_of_row, minlength=len(stratum_of_group))
@@ -83,36 +81,6 @@ def stratified_split(
                 remedy = f"take fewer or larger parts than {tuple(fractions)}"
                 reject("labels", f"of enough {name} for every part", f"{sum(held)} {name}", remedy)
     return parts
-
-
-def numbered_groups(groups: Any) -> NDArray[np.intp]:
-    """Return the number of each row's group, in the order in which the groups appear.
-
-    Raises
-    ------
-    InvalidInputError
-        If a group is missing or cannot be hashed.
-    """
-    values = groups.tolist() if isinstance(groups, torch.Tensor) else list(groups)  # tensors are equal by identity
-    for row, value in enumerate(values):
-        if _is_missing(value):
-            reject("groups", "given for every row", f"{value!r} in row {row}", "give such a row a group of its own")
-    numbers: dict[Any, int] = {}
-    try:
-        return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.intp)
-    except TypeError as error:
-        reject("groups", "hashable values, one a row", str(error), "give text, numbers or tuples")
-
-
-def _is_missing(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return any(map(_is_missing, value))
-    try:
-        return value is None or bool(value != value)
-    except TypeError:  # pandas.NA has no truth value
-        return True
-    except ValueError:  # nor has an array, which is rejected as not hashable
-        return False
 
 
 def _strata(columns: NDArray[np.floating]) -> NDArray[np.intp]:

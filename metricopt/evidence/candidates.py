@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold, selection_criterion
+from metricopt.evidence.choice import ThresholdChoice
+from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
 
 

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from metricopt._arrays import numbered
 from metricopt._validation import is_integer, reject
-from metricopt.data.splits import numbered_groups, stratified_split
+from metricopt.data.splits import stratified_split
 
 DEFAULT_FOLDS = 5
 
@@ -71,7 +72,7 @@ def _dealt_out(number: int, columns: np.ndarray, groups: Any, seed: int) -> NDAr
     if number < 2:
         reject("folds", "an integer >= 2", number, "give e.g. 5, or None for no folds")
     if groups is not None:
-        num_groups = int(numbered_groups(groups).max(initial=-1)) + 1
+        num_groups = int(numbered("groups", groups, len(columns)).max(initial=-1)) + 1
         if num_groups < number:
             reject("folds", f"at most the number of groups ({num_groups})", number, "give fewer folds")
     for truth, name in ((1, "positives"), (0, "negatives")):
@@ -121,7 +122,7 @@ def _numbered_by(parts: Any, num_rows: int) -> NDArray[np.intp]:
 def _checked_groups(folds: NDArray[np.intp], groups: Any) -> NDArray[np.intp]:
     """Reject folds that divide a group: its rows would testify about a model that trained on the others."""
     if groups is not None:
-        group_of_row = numbered_groups(groups)
+        group_of_row = numbered("groups", groups, len(folds))
         first = np.zeros(group_of_row.max(initial=-1) + 1, dtype=np.intp)
         first[group_of_row[::-1]] = np.arange(len(folds))[::-1]
         divided = np.flatnonzero(folds != folds[first[group_of_row]])

@@ -1,46 +1,28 @@
-"""The threshold that an objective asks for on given scores, label by label.
+"""The threshold that an objective asks for on given scores: the best of these rows, or one with confidence on new ones.
 
 This file decides what users get for their scores. It leaves the cuts and which is best to
-:mod:`metricopt.problem.cuts`. No model and no training is needed.
+:mod:`metricopt.problem.cuts`, what the evidence supports to :mod:`metricopt.evidence.support`, and how a choice reads
+to :mod:`metricopt.evidence.choice`. No model and no training is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from metricopt._arrays import Samples
+from metricopt._validation import reject
+from metricopt.evidence.choice import ThresholdChoice, gather
+from metricopt.evidence.rows import LabelRows, Rows
+from metricopt.evidence.rule import Rule, check_confidence
+from metricopt.evidence.support import Support, cuts_to_support
 from metricopt.problem.cuts import Cuts
-from metricopt.problem.metrics import Array, Counts, Ranking
+from metricopt.problem.metrics import Array
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import get_objective
-
-
-@dataclass(frozen=True)
-class ThresholdChoice:
-    """A threshold and what it reaches on the data that chose it; scalars, or one entry a label.
-
-    Attributes
-    ----------
-    threshold : array, scalar or shape (L,), float64
-        Scores at or above it are alarms. NaN where a label has no positives to choose by.
-    value : array, scalar or shape (L,), float64
-        The metric that the objective maximises.
-    bounded_value : array, scalar or shape (L,), float64, or None
-        The metric that the bound speaks of; None for an objective without a bound.
-    counts : Counts
-    feasible : array, scalar or shape (L,), bool
-        Whether the bound holds on this data. On new data it may not.
-    """
-
-    threshold: Array
-    value: Array
-    bounded_value: Array | None
-    counts: Counts
-    feasible: Array
 
 
 def choose_threshold(
@@ -50,9 +32,13 @@ def choose_threshold(
     *,
     alpha: float | Sequence[float] | None = None,
     beta: float | None = None,
+    confidence: float | None = None,
     sample_weight: Array | None = None,
+    groups: Sequence[Any] | Array | None = None,
+    prevalence: float | Sequence[float] | None = None,
+    folds: Sequence[Any] | Array | None = None,
 ) -> ThresholdChoice:
-    r"""Return the threshold at which given scores do best by an objective: exact, by sorting.
+    r"""Return the threshold at which scores do best by an objective: on these rows, or with confidence on new ones.
 
     .. math:: \max_t \; \frac{a(c(t))}{b(c(t))} \quad \text{s.t.} \quad \frac{p(c(t))}{q(c(t))} \ge \alpha
               \;\; (\text{or} \le \alpha)
@@ -61,11 +47,29 @@ def choose_threshold(
     "flag everything" to "flag nothing"; tied scores enter or leave together. The bound is compared as the ratio that
     users compute, without tolerance.
 
+    Without a confidence, the choice is the exact optimum of these rows:
+
     - Among the feasible cuts the best value wins, then the bounded value further on the safe side of the bound, then
       the higher threshold (fewer alarms).
     - If no cut is feasible, the one with the best achievable bounded value is returned (the highest precision, say),
       then the best value, then the higher threshold; ``feasible`` is False. No alarm at all leaves precision undefined,
       which never meets a bound on precision.
+
+    That optimum is the luckiest cut, and on new rows its bound fails about every second time. With a confidence, only
+    those feasible cuts compete that the evidence supports:
+
+    - The confidence limit of the bounded metric must meet the bound, too: for precision, with TP right and FP wrong
+      alarms, the quantile :math:`1 - c` of :math:`\text{Beta}(TP, FP + 1)` (Clopper and Pearson). At least 10 alarms
+      must be raised. Groups, weights and a prevalence make it another limit: see :mod:`metricopt.evidence.effective`
+      and :mod:`metricopt.evidence.limits`.
+    - If no cut is supported, the threshold is a safe one, and ``supported`` and ``feasible`` are False: it raises no
+      alarm for a bound on precision or on a rate, and flags every row for a bound on recall. ``advice`` says what is
+      missing, ``empirical`` is the optimum of these rows.
+    - The confidence is nominal: it is that of each cut by itself, for rows drawn alike and scores that these rows did
+      not train. An objective without a bound is chosen for as without a confidence.
+
+    In any case:
+
     - The threshold lies midway between the lowest flagged and the highest unflagged score, rounded to the scores' own
       dtype; where no number of that dtype lies between, it is the lowest flagged score. "Flag everything" is the lowest
       score, "flag nothing" the next number above the highest.
@@ -85,9 +89,18 @@ def choose_threshold(
         For example ``FPOR(min_precision=0.9)``, or ``"FPOR"`` with ``alpha=0.9``; its bound may differ by label.
     alpha, beta : float, optional
         The bound, or the beta of OFBS, where the objective is asked for by name.
+    confidence : float, in (0, 1), optional
+        How sure the bound must be on new rows, e.g. 0.9; by default it need only hold on these.
     sample_weight : array, shape (n,) or (n, L), optional
         Finite, >= 0. Equal weights choose as none do, and integers count exactly. Sums of others are rounded, alike in
         whatever order the samples come, so a bound that is met with equality may go either way, but a report agrees.
+        A weight says what a row counts in the metrics, not how often it was seen: equal weights change no limit.
+    groups : sequence, shape (n,), optional
+        Rows of equal value (one patient's images) testify together, as one. Matters only with a confidence.
+    prevalence : float in (0, 1), or one per label, optional
+        The fraction of positives where the threshold will be used; the metrics are those at this prevalence.
+    folds : sequence, shape (n,), optional
+        The number of each row's fold: with a confidence, the bound must also hold on the rows of every single fold.
 
     Returns
     -------
@@ -104,20 +117,74 @@ def choose_threshold(
     >>> choice = choose_threshold([0.9, 0.8, 0.5, 0.25], [1, 0, 1, 0], "FPOR", alpha=0.6)
     >>> float(choice.threshold), float(choice.value), bool(choice.feasible)
     (0.375, 1.0, True)
+    >>> scores = np.arange(400.0)
+    >>> labels = (scores >= 200) & (scores % 20 != 0)
+    >>> print(choose_threshold(scores, labels, "FPOR", alpha=0.9, confidence=0.9))
+    precision >= 0.9 is supported with confidence 0.9
+      threshold  200.5
+      alarms     199: 190 right, 9 wrong; 0 positives missed
+      recall     1.000
+      precision  0.955, on new rows at least 0.930 with confidence 0.9
+    >>> few = choose_threshold(scores[::9], labels[::9], "FPOR", alpha=0.9, confidence=0.9)
+    >>> bool(few.supported), bool((scores[::9] >= few.threshold).any())
+    (False, False)
+    >>> few.advice
+    '22 alarms stand behind the best cut; about 40 more positives, with their negatives, are needed.'
     """
     objective = get_objective(objective, alpha=alpha, beta=beta)
-    samples = Samples.read(scores, labels, sample_weight)
-    choices = [
-        _choose(Ranking.of(samples, label), single, samples.dtype)
-        for label, single in enumerate(objective.for_labels(samples.num_labels))
-    ]
-    return ThresholdChoice(
-        threshold=samples.give_back([choice.threshold for choice in choices]),
-        value=samples.give_back([choice.value for choice in choices]),
-        bounded_value=samples.give_back([choice.bounded_value for choice in choices]) if objective.bounded else None,
-        counts=Counts(*(samples.give_back([getattr(c.counts, f.name) for c in choices]) for f in fields(Counts))),
-        feasible=samples.give_back([choice.feasible for choice in choices]),
-    )
+    if confidence is not None:
+        check_confidence(confidence)
+    rows = Rows.read(scores, labels, sample_weight=sample_weight, groups=groups, prevalence=prevalence, folds=folds)
+    rule = None if confidence is None else Rule(float(confidence), every_fold=folds is not None)
+    of_labels = zip(rows.of_labels(), objective.for_labels(rows.samples.num_labels), strict=True)
+    return gather([choose(own, single, rule, rows.samples.dtype) for own, single in of_labels], rows.samples.give_back)
+
+
+def reachable_bound(
+    scores: Array,
+    labels: Array,
+    objective: str | Objective,
+    *,
+    alpha: float | Sequence[float] | None = None,
+    confidence: float,
+    sample_weight: Array | None = None,
+    groups: Sequence[Any] | Array | None = None,
+    prevalence: float | Sequence[float] | None = None,
+) -> Array:
+    """Return the best bound that given scores support at any threshold with at least 10 alarms, whatever is asked.
+
+    Parameters
+    ----------
+    scores, labels, objective, alpha, sample_weight, groups, prevalence
+        As for :func:`choose_threshold`; the objective has a bound, whose value does not matter.
+    confidence : float, in (0, 1)
+
+    Returns
+    -------
+    array, scalar or shape (L,), float64
+        The largest bound that would be supported where the bound is a least value, else the smallest; NaN where none
+        would be, or where a label has no positives.
+
+    Examples
+    --------
+    >>> scores = np.arange(400.0)
+    >>> labels = (scores >= 200) & (scores % 20 != 0)
+    >>> round(float(reachable_bound(scores, labels, "FPOR", alpha=0.99, confidence=0.9)), 3)
+    0.93
+    """
+    check_confidence(confidence)
+    objective = get_objective(objective, alpha=alpha)
+    if objective.bounded is None:
+        reject("objective", "one with a bound", objective.name, "give e.g. FPOR(min_precision=0.9)")
+    rows = Rows.read(scores, labels, sample_weight=sample_weight, groups=groups, prevalence=prevalence)
+    reached = []
+    for own, single in zip(rows.of_labels(), objective.for_labels(rows.samples.num_labels), strict=True):
+        if not len(own.ranking.positives.scores):
+            reached.append(np.nan)
+            continue
+        cuts = cuts_to_support(Cuts.of(own.ranking, single.threshold_objective), own.evidence(np.empty(0)).is_by_row)
+        reached.append(_support(own, cuts, Rule(float(confidence))).reachable_bound())
+    return rows.samples.give_back(reached)
 
 
 def selection_criterion(choice: ThresholdChoice, objective: Objective) -> tuple[float, float]:
@@ -142,18 +209,71 @@ def selection_criterion(choice: ThresholdChoice, objective: Objective) -> tuple[
     return float(criteria[learnable].mean()), float(safety[learnable].mean())
 
 
-def _choose(ranking: Ranking, asked: Objective, dtype: torch.dtype) -> ThresholdChoice:
-    """Choose for one label; the result holds NumPy scalars."""
-    objective = asked.threshold_objective
-    cuts = Cuts.of(ranking, objective)
-    if not len(ranking.positives.scores):
-        no_alarm = cuts.counts[-1]
-        return ThresholdChoice(np.nan, np.nan, objective.bounded_value(no_alarm), no_alarm, False)
-    best = cuts.best()
-    return ThresholdChoice(
-        threshold=cuts.threshold(best, dtype),
-        value=asked.measure(ranking, cuts.counts[best]),
-        bounded_value=None if cuts.bounded_value is None else cuts.bounded_value[best],
-        counts=cuts.counts[best],
-        feasible=cuts.feasible[best],
+def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dtype) -> ThresholdChoice:
+    """Choose for one label by a rule, or without one; the result holds NumPy scalars.
+
+    Parameters
+    ----------
+    rows : LabelRows
+    asked : Objective
+        For one label.
+    rule : Rule or None
+        None for the best cut on these rows alone.
+    dtype : torch.dtype
+        What the scores came in.
+    """
+    cuts = Cuts.of(rows.ranking, asked.threshold_objective)
+    position = cuts.best() if len(rows.ranking.positives.scores) else None
+    empirical = _choice_at(rows, asked, cuts, position, dtype)
+    if rule is None:
+        return empirical
+    empirical = replace(empirical, confidence=rule.confidence)
+    if cuts.bounded_value is None:
+        return replace(empirical, empirical=empirical)
+    if position is None:
+        nothing = replace(empirical, limit=np.nan, supported=False, num_more_positives=np.nan)
+        return replace(nothing, empirical=nothing)
+    alone = _support(rows, Cuts.at(rows.ranking, cuts.objective, cuts.lowest_flagged[[position]]), rule)
+    empirical = _with_support(empirical, alone, 0)
+    support = _support(rows, cuts_to_support(cuts, alone.evidence.is_by_row), rule)
+    best = support.best()
+    choice = _with_support(_choice_at(rows, asked, support.cuts, best, dtype), support, best)
+    more = 0.0 if choice.supported else support.num_more_positives()
+    return replace(
+        choice,
+        confidence=rule.confidence,
+        feasible=choice.supported,
+        num_more_positives=more,
+        empirical=replace(empirical, num_more_positives=more),
     )
+
+
+def _support(rows: LabelRows, cuts: Cuts, rule: Rule) -> Support:
+    evidence = rows.evidence(cuts.lowest_flagged)
+    return Support(cuts, evidence, evidence.limit(cuts.objective), rule, rows.folds if rule.every_fold else ())
+
+
+def _choice_at(
+    rows: LabelRows, asked: Objective, cuts: Cuts, position: int | None, dtype: torch.dtype
+) -> ThresholdChoice:
+    """Return what a cut reaches on these rows; None where there is no threshold, for want of positives."""
+    at = len(cuts.value) - 1 if position is None else position  # the last raises no alarm
+    bound = asked.bound
+    return ThresholdChoice(
+        threshold=np.nan if position is None else cuts.threshold(position, dtype),
+        value=np.nan if position is None else asked.measure(rows.ranking, cuts.counts[at]),
+        bounded_value=None if cuts.bounded_value is None else cuts.bounded_value[at],
+        counts=cuts.counts[at],
+        feasible=False if position is None else cuts.feasible[at],
+        num_alarms=rows.evidence(cuts.lowest_flagged[[at]]).num_alarms[0],
+        metric_name=asked.metric_name,
+        bounded_name=None if asked.bounded is None else asked.bounded.name,
+        bound=None if bound is None else float(np.asarray(bound)),
+        bound_direction=asked.bound_direction,
+        by_group=rows.groups is not None,
+    )
+
+
+def _with_support(choice: ThresholdChoice, support: Support, position: int) -> ThresholdChoice:
+    at = np.array([position])
+    return replace(choice, limit=support.limits(at)[0], supported=support.supported(at)[0])

@@ -45,14 +45,19 @@ class Cuts:
 
     @classmethod
     def of(cls, ranking: Ranking, objective: CountObjective) -> Cuts:
-        """Measure every cut that can be best.
+        """Measure every cut that can be best on these samples.
 
         A cut whose lowest flagged score belongs to negatives alone can be raised to the next positive's score. That
         drops false alarms and nothing else, so where neither metric suffers from fewer of them, it is at least as good
         with a higher threshold. Where no positive lies above, it can be raised to the highest score of all: the one
         such cut at which precision is still defined.
         """
-        lowest_flagged = _at_positives(ranking) if _never_needs_false_alarms(objective) else _at_all_scores(ranking)
+        needs_all = not never_needs_false_alarms(objective)
+        return cls.at(ranking, objective, all_cuts(ranking) if needs_all else _at_positives(ranking))
+
+    @classmethod
+    def at(cls, ranking: Ranking, objective: CountObjective, lowest_flagged: np.ndarray) -> Cuts:
+        """Measure some cuts, by their lowest flagged scores: ascending, with infinity at the end."""
         counts = ranking.counts(lowest_flagged)
         value, bounded_value = objective.value(counts), objective.bounded_value(counts)
         return cls(ranking, objective, lowest_flagged, counts, value, bounded_value, objective.feasible(counts))
@@ -75,6 +80,16 @@ class Cuts:
             held = np.where(np.isnan(held), -np.inf, held)
             candidates = candidates[held == held.max()]
         return int(candidates[-1])
+
+    def best_first(self, candidates: np.ndarray) -> np.ndarray:
+        """Return the positions of feasible cuts in the order in which :meth:`best` prefers them."""
+        sign = sign_of(self.objective)
+        keys = [candidates]
+        for values in (None if self.bounded_value is None else sign * self.bounded_value, self.value):
+            if values is not None:
+                held = values[candidates]
+                keys.append(np.where(np.isnan(held), -np.inf, held))
+        return candidates[np.lexsort(keys)[::-1]]
 
     def threshold(self, position: int, dtype: torch.dtype) -> float:
         """Return the number midway between the lowest flagged score and the score below it, as ``dtype`` has it.
@@ -112,11 +127,13 @@ def _at_positives(ranking: Ranking) -> np.ndarray:
     return np.concatenate([positive, highest, np.array([np.inf], dtype=positive.dtype)])
 
 
-def _at_all_scores(ranking: Ranking) -> np.ndarray:
+def all_cuts(ranking: Ranking) -> np.ndarray:
+    """Return the lowest flagged score of every cut there is, ascending; infinity, the last, is "flag nothing"."""
     return np.append(ranking.distinct(), np.array(np.inf, dtype=ranking.positives.scores.dtype))
 
 
-def _never_needs_false_alarms(objective: CountObjective) -> bool:
+def never_needs_false_alarms(objective: CountObjective) -> bool:
+    """Say whether neither metric of the objective gains by false alarms, or is defined only by them."""
     ratios = [(objective.maximised, 1.0)]
     if objective.bounded is not None:
         ratios.append((objective.bounded, sign_of(objective)))

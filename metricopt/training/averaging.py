@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metricopt.evidence.thresholds import ThresholdChoice
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.problem.metrics import Array, Counts, Ratio
 from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.training.state import Candidate

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
-from metricopt.evidence.thresholds import ThresholdChoice
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.problem.metrics import Counts
 from metricopt.training.state import Candidate, State
 

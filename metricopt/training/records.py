@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from metricopt.evidence.thresholds import ThresholdChoice
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.problem.objectives import Objective
 from metricopt.solvers.agreement import SlackAgreement
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from metricopt.evidence.candidates import best_candidate, choose_known
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.frames import Frames
-from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold, selection_criterion
+from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Objective
 from metricopt.solvers import Stage

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from metricopt.evidence.thresholds import ThresholdChoice
+from metricopt.evidence.choice import ThresholdChoice
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR, fit
-from metricopt.evidence.thresholds import ThresholdChoice, selection_criterion
-from metricopt.problem.metrics import Counts, Linear, Ratio
+from metricopt.evidence.choice import ThresholdChoice
+from metricopt.evidence.thresholds import selection_criterion
+from metricopt.problem.metrics import Counts, LinearForm, Ratio
 from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, standard_error, with_finalist
 from metricopt.training.state import Candidate
 
@@ -112,7 +113,7 @@ def test_what_is_undefined_has_no_error():
 
 def test_a_metric_outside_0_and_1_has_no_error():
     class Gain(OFBS):
-        maximised = Ratio("gain", Linear(tp=1.0, fp=-1.0), Linear(positives=1.0))
+        maximised = Ratio("gain", LinearForm(tp=1.0, fp=-1.0), LinearForm(positives=1.0))
 
     counts = Counts(*np.array([[80.0], [3920.0], [20.0], [1080.0]]))
     assert standard_error(candidate(-38.4, counts=counts).choice, Gain(), labels_of(100, 5000)) == 0

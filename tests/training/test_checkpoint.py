@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from metricopt import InvalidInputError
-from metricopt.evidence.thresholds import ThresholdChoice
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.problem.metrics import Counts
 from metricopt.training.checkpoint import Checkpoints, _checksum, claim_folder, flatten, has_checkpoints, put_together
 from metricopt.training.state import Candidate, State

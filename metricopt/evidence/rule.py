@@ -1,0 +1,54 @@
+"""When the evidence supports a bound, and how sure that is by default: both are named here and nowhere else.
+
+This file decides the rule's parts and its defaults. It leaves the limits to :mod:`metricopt.evidence.limits` and the
+choice among the cuts that pass to :mod:`metricopt.evidence.thresholds`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metricopt._validation import reject
+
+DEFAULT_CONFIDENCE = 0.9
+"""The confidence of a threshold that is chosen without being told one."""
+
+EVERY_FOLD_BY_DEFAULT = False
+"""Whether who holds fold numbers asks, beside the limit, that the bound holds in every single fold."""
+
+MIN_ALARMS = 10
+"""No claim stands on fewer alarms (distinct groups among them, where groups are given)."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a cut must pass before the evidence is said to support the bound there.
+
+    The bound must hold on the rows themselves, and :data:`MIN_ALARMS` must stand behind it, in any case.
+
+    Attributes
+    ----------
+    confidence : float, in (0, 1), or None
+        The confidence limit of the bounded metric must meet the bound; None asks for no limit.
+    every_fold : bool
+        The bound must hold on the rows of every single fold. A fold in which the bounded metric is undefined whatever
+        the threshold, for want of positives, say, is not asked.
+    """
+
+    confidence: float | None = DEFAULT_CONFIDENCE
+    every_fold: bool = EVERY_FOLD_BY_DEFAULT
+
+
+def check_confidence(confidence: float) -> None:
+    """Reject anything but a number between 0 and 1.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not one.
+    """
+    is_number = isinstance(confidence, (int, float, np.number)) and not isinstance(confidence, bool)
+    if not (is_number and 0 < confidence < 1):
+        reject("confidence", "in (0, 1)", repr(confidence), "give e.g. 0.9")
