@@ -183,7 +183,8 @@ def test_val_loaders_of_other_labels():
 
 
 def test_models_that_are_none():
-    rejects("model must be a torch Module, got function; wrap it in one", model=lambda x: x)
+    for model, kind in ((lambda x: x, "function"), ("linear", "str")):
+        rejects(f"model must be a torch Module or a callable that makes one, got {kind}; wrap it in", model=model)
 
 
 # Objectives and solvers

@@ -6,6 +6,7 @@ themselves to :mod:`metricopt.training.partition`.
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -106,9 +107,9 @@ def read_request(
     remedy = "put it in a list: [callback]"
     faults.check(are_callbacks, "callbacks", "a sequence of callables", repr(callbacks), remedy)
     _check_checkpoints(faults, request)
-    is_model = isinstance(request.model, nn.Module) or callable(request.model)
-    rule = "a torch Module or a callable that makes one"
-    faults.check(is_model, "model", rule, type(request.model).__name__, "wrap it in a Module")
+    is_model = isinstance(request.model, nn.Module) or _takes_nothing(request.model)
+    rule, remedy = "a torch Module or a callable that makes one", "wrap it in a Module, or give lambda: MyModel()"
+    faults.check(is_model, "model", rule, type(request.model).__name__, remedy)
     _check_loaders(faults, request)
     faults.raise_if_any()
     epochs, warmup_epochs = request.epochs, request.warmup_epochs
@@ -204,6 +205,19 @@ def _check_rows(faults: Faults, request: Request) -> None:
         own: int = len(request.eval_dataset)  # type: ignore[arg-type]
         rule = f"the same {rows} rows as the loader's"
         faults.check(rows == own, "eval_dataset", rule, f"{own} rows", "pass the same rows")
+
+
+def _takes_nothing(make: Any) -> bool:
+    """Say whether something can be called without arguments."""
+    if not callable(make):
+        return False
+    try:
+        inspect.signature(make).bind()
+    except TypeError:
+        return False
+    except ValueError:  # something built in that does not say what it takes
+        return True
+    return True
 
 
 def _is_real(number: Any) -> TypeGuard[float]:
