@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._arrays import Samples
-from metricopt._validation import check_choice, reject
+from metricopt._validation import check_choice, is_integer, reject
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.problem.labels import has_both_classes
@@ -164,8 +164,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             If a parameter cannot be used, or the data are not as above.
         """
         objective, dtype = self._asked(), self._checked_dtype()
-        is_count = isinstance(self.batch_size, (int, np.integer)) and not isinstance(self.batch_size, bool)
-        if self.batch_size is not None and not (is_count and self.batch_size >= 1):
+        if self.batch_size is not None and not (is_integer(self.batch_size) and self.batch_size >= 1):
             reject(
                 "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for all rows"
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from metricopt._validation import reject
+from metricopt._validation import check_integer
 
 
 def draw(
@@ -45,5 +45,4 @@ def draw(
 
 def check_size(argument: str, size: int) -> None:
     """Reject anything but an integer above 1."""
-    if not (isinstance(size, int) and not isinstance(size, bool) and size > 1):
-        reject(argument, "an integer > 1", repr(size), "give for example 1000")
+    check_integer(argument, size, 2, "give for example 1000")

@@ -154,7 +154,7 @@ def test_auxiliary_tasks_that_tell_nothing(scores, accuracies, message):
         ({"label_weight": 1.5}, "label_weight must be in"),
         ({"regularisation": -1.0}, "regularisation must be a finite number >= 0"),
         ({"regularisation": np.nan}, "regularisation must be a finite number >= 0"),
-        ({"max_samples": 1}, "max_samples must be an integer > 1"),
+        ({"max_samples": 1}, "max_samples must be an integer >= 2"),
     ],
 )
 def test_options_out_of_range(options, message):

@@ -40,6 +40,6 @@ def test_the_seed_decides():
 
 @pytest.mark.parametrize("size", [1, 0, 2.5, True, None])
 def test_sizes_that_are_rejected(size):
-    with pytest.raises(InvalidInputError, match="max_samples must be an integer > 1"):
+    with pytest.raises(InvalidInputError, match="max_samples must be an integer >= 2"):
         check_size("max_samples", size)
     check_size("max_samples", 2)

@@ -102,7 +102,7 @@ def test_the_seed_decides_the_draw():
         ({"source_features": np.ones((24, 3))}, "source_features must be an array of 4 axes"),
         ({"boundary_share": 1.5}, "boundary_share must be in"),
         ({"boundary_width": 0}, "boundary_width must be an integer >= 1"),
-        ({"max_pixels": 0}, "max_pixels must be an integer > 1"),
+        ({"max_pixels": 0}, "max_pixels must be an integer >= 2"),
     ],
 )
 def test_what_is_rejected(change, message):
