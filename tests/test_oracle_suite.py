@@ -16,7 +16,7 @@ from tests.small_problems import average_precision, is_hard, optimum, small_prob
 pytestmark = pytest.mark.slow
 
 SOLVERS = ("profiled", "augmented_lagrangian", "lagrangian", "exact_penalty")
-SETTINGS = {"epochs": 300, "learning_rate": 0.1}
+SETTINGS = {"epochs": 200, "learning_rate": 0.1}
 """An epoch is one step on all samples."""
 NUMBERS = {"FPOR": (0.8, 0.6, 0.9), "FROP": (0.8, 0.6, 1.0), "OFBS": (1.0, 0.5, 2.0), "OAP": (None,)}
 """Each objective by name, with the bounds or betas that the problems take in turn."""
@@ -26,16 +26,16 @@ EXACT = 1e-9
 
 @cache
 def judged(name):
-    """Return 20 problems, each with the objective's number and the optimum of the orders that training can meet.
+    """Return 10 problems, each with the objective's number and the optimum of the orders that training can meet.
 
-    Any 5 of one feature (on the last, no model meets the bound of FPOR), any 5 of two, and 10 hard ones.
+    Any 3 of one feature (on the last, no model meets the bound of FPOR), any 2 of two, and 5 hard ones.
     """
 
     def draw(num_features, seed):
         return num_features, seed, small_problem(num_features, seed), NUMBERS[name][seed % len(NUMBERS[name])]
 
     hard = (drawn for drawn in (draw(2, seed) for seed in count(5)) if is_hard(drawn[2], name, drawn[3]))
-    drawn = [*(draw(1, seed) for seed in range(6, 11)), *(draw(2, seed) for seed in range(5)), *islice(hard, 10)]
+    drawn = [*(draw(1, seed) for seed in range(8, 11)), *(draw(2, seed) for seed in range(2)), *islice(hard, 5)]
     return [
         (f"{num_features} features, seed {seed}", problem, number, optimum(problem, name, number, ties=False))
         for num_features, seed, problem, number in drawn
@@ -123,7 +123,7 @@ def test_cross_entropy_does_not_reach_it():
     """So that the suite tells solvers apart."""
     reached = [
         reaches(train(problem, name, number, "cross_entropy", **SETTINGS).train[0], best)
-        for name in NUMBERS
+        for name in ("FPOR", "FROP")
         for _, problem, number, best in judged(name)
     ]
     assert np.mean(reached) < SHARE
