@@ -20,7 +20,7 @@ since version 1.5.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,20 @@ def missing() -> list[str]:
     except ImportError:
         return ["scikit-learn>=1.5"]
     return []
+
+
+def make_logistic_regression(seed: int, **setting: Any) -> Any:
+    """Return a logistic regression that is not trained yet."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=5000, random_state=seed, **setting)
+
+
+def make_gradient_boosting(seed: int, **setting: Any) -> Any:
+    """Return a histogram gradient boosting classifier that is not trained yet."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(random_state=seed, **setting)
 
 
 def logistic_regression(
@@ -76,13 +90,8 @@ def logistic_regression(
     InvalidInputError
         If there are fewer than 2 positives or negatives, so that no fold can be left out.
     """
-    from sklearn.linear_model import LogisticRegression
-
-    def make(setting: Mapping[str, Any]) -> Any:
-        return LogisticRegression(max_iter=5000, random_state=seed, **setting)
-
     known = train_features, train_labels, validation_features, validation_labels
-    return _best_of(make, LOGISTIC_SETTINGS, objective, *known, test_features, seed)
+    return _best_of(make_logistic_regression, LOGISTIC_SETTINGS, objective, *known, test_features, seed)
 
 
 def gradient_boosting(
@@ -95,13 +104,8 @@ def gradient_boosting(
     seed: int,
 ) -> PeerScores:
     """Train histogram gradient boosting; tune its threshold. See :func:`logistic_regression`."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    def make(setting: Mapping[str, Any]) -> Any:
-        return HistGradientBoostingClassifier(random_state=seed, **setting)
-
     known = train_features, train_labels, validation_features, validation_labels
-    return _best_of(make, BOOSTING_SETTINGS, objective, *known, test_features, seed)
+    return _best_of(make_gradient_boosting, BOOSTING_SETTINGS, objective, *known, test_features, seed)
 
 
 def goodness(labels: np.ndarray, predictions: np.ndarray, objective: CountObjective) -> float:
@@ -129,7 +133,7 @@ def goodness(labels: np.ndarray, predictions: np.ndarray, objective: CountObject
 
 
 def _best_of(
-    make: Callable[[Mapping[str, Any]], Any],
+    make: Callable[..., Any],
     settings: tuple[dict[str, Any], ...],
     objective: Objective,
     train_features: np.ndarray,
@@ -149,7 +153,7 @@ def _best_of(
         reject("labels", "of 2 positives and 2 negatives at least", f"{rarer} of one class", "add samples of it")
     folds = StratifiedKFold(min(NUM_FOLDS, rarer), shuffle=True, random_state=seed)
     fit = _fit_for_threshold if isinstance(objective, CountObjective) else _fit_for_ranking
-    fitted = [fit(make(setting), objective, features, labels, folds) for setting in settings]
+    fitted = [fit(make(seed, **setting), objective, features, labels, folds) for setting in settings]
     best = int(np.argmax([score for _, score, _ in fitted]))
     model, _, threshold = fitted[best]
     return PeerScores(

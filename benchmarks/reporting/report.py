@@ -26,7 +26,9 @@ from benchmarks.reporting.comparison import (
     reference_of,
 )
 from benchmarks.reporting.files import markdown
+from benchmarks.reporting.rules import by_rule, of_default_rule
 from benchmarks.reporting.statistics import Interval, Ranking
+from benchmarks.running.rules import DEFAULT
 
 _CELL = ["model", "objective", "dataset", "split", "method"]
 
@@ -46,7 +48,8 @@ def write_report(
     Parameters
     ----------
     frame : DataFrame
-        A row per (dataset, split, model, objective, method), at least one.
+        A row per (dataset, split, model, objective, method), at least one. Of a method with several rules for its
+        threshold there is a row for each of them; the one of the default rule stands among the other methods.
     suite_title : str
     command : str
         What anyone can run to get the rows again.
@@ -64,6 +67,7 @@ def write_report(
     Path
         The page.
     """
+    all_rules, frame = frame, of_default_rule(frame)
     comparisons = [
         Comparison(model, objective, rows)
         for (model, objective), rows in frame.groupby(["model", "objective"], sort=False)
@@ -79,6 +83,9 @@ def write_report(
         parts += _pictures_of_differences(model, of_model, folder)
         for comparison in of_model:
             parts += _section(comparison, folder)
+    rules = by_rule(all_rules)
+    if len(rules):
+        parts += ["## By rule", _ABOUT_RULES, markdown(rules)]
     parts += [
         "## Seconds",
         "Mean per data set and split, all settings together; one training for several objectives is shared out.",
@@ -119,6 +126,12 @@ _READING = """\
   draws data sets, then splits.
 - Ranks: of the means over splits within every data set, ties averaged; bars join methods that Nemenyi's test at 5 %
   does not tell apart. p: Wilcoxon over data sets against the direct method, Holm-corrected."""
+
+
+_ABOUT_RULES = f"""\
+The same scores of the same trainings, with the threshold chosen on out-of-fold scores by one rule or another; the
+tables above have "{DEFAULT}". Means over data sets of means over splits; alarms and bounds met are of all trials
+together."""
 
 
 def _what_follows(comparisons: list[Comparison]) -> str:

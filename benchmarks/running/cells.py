@@ -1,7 +1,7 @@
 """A cell of a suite: one method trained on one split with one model, for one objective or, if it knows none, for all.
 
-This file decides what a cell is, how validation chooses among its settings, and what is written down of it. Test labels
-are used when everything is decided, and for columns named ``test_*`` alone.
+This file decides what a cell is, how held-out scores choose among its settings, and what is written down of it. Test
+labels are used when everything is decided, and for columns named ``test_*`` alone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import numpy as np
 import torch
 
 from benchmarks.data import load
-from benchmarks.running.methods import Trained
+from benchmarks.running.methods import Setting, Trained
 from benchmarks.running.roster import METHODS
+from benchmarks.running.rules import RULES, thresholds_by_rule
 from benchmarks.running.runner import Row
-from benchmarks.running.task import make_task
+from benchmarks.running.task import Task, make_task
 from benchmarks.suites import Suite
 from benchmarks.suites.suite import OBJECTIVES
+from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.reports import LabelReport, evaluate
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
@@ -56,7 +58,9 @@ class Cell:
     def key(self) -> str:
         """What a finished cell is known by: all that is asked of it, the method's settings among it."""
         asked = "+".join(self.objectives)
-        settings = f"{zlib.crc32(repr(METHODS[self.method].settings).encode()):08x}"
+        method = METHODS[self.method]
+        own = (method.settings, tuple(RULES)) if method.has_folds else method.settings
+        settings = f"{zlib.crc32(repr(own).encode()):08x}"
         parts = (self.dataset, self.split, self.model, self.method, asked, self.num_steps, self.batch_size, settings)
         return "/".join(map(str, parts))
 
@@ -71,7 +75,7 @@ class Cell:
         return not METHODS[self.method].missing()
 
     def run(self) -> list[Row]:
-        """Train with every setting; return a row an objective, with the setting that validation data choose."""
+        """Train with every setting; return a row for each objective and rule, with the setting that wins."""
         torch.set_num_threads(1)
         task, labels = make_task(
             load(self.dataset), self.split, self.model, num_steps=self.num_steps, batch_size=self.batch_size
@@ -81,35 +85,32 @@ class Cell:
         began = time.perf_counter()
         tried = [(setting, method.train(task, objectives, setting)) for setting in method.settings]
         seconds = time.perf_counter() - began
+        parts = {part: own.numpy() for part, own in labels.items()}
         rows = []
         for name, objective in objectives.items():
-            # max keeps the first of equals.
-            setting, trained = max(
-                ((setting, trained[name]) for setting, trained in tried),
-                key=lambda pair: _criterion(pair[1], labels["validation"].numpy(), objective),
-            )
-            rows.append(
-                {
-                    "dataset": self.dataset,
-                    "split": self.split,
-                    "model": self.model,
-                    "objective": name,
-                    "metric": objective.metric_name,
-                    "bounded": objective.bounded.name if objective.bounded else "",
-                    "bound": objective.bound,
-                    "method": self.method,
-                    "family": method.family,
-                    "setting": trained.setting or " ".join(f"{key}={value}" for key, value in setting.items()),
-                    **_judged(trained, {part: own.numpy() for part, own in labels.items()}, objective),
-                    "epochs": trained.epochs,
-                    "steps": trained.steps,
-                    "status": trained.status,
-                    "stage": trained.stage,
-                    "seconds": round(seconds / len(objectives), 3),
-                    "python": platform.python_version(),
-                    **{package: version(package) for package in ("metricopt", "torch", "numpy", "scikit-learn")},
-                }
-            )
+            candidates = [(setting, trained[name]) for setting, trained in tried]
+            setting, trained, thresholds = _chosen(candidates, task, objective)
+            row: Row = {
+                "dataset": self.dataset,
+                "split": self.split,
+                "model": self.model,
+                "objective": name,
+                "metric": objective.metric_name,
+                "bounded": objective.bounded.name if objective.bounded else "",
+                "bound": objective.bound,
+                "method": self.method,
+                "family": method.family,
+                "setting": trained.setting or " ".join(f"{key}={value}" for key, value in setting.items()),
+                "epochs": trained.epochs,
+                "steps": trained.steps,
+                "status": trained.status,
+                "stage": trained.stage,
+                "seconds": round(seconds / len(objectives), 3),
+                "python": platform.python_version(),
+                **{package: version(package) for package in ("metricopt", "torch", "numpy", "scikit-learn")},
+            }
+            for rule, threshold in thresholds.items():
+                rows.append({**row, "rule": rule, **_judged(trained, threshold, parts, objective)})
         return rows
 
 
@@ -154,17 +155,27 @@ def skipped(suite: Suite) -> dict[str, list[str]]:
     return {name: METHODS[name].missing() for name in sorted(asked) if METHODS[name].missing()}
 
 
-def _criterion(trained: Trained, labels: np.ndarray, objective: Objective) -> tuple[float, float]:
-    """Return what settings are compared by: the exact metric on validation data."""
-    return selection_criterion(choose_threshold(trained.scores["validation"], labels, objective), objective)
+def _chosen(
+    candidates: list[tuple[Setting, Trained]], task: Task, objective: Objective
+) -> tuple[Setting, Trained, dict[str, float]]:
+    """Return the setting that wins, its training, and its threshold by rule: one under "" without folds."""
+    out_of_fold = [trained.out_of_fold for _, trained in candidates if trained.out_of_fold is not None]
+    if out_of_fold:
+        labels = task.known.tensors[1].numpy()
+        winner, honest = best_candidate(out_of_fold, labels, task.folds, objective)
+        setting, trained = candidates[winner]
+        return setting, trained, thresholds_by_rule(honest, labels, task.folds, objective)
+    labels = task.validation.tensors[1].numpy()
+    choices = [choose_threshold(trained.scores["validation"], labels, objective) for _, trained in candidates]
+    criteria = [selection_criterion(choice, objective) for choice in choices]
+    winner = criteria.index(max(criteria))  # the first of equals
+    setting, trained = candidates[winner]
+    threshold = choices[winner].threshold if trained.threshold is None else trained.threshold
+    return setting, trained, {"": float(threshold)}
 
 
-def _judged(trained: Trained, labels: dict[str, np.ndarray], objective: Objective) -> Row:
+def _judged(trained: Trained, threshold: float, labels: dict[str, np.ndarray], objective: Objective) -> Row:
     """Return the threshold, counts and metrics of every part, and the best that the test curve holds."""
-    threshold = trained.threshold
-    if threshold is None:
-        chosen = choose_threshold(trained.scores["validation"], labels["validation"], objective)
-        threshold = float(chosen.threshold)
     row: Row = {"threshold": threshold}
     for part, own in labels.items():
         report = _report(trained.scores[part], own, threshold, objective)

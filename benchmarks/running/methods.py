@@ -24,6 +24,7 @@ from benchmarks.peers.scores import PeerScores
 from benchmarks.running.resampling import missing as missing_for_resampling
 from benchmarks.running.resampling import resample
 from benchmarks.running.task import Task
+from metricopt.evidence.cross_fit import cross_fit
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import FPOR, FROP, OAP, Objective
 
@@ -50,6 +51,9 @@ class Trained:
         What a peer chose among settings of its own.
     scores_are_own : bool
         False for those of another method, to which this one adds a threshold.
+    out_of_fold : ndarray, shape (n,), or None
+        Where folds were trained: the score of every row of :attr:`Task.known`, by models that have not seen it, NaN
+        where these diverged. It chooses setting and threshold in place of the validation part.
     """
 
     scores: Mapping[str, np.ndarray]
@@ -60,6 +64,7 @@ class Trained:
     status: str = ""
     setting: str = ""
     scores_are_own: bool = True
+    out_of_fold: np.ndarray | None = None
 
 
 class Method(ABC):
@@ -71,8 +76,11 @@ class Method(ABC):
     settings : tuple of dict
     knows_objective : bool
         Whether it is trained anew for every objective; else once, and thresholded for each.
+    has_folds : bool
+        Whether it gives out-of-fold scores, on which each of :data:`benchmarks.running.rules.RULES` chooses.
     """
 
+    has_folds = False
     family: str
     settings: tuple[Setting, ...]
     knows_objective: bool
@@ -267,6 +275,90 @@ class Peer(Method):
             scores = {"train": own.train, "validation": own.validation, "test": own.test}
             trained[name] = Trained(scores, own.threshold, epochs=0, steps=0, setting=own.setting)
         return trained
+
+
+class FittedOnFolds(Fitted):
+    """Trained by :func:`metricopt.fit` on training and validation rows together, one model a fold, side by side.
+
+    It is trained for every objective anew, because the objective chooses among the epochs.
+    """
+
+    has_folds = True
+
+    def __init__(self, family: str, make: Callable[..., Any], settings: tuple[Setting, ...], **rest: Any) -> None:
+        super().__init__(family, make, settings, (Objective,), **rest)
+
+    def train(self, task: Task, objectives: Mapping[str, Objective], setting: Setting) -> dict[str, Trained]:
+        loader = DataLoader(task.known, batch_size=task.batch_size, shuffle=True)
+        epochs = task.epochs_of(len(loader))
+        trained = {}
+        for name, objective in objectives.items():
+            result = metricopt.fit(
+                task.make_fresh_model,
+                loader,
+                objective,
+                folds=task.folds,
+                solver=self.make_solver(objective, setting),
+                epochs=epochs,
+                warmup_epochs=round(WARMUP_SHARE * epochs) if self._warms_up else None,
+                optimizer=self.make_optimizer(LEARNING_RATE[task.model] * setting.get("learning_rate", 1.0)),
+                seed=task.seed,
+                progress=False,
+            )
+            run = len(result.history), len(result.history) * len(loader)
+            held_out = result.data_scores["validation"]
+            trained[name] = Trained(
+                _scores(result.model, task),
+                None,
+                *run,
+                stage=result.selected_stage,
+                status=str(result.status),
+                out_of_fold=np.where(np.isnan(held_out.labels), np.nan, held_out.scores)[:, 0],
+            )
+        return trained
+
+
+class CrossFitted(Method):
+    """A classifier of scikit-learn, one a fold of training and validation rows together.
+
+    Parameters
+    ----------
+    make : callable ``(seed, **setting) -> classifier``
+        Its scores are log-odds.
+    settings : tuple of dict
+    model : str
+        Beside which model it stands in the tables.
+    missing : callable
+        Returns the packages that it wants and that are not installed.
+    """
+
+    family = "peer"
+    knows_objective = False
+    has_folds = True
+
+    def __init__(
+        self, make: Callable[..., Any], settings: tuple[Setting, ...], model: str, missing: Callable[[], list[str]]
+    ) -> None:
+        self.settings, self._make, self._model, self._missing = settings, make, model, missing
+
+    def supports(self, objective: Objective, model: str) -> bool:
+        return model == self._model
+
+    def missing(self) -> list[str]:
+        return self._missing()
+
+    def train(self, task: Task, objectives: Mapping[str, Objective], setting: Setting) -> dict[str, Trained]:
+        features, labels = (tensor.numpy() for tensor in task.known.tensors)
+
+        def train(rows: np.ndarray) -> Callable[[Any], Any]:
+            classifier = self._make(task.seed, **setting).fit(features[rows], labels[rows])
+            scorer: Callable[[Any], Any] = classifier.decision_function
+            return scorer
+
+        fitted = cross_fit(train, features, labels, task.folds)
+        scores = {part: fitted.scores(own.numpy()) for part, own in task.features.items()}
+        trained = Trained(scores, None, epochs=0, steps=0, out_of_fold=fitted.out_of_fold)
+        return dict.fromkeys(objectives, trained)
 
 
 class BestEpochs:

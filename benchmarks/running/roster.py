@@ -1,4 +1,4 @@
-"""The methods by name, each with its settings: as many for each, :data:`NUM_SETTINGS`, among which validation chooses.
+"""The methods by name, each with its settings, among which held-out scores choose: for each :data:`NUM_SETTINGS`.
 
 This file decides settings. How a method trains is in :mod:`benchmarks.running.methods`, the losses in
 :mod:`metricopt.losses`, the peers in :mod:`benchmarks.peers`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.peers import cooper_proxy, tuned_threshold
-from benchmarks.running.methods import Certified, Fitted, Method, Peer, Resampled, Soap
+from benchmarks.running.methods import Certified, CrossFitted, Fitted, FittedOnFolds, Method, Peer, Resampled, Soap
 from metricopt import losses
 from metricopt.problem.objectives import FPOR, FROP, OFBS, Objective
 
@@ -90,4 +90,12 @@ METHODS: dict[str, Method] = {
     "MAPIE": Certified(RATES),
     "logistic + tuned threshold": Peer(tuned_threshold.logistic_regression, "linear", tuned_threshold.missing),
     "boosting + tuned threshold": Peer(tuned_threshold.gradient_boosting, "mlp", tuned_threshold.missing),
+    "profiled, folds": FittedOnFolds("direct", lambda objective: "profiled", RATES, warms_up=True),
+    "cross-entropy, folds": FittedOnFolds("loss", lambda objective: "cross_entropy", RATES),
+    "logistic, folds": CrossFitted(
+        tuned_threshold.make_logistic_regression, tuned_threshold.LOGISTIC_SETTINGS, "linear", tuned_threshold.missing
+    ),
+    "boosting, folds": CrossFitted(
+        tuned_threshold.make_gradient_boosting, tuned_threshold.BOOSTING_SETTINGS, "mlp", tuned_threshold.missing
+    ),
 }

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from benchmarks.data import BenchmarkData
 from metricopt.data import stratified_split
+from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
 from metricopt.training.table_models import make_table_model
 
 SHARES = (0.6, 0.2, 0.2)
@@ -52,6 +55,23 @@ class Task:
             "validation": self.validation.tensors[0],
             "test": self.test_features,
         }
+
+    @property
+    def known(self) -> TensorDataset:
+        """The rows of both parts with labels, those for training first."""
+        pairs = zip(self.train.tensors, self.validation.tensors, strict=True)
+        return TensorDataset(*(torch.cat(pair) for pair in pairs))
+
+    @property
+    def folds(self) -> NDArray[np.intp]:
+        """The fold of each of the :attr:`known` rows, the same for every method."""
+        labels = self.known.tensors[1].numpy()
+        rarer = int(min((labels == 0).sum(), (labels == 1).sum()))
+        return make_folds(min(DEFAULT_FOLDS, rarer), labels, seed=self.seed)
+
+    def make_fresh_model(self) -> nn.Module:
+        """Return a model with weights drawn from torch's global generator, so that each fold begins elsewhere."""
+        return make_table_model(self.model, self.test_features.shape[1], seed=torch.initial_seed())
 
     def make_model(self) -> nn.Module:
         """Return the model before training, the same for every method."""

@@ -12,6 +12,11 @@ SUITE = Suite(
             objectives=("FPOR .8", "FROP .8", "F1", "AP"),
             methods=("profiled", "cross-entropy", "sigmoid"),
         ),
+        Plan(
+            ("FPOR .8", "FROP .8", "F1"),
+            ("profiled, folds", "cross-entropy, folds", "logistic, folds", "boosting, folds"),
+        ),
+        Plan(("FPOR .8", "FROP .8", "F1"), ("logistic + tuned threshold", "boosting + tuned threshold")),
     ),
     num_splits=5,
     num_steps=800,

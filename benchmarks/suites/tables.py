@@ -42,6 +42,10 @@ SUITE = Suite(
             models=("linear",),
         ),
         Plan(("FPOR .8",), ("boosting + tuned threshold",), models=("mlp",)),
+        Plan(
+            ("FPOR .8", "FROP .8", "F1"),
+            ("profiled, folds", "cross-entropy, folds", "logistic, folds", "boosting, folds"),
+        ),
     ),
     num_splits=10,
     num_steps=800,

@@ -5,15 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from benchmarks.data import BenchmarkData
 from benchmarks.running import cells
 from benchmarks.running.cells import Cell, cells_of
 from benchmarks.running.roster import METHODS, NUM_SETTINGS
+from benchmarks.running.rules import RULES, thresholds_by_rule
 from benchmarks.running.task import make_task
 from benchmarks.suites import SUITES, Plan, Suite
 from benchmarks.suites.suite import OBJECTIVES
+from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.thresholds import choose_threshold
+from metricopt.training.replicas import fresh_models
 
 
 def problem(name="made up"):
@@ -124,6 +128,50 @@ def test_setting_is_chosen_by_validation_data():
         scores = METHODS["cross-entropy"].train(task, {"F1": objective}, setting)["F1"].scores["validation"]
         reached.append(float(choose_threshold(scores, labels["validation"].numpy(), objective).value))
     assert row["validation_value"] == pytest.approx(max(reached))
+
+
+@pytest.mark.parametrize("objective", ["FPOR .8", "F1"])
+def test_a_method_on_folds_writes_a_row_for_each_rule_of_one_training(objective):
+    """Recomputed from the classifiers themselves: frames, winner, honest scores, thresholds, counts on test rows."""
+    written = cell("logistic, folds", objective).run()
+    assert [row["rule"] for row in written] == (list(RULES) if objective == "FPOR .8" else [""])
+    task, labels = make_task(problem(), 3, "linear", num_steps=30, batch_size=64)
+    x, y = (torch.cat([task.train.tensors[i], task.validation.tensors[i]]).numpy() for i in (0, 1))
+    new, truth = task.test_features.numpy(), labels["test"].numpy()
+    out_of_fold, of_new = [], []
+    for setting in METHODS["logistic, folds"].settings:
+        own, average = np.zeros(len(y)), np.zeros(len(truth))
+        for fold in range(5):
+            trains = task.folds != fold
+            score = LogisticRegression(max_iter=5000, **setting).fit(x[trains], y[trains]).decision_function
+            ordered = np.sort(score(x[trains]))
+            cut = int((y[trains] == 0).sum())
+            centre, spread = ordered[cut - 1 : cut + 1].mean(), ordered.std()
+            own[~trains] = (score(x[~trains]) - centre) / spread
+            average += (score(new) - centre) / spread / 5
+        out_of_fold.append(own)
+        of_new.append(average)
+    winner, honest = best_candidate(out_of_fold, y, task.folds, OBJECTIVES[objective])
+    thresholds = thresholds_by_rule(honest, y, task.folds, OBJECTIVES[objective])
+    for row in written:
+        assert row["threshold"] == pytest.approx(thresholds[row["rule"]], abs=1e-4)
+        alarms = of_new[winner] >= row["threshold"]
+        assert (row["test_tp"], row["test_fp"]) == ((alarms & (truth == 1)).sum(), (alarms & (truth == 0)).sum())
+
+
+def test_folds_of_fit_begin_from_different_weights_and_hold_all_known_rows():
+    task, _ = make_task(problem(), 3, "mlp", num_steps=30, batch_size=64)
+    assert len(task.folds) == len(task.known) == 320 and np.bincount(task.folds).min() >= 60
+    first, second = fresh_models(task.make_fresh_model, 2, seed=task.seed)
+    assert not torch.equal(first[0].weight, second[0].weight)
+    (trained,) = METHODS["profiled, folds"].train(task, {"F1": OBJECTIVES["F1"]}, {}).values()
+    assert trained.out_of_fold.shape == (320,) and np.isfinite(trained.out_of_fold).all()
+
+
+def test_other_rules_make_another_cell_of_methods_on_folds_alone(monkeypatch):
+    on_folds, other = cell("logistic, folds", "F1").key, cell("cross-entropy", "F1").key
+    monkeypatch.setitem(RULES, "one more", None)
+    assert cell("logistic, folds", "F1").key != on_folds and cell("cross-entropy", "F1").key == other
 
 
 def test_every_method_has_as_many_settings():
