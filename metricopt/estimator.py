@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from metricopt.problem.registry import REGISTRY, get_objective
 from metricopt.results.status import Status
 from metricopt.solvers import Solver
 from metricopt.training.fit import fit
-from metricopt.training.table_models import TABLE_MODELS, make_table_model
+from metricopt.training.table_models import TABLE_MODELS
 
 FULL_BATCH_EPOCHS = 1000
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -68,12 +69,19 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     learning_rate : float, > 0
         Learning rate of the Adam optimizer. The default is that of :func:`metricopt.fit`.
     batch_size : int, >= 1
-        The number of rows in a batch, in random order. By default it is all rows; then, with the default solver, an
-        integer weight has the effect of repeated rows, up to rounding. Above some 100,000 rows batches of e.g. 1,024
-        are faster.
+        The number of rows in a batch, in random order. By default it is all rows; then, with the default solver and
+        without folds, an integer weight has the effect of repeated rows, up to rounding. Above some 100,000 rows
+        batches of e.g. 1,024 are faster.
+    folds : "auto", int, splitter, array or None
+        The rows that choose the threshold. With 5, there are 5 stratified folds: every row trains, and is judged by
+        models that did not see it. ``"auto"`` takes 5 as well, and holds a part out instead where a class has too few
+        rows for that, or ``module`` is a module with weights of its own (``result_.holdout`` says so). None, the
+        default, takes ``val_fraction``.
+    confidence : "auto", float in (0, 1), or None
+        How sure the bound must be on new rows, as for :func:`metricopt.fit`. None, the default, asks for no confidence.
     val_fraction : float, in [0, 1)
-        The fraction of the rows that is held out to select model and threshold. The default of 0 is enough for a linear
-        model that a cross-validation judges. Give 0.2 for a network, which can fit its training data too well.
+        Without folds: the fraction of the rows that is held out to choose model and threshold. The default of 0 lets
+        the training rows choose, so that the bound is often missed on new rows.
     dtype : "float64" or "float32"
         The precision of features and weights.
     device : str or device
@@ -120,6 +128,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
+        folds: Any = None,
+        confidence: float | str | None = None,
         val_fraction: float = 0.0,
         dtype: str = "float64",
         device: str | torch.device = "cpu",
@@ -133,6 +143,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.batch_size = batch_size
+        self.folds = folds
+        self.confidence = confidence
         self.val_fraction = val_fraction
         self.dtype = dtype
         self.device = device
@@ -141,8 +153,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DirectMetricClassifier:
         """Train on the objective.
 
-        If the bound cannot be met, or the loss diverges, ``result_.status`` says so, and a ``UserWarning`` says what to
-        do.
+        Where the rows do not support the bound, or the loss diverges, a ``UserWarning`` tells what is missing, and
+        ``result_.status`` says so. The classifier then predicts the positive class nowhere for a bound on precision or
+        on a rate, and everywhere for a bound on recall; ``result_.empirical_threshold`` is the best cut all the same.
 
         Parameters
         ----------
@@ -186,10 +199,12 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         )
         seed = self._seed()
         result = fit(
-            self._module(seed).to(dtype),
+            self._model(seed, dtype),
             loader,
             objective,
-            val_fraction=self.val_fraction,
+            folds=self.folds,
+            confidence=self.confidence,
+            val_fraction=self.val_fraction if self.folds is None else None,
             solver=copy.deepcopy(self.solver),  # whose state moves
             epochs=FULL_BATCH_EPOCHS if is_whole and self.epochs is None else self.epochs,
             learning_rate=self.learning_rate,
@@ -198,7 +213,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             device=self.device,
             progress=False,
         )
-        if result.status in (Status.INFEASIBLE, Status.DIVERGED):
+        if result.status in (Status.UNSUPPORTED, Status.INFEASIBLE, Status.DIVERGED):
             warnings.warn(f"{result.status}: {result.advice()}", UserWarning, stacklevel=2)
         self.result_, self.threshold_ = result, result.threshold
         return self
@@ -207,7 +222,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         """Return by how much the logit of each row exceeds the largest logit that is predicted negative.
 
         The value is positive exactly where the positive class is predicted. scikit-learn predicts it above 0, and
-        metricopt at or above the threshold. So the next number below the threshold is subtracted.
+        metricopt at or above the threshold. So the next number below the threshold is subtracted. Where the threshold
+        is infinite, because the rows support the bound nowhere, the value is the logarithm of the sigmoid of the logit
+        (no alarm), or minus that of its complement (an alarm for every row).
 
         Parameters
         ----------
@@ -221,6 +238,10 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=self.dtype, reset=False)
         scores = self.result_.scores(X).astype(np.float64)
+        if np.isposinf(self.threshold_):  # no alarm: below 0 everywhere, in the order of the scores
+            return np.minimum(-np.logaddexp(0, -scores), -np.finfo(np.float64).tiny)
+        if np.isneginf(self.threshold_):
+            return np.maximum(np.logaddexp(0, scores), np.finfo(np.float64).tiny)
         return scores - np.nextafter(self.threshold_, -np.inf)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -315,21 +336,26 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _module(self, seed: int) -> nn.Module:
-        kind = "linear" if self.module is None else self.module
+    def _model(self, seed: int, dtype: torch.dtype) -> nn.Module | Callable[[], nn.Module]:
+        """Return a copy of the module that was given, or what makes one afresh."""
+        kind, num_features = "linear" if self.module is None else self.module, self.n_features_in_
         if isinstance(kind, nn.Module):
-            return copy.deepcopy(kind)
+            return copy.deepcopy(kind).to(dtype)
         if isinstance(kind, str):
             check_choice("module", kind, TABLE_MODELS)
-            return make_table_model(kind, self.n_features_in_, seed=seed)
-        if not callable(kind):
+            make: Callable[[], nn.Module] = partial(TABLE_MODELS[kind], num_features)
+        elif callable(kind):
+            make = partial(kind, num_features)
+        else:
             reject("module", "None, a name, a Module or a callable", repr(kind), "pass e.g. 'mlp'")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            made = kind(self.n_features_in_)
-        if not isinstance(made, nn.Module):
-            reject("module", "a callable that returns a Module", type(made).__name__, "return the network")
-        return made
+
+        def model() -> nn.Module:
+            made = make()
+            if not isinstance(made, nn.Module):
+                reject("module", "a callable that returns a Module", type(made).__name__, "return the network")
+            return made.to(dtype)
+
+        return model
 
 
 class ObjectiveScorer:

@@ -62,9 +62,9 @@ def choose_threshold(
       alarms, the quantile :math:`1 - c` of :math:`\text{Beta}(TP, FP + 1)` (Clopper and Pearson). At least 10 alarms
       must be raised. Groups, weights and a prevalence make it another limit: see :mod:`metricopt.evidence.effective`
       and :mod:`metricopt.evidence.limits`.
-    - If no cut is supported, the threshold is a safe one, and ``supported`` and ``feasible`` are False: it raises no
-      alarm for a bound on precision or on a rate, and flags every row for a bound on recall. ``advice`` says what is
-      missing, ``empirical`` is the optimum of these rows.
+    - If no cut is supported, the threshold is a safe one, and ``supported`` and ``feasible`` are False: it is infinite
+      and raises no alarm for a bound on precision or on a rate, and minus infinity, which flags every row, for a bound
+      on recall. ``advice`` says what is missing, ``empirical`` is the optimum of these rows.
     - The confidence is nominal: it is that of each cut by itself, for rows drawn alike and scores that these rows did
       not train. An objective without a bound is chosen for as without a confidence.
 
@@ -238,6 +238,8 @@ def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dt
     support = _support(rows, cuts_to_support(cuts, alone.evidence.is_by_row), rule)
     best = support.best()
     choice = _with_support(_choice_at(rows, asked, support.cuts, best, dtype), support, best)
+    if not choice.supported:
+        choice = replace(choice, threshold=_for_all_rows(choice))
     more = 0.0 if choice.supported else support.num_more_positives()
     return replace(
         choice,
@@ -251,6 +253,14 @@ def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dt
 def _support(rows: LabelRows, cuts: Cuts, rule: Rule) -> Support:
     evidence = rows.evidence(cuts.lowest_flagged)
     return Support(cuts, evidence, evidence.limit(cuts.objective), rule, rows.folds if rule.every_fold else ())
+
+
+def _for_all_rows(safe: ThresholdChoice) -> float:
+    """Return the threshold that does to every row what a safe cut does to these: new scores may lie beyond them."""
+    counts = safe.counts
+    if not counts.true_positives + counts.false_positives:
+        return np.inf
+    return float(safe.threshold) if counts.false_negatives + counts.true_negatives else -np.inf
 
 
 def _choice_at(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import reject
+from metricopt.evidence.reports import plain_number
 from metricopt.problem.objectives import Objective
 from metricopt.processes import is_main_process
 from metricopt.results.status import Status
@@ -64,7 +65,7 @@ def export(
             objective=objective.name,
             asked=str(objective),
             label_names=json.dumps(list(label_names)),
-            thresholds=json.dumps([None if np.isnan(threshold) else float(threshold) for threshold in thresholds]),
+            thresholds=json.dumps([plain_number(threshold) for threshold in thresholds]),
             statuses=json.dumps([status.value for status in statuses]),
             rule=alarm_rule,
             versions=json.dumps(dict(versions)),

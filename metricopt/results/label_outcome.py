@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from metricopt.evidence.certification import LabelCertificate
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.reports import LabelReport
 from metricopt.results.status import Status
 from metricopt.solvers.agreement import SlackAgreement
@@ -23,20 +26,26 @@ class LabelOutcome:
     ----------
     label : str
     status : Status
+    choice : ThresholdChoice
+        What stands behind the threshold on the data that chose it.
     threshold : float
         The threshold is NaN for a label that was left out.
     reports : dict of str to (LabelReport, LabelReport)
         The reports of model and candidate zero, by the name of the data; the data that chose the model come first.
     slack : SlackAgreement or None
     certificate : LabelCertificate or None
+    reachable_bound : float or None
+        The best bound that the data support at the confidence asked, where they do not support the one asked.
     """
 
     label: str
     status: Status
+    choice: ThresholdChoice
     threshold: float
     reports: dict[str, tuple[LabelReport, LabelReport]]
     slack: SlackAgreement | None = None
     certificate: LabelCertificate | None = None
+    reachable_bound: float | None = None
 
     @property
     def has_threshold(self) -> bool:
@@ -55,16 +64,52 @@ class LabelOutcome:
 
     @property
     def advice(self) -> str:
-        """What the status means, with the best achievable value where the bound is missed."""
-        text, report = self.status.advice, self.selection
+        """What the status means, what is missing, and what to do about it."""
+        sentences = [self.status.advice]
+        if self.status is Status.FEASIBLE:
+            sentences.append(self._outlook)
         if self.status is Status.INFEASIBLE:
-            reached = f"{report.bounded_value:.3f}"
-            text += f" Best achievable {report.bounded_metric}: {reached} (asked {report.bound:g})."
+            best, report = self.choice.empirical or self.choice, self.selection
+            reached = f"{float(np.asarray(best.bounded_value)):.3f}"
+            sentences.append(f"Best achievable {report.bounded_metric}: {reached} (asked {report.bound:g}).")
+        if self.status is Status.UNSUPPORTED and isinstance(self.choice.advice, str):
+            sentences.append(self.choice.advice)
+        if self.status in (Status.UNSUPPORTED, Status.INFEASIBLE) and self.choice.confidence is not None:
+            sentences += self._without_support
         if self.status is Status.NO_POSITIVES:
             parts = [(data, own) for data, (own, _) in reversed(self.reports.items())]
             missing = [f"no {kind} in the {data} data" for data, own in parts if (kind := _missing(own))]
-            text += f" There are {' and '.join(missing)}. It raises no alarm."
-        return text
+            sentences.append(f"There are {' and '.join(missing)}. It raises no alarm.")
+        return " ".join(sentences)
+
+    @property
+    def _outlook(self) -> str:
+        """What a bound that holds on the data that chose says of new data."""
+        choice, name = self.choice, self.selection.bounded_metric
+        if choice.confidence is None or choice.limit is None:
+            return (
+                "New data can miss it: evaluate on a test set, and ask for a stricter bound if its interval reaches "
+                "below."
+            )
+        side = "at least" if choice.bound_direction == "min" else "at most"
+        limit = f"{side} {float(np.asarray(choice.limit)):.3f}"
+        return f"On new data like these, {name} is {limit} with confidence {choice.confidence:g}."
+
+    @property
+    def _without_support(self) -> list[str]:
+        """What the threshold does instead, and how to use another."""
+        done = "raises no alarm" if not self.selection.true_positives else "flags every row"
+        sentences = [f"So the threshold {done}."]
+        if self.reachable_bound is not None and not math.isnan(self.reachable_bound):
+            sentences.append(
+                f"The best bound that these data support with confidence {self.choice.confidence:g} is "
+                f"{self.reachable_bound:.3f}."
+            )
+        best = self.choice.empirical
+        if best is not None:
+            found = f"{float(np.asarray(best.threshold)):.6g} ({self.selection.metric} {float(best.value):.3f})"
+            sentences.append(f"The best cut on these data is result.empirical_threshold, {found}.")
+        return sentences
 
 
 def _missing(report: LabelReport) -> str | None:

@@ -7,6 +7,7 @@ This file decides what can be read, said and drawn without the model. What takes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from metricopt._validation import check_choice
 from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.reports import LabelReport, Report
+from metricopt.evidence.thresholds import ThresholdChoice, reachable_bound
 from metricopt.plots import plot_history, plot_labels, plot_precision_recall, plot_scores
 from metricopt.problem.metrics import PrecisionRecallCurve
 from metricopt.problem.objectives import Objective
@@ -21,7 +23,7 @@ from metricopt.problem.prevalence import Prevalence
 from metricopt.results import words
 from metricopt.results.history import History
 from metricopt.results.label_outcome import LabelOutcome
-from metricopt.results.scores import DataScores, selection_scores
+from metricopt.results.scores import DataScores, kept_labels, selection_scores
 from metricopt.results.status import Status
 from metricopt.solvers.agreement import SlackAgreement
 
@@ -35,6 +37,8 @@ class Outcome:
     """What a training led to, apart from the model; :class:`metricopt.FitResult` says what the attributes mean."""
 
     objective: Objective
+    confidence: float | None = None
+    holdout: str = ""
     label_names: tuple[str, ...]
     thresholds: np.ndarray
     statuses: tuple[Status, ...]
@@ -52,6 +56,26 @@ class Outcome:
     slack: tuple[SlackAgreement, ...] | None = None
     prevalence: Prevalence | None = None
     certificates: tuple[LabelCertificate, ...] | None = None
+
+    @cached_property
+    def choice(self) -> ThresholdChoice:
+        """The choice of the thresholds on the data of :attr:`selection`, with what stands behind each.
+
+        It is that of :func:`metricopt.choose_threshold` with the result's :attr:`confidence`. Certified thresholds were
+        chosen on other data.
+        """
+        part = self.selection_scores
+        return part.choose(part.model, self.objective, kept_labels(self.data_scores), self.confidence)
+
+    @property
+    def empirical_threshold(self) -> Any:
+        """The best threshold on the data of :attr:`selection`, whatever the evidence for it.
+
+        A float, or with several labels an array of shape (L,). It is :attr:`threshold` where the evidence supports
+        that one, or where no confidence is asked. Elsewhere the bound may well fail on new data there.
+        """
+        best = np.asarray((self.choice.empirical or self.choice).threshold)
+        return float(best[0]) if len(best) == 1 else best
 
     @property
     def threshold(self) -> Any:
@@ -100,6 +124,8 @@ class Outcome:
             self.objective,
             self._outcomes,
             self._methods,
+            confidence=self.confidence if self.objective.bounded is not None else None,
+            holdout=self.holdout,
             alarm_rule=self.alarm_rule,
             prevalence=self.prevalence,
             selected_stage=self.selected_stage,
@@ -204,13 +230,30 @@ class Outcome:
             LabelOutcome(
                 label=name,
                 status=self.statuses[which],
+                choice=self.choice[which],
                 threshold=float(self.thresholds[which]),
                 reports={own.data: (own[which], other[which]) for own, other in pairs if own and other},
                 slack=None if self.slack is None else self.slack[which],
                 certificate=None if self.certificates is None else self.certificates[which],
+                reachable_bound=self._reachable_bound(which),
             )
             for which, name in enumerate(self.label_names)
         )
+
+    def _reachable_bound(self, which: int) -> float | None:
+        """Return the best bound that the evidence supports for a label whose bound it does not support."""
+        if self.confidence is None or self.statuses[which] not in (Status.UNSUPPORTED, Status.INFEASIBLE):
+            return None
+        part = self.selection_scores
+        found = reachable_bound(
+            part.scores[:, which],
+            part.labels[:, which],
+            self.objective.for_labels(len(self.label_names))[which],
+            confidence=self.confidence,
+            sample_weight=part.weight_of(which),
+            groups=part.groups,
+        )
+        return float(found)
 
     @property
     def _methods(self) -> tuple[str, str]:

@@ -17,15 +17,13 @@ from torch import nn
 from metricopt._validation import per_label
 from metricopt.evidence.certification import Certificate
 from metricopt.evidence.reports import Report, evaluate
-from metricopt.evidence.thresholds import choose_threshold
-from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, weights_at
 from metricopt.results import calibration, storage
 from metricopt.results.export import export
 from metricopt.results.outcome import Outcome
 from metricopt.results.page import write_page
-from metricopt.results.scores import DataScores, scores_at, selection_scores
+from metricopt.results.scores import DataScores, kept_labels, scores_at, selection_scores
 from metricopt.results.status import Status, status_of
 from metricopt.scoring.inputs import score_inputs, score_pairs
 from metricopt.solvers.agreement import SlackAgreement
@@ -41,6 +39,11 @@ class FitResult(Outcome):
         The module that was passed, with the best weights found, in the mode that it had.
     objective : Objective
     label_names : tuple of str
+    confidence : float or None
+        How sure the bound must be on new rows, by the rows that chose the thresholds; None for thresholds that are the
+        exact optimum of these rows.
+    holdout : str
+        Which rows chose model and threshold, and why.
     thresholds : ndarray, shape (L,), float
         The thresholds on the scale of the model's scores, one for each label; a score >= threshold is an alarm.
     statuses : tuple of Status
@@ -201,7 +204,10 @@ class FitResult(Outcome):
         """Return the same model with thresholds chosen for something else."""
         rest = {
             name: getattr(self, name)
-            for name in ("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions")
+            for name in (
+                *("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions"),
+                *("confidence", "holdout"),
+            )
         }
         diverged = Status.DIVERGED in self.statuses
         return result_from_scores(self.model, objective, data_scores, diverged=diverged, prevalence=prevalence, **rest)
@@ -380,6 +386,7 @@ def result_from_scores(
     *,
     label_names: tuple[str, ...],
     diverged: bool,
+    confidence: float | None = None,
     slack: tuple[SlackAgreement, ...] | None = None,
     prevalence: Prevalence | None = None,
     **rest: Any,
@@ -391,7 +398,7 @@ def result_from_scores(
 
     Parameters
     ----------
-    model, objective, label_names, slack, prevalence
+    model, objective, label_names, confidence, slack, prevalence
         The attributes of the same names of :class:`FitResult`.
     data_scores : dict of str to DataScores
         The scores of ``"train"`` and, where samples were held out, of ``"validation"``, which then choose.
@@ -400,11 +407,9 @@ def result_from_scores(
     **rest
         The remaining attributes.
     """
-    kept = np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in data_scores.values()])
-    chosen_on = selection_scores(data_scores)
+    kept, chosen_on = kept_labels(data_scores), selection_scores(data_scores)
     choice, baseline = (
-        choose_threshold(scores, mask_labels(labels, kept), objective, sample_weight=chosen_on.sample_weight)
-        for scores, labels in (chosen_on.model, chosen_on.baseline)
+        chosen_on.choose(of, objective, kept, confidence) for of in (chosen_on.model, chosen_on.baseline)
     )
     given = objective, label_names, prevalence
     reports: dict[str, Any] = {"validation": None, "baseline_validation": None}
@@ -415,7 +420,8 @@ def result_from_scores(
         status_of(
             diverged=diverged,
             has_both_classes=bool(kept[label]),
-            feasible=bool(choice.feasible[label]),
+            feasible=bool((choice.empirical or choice).feasible[label]),
+            supported=choice.supported is None or bool(choice.supported[label]),
             slack_holds=slack is None or slack[label].holds,
             bounded=objective.bounded is not None,
         )
@@ -424,6 +430,7 @@ def result_from_scores(
     return FitResult(
         model=model,
         objective=objective,
+        confidence=confidence,
         label_names=label_names,
         thresholds=choice.threshold,
         statuses=statuses,

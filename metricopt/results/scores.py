@@ -15,6 +15,8 @@ import numpy as np
 from metricopt._validation import reject
 from metricopt.evidence.bootstrap import PrecisionBand, precision_band
 from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold
+from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, weights_at
@@ -33,6 +35,8 @@ class DataScores:
     labels, baseline_labels : ndarray, shape (n, L), float32
         The labels in the order of either scores. The two orders differ where an iterable data set shuffles.
     sample_weight : ndarray, shape (n, L), float, or None
+    groups, folds : ndarray, shape (n,), int, or None
+        The group and the fold of each sample, where there are any.
     """
 
     data: str
@@ -41,6 +45,8 @@ class DataScores:
     labels: np.ndarray
     baseline_labels: np.ndarray
     sample_weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    folds: np.ndarray | None = None
 
     @property
     def model(self) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +57,34 @@ class DataScores:
     def baseline(self) -> tuple[np.ndarray, np.ndarray]:
         """The scores of candidate zero, and their labels."""
         return self.baseline_scores, self.baseline_labels
+
+    def choose(
+        self,
+        of: tuple[np.ndarray, np.ndarray],
+        objective: Objective,
+        kept: np.ndarray,
+        confidence: float | None,
+    ) -> ThresholdChoice:
+        """Return the thresholds that these data choose.
+
+        Parameters
+        ----------
+        of : pair of ndarray, shape (n, L)
+            Scores and labels: :attr:`model` or :attr:`baseline`.
+        objective : Objective
+        kept : ndarray, shape (L,), bool
+            The labels that get a threshold.
+        confidence : float or None
+        """
+        scores, labels = of
+        return choose_threshold(
+            scores,
+            mask_labels(labels, kept),
+            objective,
+            confidence=confidence,
+            sample_weight=self.sample_weight,
+            groups=self.groups if confidence is not None else None,
+        )
 
     @property
     def counted_labels(self) -> np.ndarray:
@@ -99,6 +133,12 @@ class DataScores:
 def selection_scores(data_scores: Mapping[str, DataScores]) -> DataScores:
     """Return the scores that chose model and threshold: those of validation, or of training if nothing was held out."""
     return data_scores.get("validation", data_scores["train"])
+
+
+def kept_labels(data_scores: Mapping[str, DataScores]) -> np.ndarray:
+    """Say which labels have positives and negatives in all data, shape (L,): the others get no threshold."""
+    parts = data_scores.values()
+    return np.logical_and.reduce([has_both_classes(part.labels, part.sample_weight) for part in parts])
 
 
 def scores_at(prevalence: Prevalence, data_scores: Mapping[str, DataScores]) -> dict[str, DataScores]:

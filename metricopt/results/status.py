@@ -10,6 +10,7 @@ class Status(str, Enum):
 
     FEASIBLE = "feasible"
     OPTIMIZED = "optimized"
+    UNSUPPORTED = "unsupported"
     INFEASIBLE = "infeasible"
     SLACK_GAP = "slack_gap"
     NO_POSITIVES = "no_positives"
@@ -26,7 +27,9 @@ class Status(str, Enum):
         return self.value
 
 
-def status_of(*, diverged: bool, has_both_classes: bool, feasible: bool, slack_holds: bool, bounded: bool) -> Status:
+def status_of(
+    *, diverged: bool, has_both_classes: bool, feasible: bool, supported: bool, slack_holds: bool, bounded: bool
+) -> Status:
     """Return the status of a label from what is known of its training; the first fault decides."""
     if diverged:
         return Status.DIVERGED
@@ -34,16 +37,19 @@ def status_of(*, diverged: bool, has_both_classes: bool, feasible: bool, slack_h
         return Status.NO_POSITIVES
     if not feasible:
         return Status.INFEASIBLE
+    if not supported:
+        return Status.UNSUPPORTED
     if not slack_holds:
         return Status.SLACK_GAP
     return Status.FEASIBLE if bounded else Status.OPTIMIZED
 
 
 _ADVICE = {
-    Status.FEASIBLE: "The bound holds on the data that chose the threshold. New data can miss it: evaluate on a test "
-    "set, and ask for a stricter bound if its interval reaches below.",
+    Status.FEASIBLE: "The bound holds on the data that chose the threshold.",
+    Status.UNSUPPORTED: "The bound holds on the data that chose the threshold, but by too little to expect it of new "
+    "data.",
     Status.OPTIMIZED: "The objective has no bound; its value is the best found on the data that chose the threshold.",
-    Status.INFEASIBLE: "No threshold meets the bound; the returned one comes nearest. Lower the bound to what is "
+    Status.INFEASIBLE: "No threshold meets the bound, not even on the data that chose it. Lower the bound to what is "
     "achievable, or give more data, better features or a more flexible model.",
     Status.SLACK_GAP: "The reported metrics are the model's own and hold on the data that chose the threshold, but the "
     "solver's slacks stood for others, by more than 1 %: what it optimized is not what the model does. Train for more "

@@ -20,18 +20,19 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
 from metricopt.evidence.certification import LabelCertificate
-from metricopt.evidence.reports import Report, with_nan, without_nan
+from metricopt.evidence.reports import Report, plain_number, with_nan, without_nan
 from metricopt.problem.registry import objective_from_dict, objective_to_dict
 from metricopt.processes import is_main_process
 from metricopt.results.history import History
 from metricopt.results.scores import DataScores
 from metricopt.results.status import Status
+from metricopt.scoring.ensemble import Ensemble
 from metricopt.solvers.agreement import SlackAgreement
 
 FORMAT = 1
 _WEIGHTS, _SCORES, _RESULT = "model.safetensors", "scores.safetensors", "result.json"
 _REPORTS = ("train", "validation", "baseline_train", "baseline_validation")
-_PLAIN = ("selected_stage", "solver", "seconds", "versions")
+_PLAIN = ("confidence", "holdout", "selected_stage", "solver", "seconds", "versions")
 """These attributes are numbers and names, which JSON holds as they are."""
 
 
@@ -68,6 +69,10 @@ def load(folder: Path, model: nn.Module) -> dict[str, Any]:
             reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
         attributes = _from_dict(saved)
         data_scores = _load_scores(load_file(folder / _SCORES))
+        for data, part in data_scores.items():
+            data_scores[data] = replace(part, data=attributes[data].data)
+        if saved.get("ensemble") is not None:
+            model = Ensemble.like(model, tuple(saved["ensemble"]))
         try:
             load_model(model, folder / _WEIGHTS)
         except RuntimeError as error:
@@ -93,13 +98,14 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "format": FORMAT,
         "objective": objective_to_dict(objective),
         "label_names": list(attributes["label_names"]),
-        "thresholds": [None if np.isnan(threshold) else float(threshold) for threshold in attributes["thresholds"]],
+        "thresholds": [plain_number(threshold) for threshold in attributes["thresholds"]],
         "statuses": [status.value for status in attributes["statuses"]],
         **{name: report.to_dict() if (report := attributes[name]) else None for name in _REPORTS},
         "slack": None if slack is None else [compared.to_dict() for compared in slack],
         "prevalence": attributes["prevalence"],
         "certificates": None if certificates is None else [each.to_dict() for each in certificates],
         "baseline_name": attributes["baseline_name"],
+        "ensemble": list(model.shape) if isinstance(model := attributes["model"], Ensemble) else None,
         "history": [without_nan(record) for record in attributes["history"]],
         **{name: attributes[name] for name in _PLAIN},
     }
@@ -110,7 +116,7 @@ def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
     return {
         "objective": objective_from_dict(saved["objective"]),
         "label_names": tuple(saved["label_names"]),
-        "thresholds": np.array([np.nan if t is None else t for t in saved["thresholds"]]),
+        "thresholds": np.array([np.nan if t is None else float(t) for t in saved["thresholds"]]),
         "statuses": tuple(Status(status) for status in saved["statuses"]),
         **{key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS},
         "slack": None if saved["slack"] is None else tuple(SlackAgreement.from_dict(entry) for entry in saved["slack"]),
@@ -118,7 +124,7 @@ def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
         "certificates": None if certificates is None else tuple(map(LabelCertificate.from_dict, certificates)),
         "baseline_name": saved["baseline_name"],
         "history": History(with_nan(record) for record in saved["history"]),
-        **{name: saved[name] for name in _PLAIN},
+        **{name: saved[name] for name in _PLAIN if name in saved},
     }
 
 
@@ -126,7 +132,7 @@ def _save_scores(data_scores: dict[str, DataScores], file: str) -> None:
     from safetensors.torch import save_file
 
     tensors = {
-        f"{data}.{name}": torch.from_numpy(np.ascontiguousarray(values))
+        f"{data}.{name}": torch.from_numpy(np.array(values, order="C"))
         for data, part in data_scores.items()
         for name, values in vars(part).items()
         if isinstance(values, np.ndarray)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from metricopt.evidence.reports import LabelReport
@@ -15,6 +16,8 @@ def summary(
     outcomes: Sequence[LabelOutcome],
     methods: tuple[str, str],
     *,
+    confidence: float | None,
+    holdout: str,
     alarm_rule: str,
     prevalence: Prevalence | None,
     selected_stage: str,
@@ -29,12 +32,16 @@ def summary(
         There is one for each label.
     methods : tuple of str
         How the text calls the model and candidate zero.
+    confidence, holdout
+        The attributes of the same names of :class:`metricopt.FitResult`.
     alarm_rule : str
         What the threshold does.
     prevalence, selected_stage, seconds
         The attributes of the same names of :class:`metricopt.FitResult`.
     """
-    lines = [f"Asked     {objective}"]
+    lines = [f"Asked     {objective}" + ("" if confidence is None else f", with confidence {confidence:g}")]
+    if holdout:
+        lines.append(f"Judged by {holdout}")
     if prevalence is not None:
         lines.append(f"For       a prevalence of {prevalence}, to which all metrics below are weighted")
     for outcome in outcomes:
@@ -59,7 +66,10 @@ def one_line(objective: Objective, outcomes: Sequence[LabelOutcome]) -> str:
     parts = []
     for outcome in outcomes:
         report = outcome.selection
-        bounded = "" if report.bounded_metric is None else f", {report.bounded_metric} {report.bounded_value:.3f}"
+        bounded = ""
+        if report.bounded_metric is not None and report.bounded_value is not None:
+            reached = "undefined" if math.isnan(report.bounded_value) else f"{report.bounded_value:.3f}"
+            bounded = f", {report.bounded_metric} {reached}"
         parts.append(f"{outcome.label}: {outcome.status}, {report.metric} {report.value:.3f}{bounded}")
     return f"FitResult({objective!r}, {'; '.join(parts)} on {outcomes[0].selected_on} data)"
 

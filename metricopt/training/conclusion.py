@@ -50,7 +50,7 @@ def conclude(training: Training, state: State, best: Candidate, score: Score) ->
             sound = baseline if np.isfinite(of_baseline).all() else state.start
             state.baseline = sound
             return conclude(training, state, sound, score)
-        data_scores[data] = DataScores(data, own, of_baseline, labels, baseline_labels, part.sample_weight)
+        data_scores[data] = DataScores(data, own, of_baseline, labels, baseline_labels, part.sample_weight, part.groups)
     train = data_scores["train"]
     loss, names = training.loss, training.label_names
     slack = loss.solver.compare(best.slack, train.scores, train.labels, train.sample_weight, names)
@@ -88,7 +88,7 @@ def _of_rows(data: str, scores: np.ndarray, baseline_scores: np.ndarray, rows: F
     labels = np.where(np.isfinite(scores), rows.labels, np.nan).astype(np.float32)
     baseline_labels = np.where(np.isfinite(baseline_scores), rows.labels, np.nan).astype(np.float32)
     own, baseline = np.nan_to_num(scores), np.nan_to_num(baseline_scores)
-    return DataScores(data, own, baseline, labels, baseline_labels, rows.sample_weight)
+    return DataScores(data, own, baseline, labels, baseline_labels, rows.sample_weight, rows.groups, rows.folds)
 
 
 def _as_given(average: nn.Module, given: Any) -> nn.Module:
@@ -108,6 +108,8 @@ def _result(
         training.objective,
         data_scores,
         diverged=state.diverged,
+        confidence=training.confidence,
+        holdout=training.holdout,
         prevalence=training.parts.prevalence,
         label_names=training.label_names,
         baseline_name="cross-entropy" if state.baseline.epoch else "the model as passed",

@@ -68,12 +68,12 @@ def fit(
     A warm-up with cross-entropy comes first and gives candidate zero. The solver then trains on the objective itself,
     in stages. Which weights are returned, and with which threshold, is decided on rows that did not train:
 
-    - **Folds**, the default for tables whose model can be made afresh (a ``torch.nn.Linear`` or a callable). One model
+    - **Folds**, with ``folds=5``, for a model that can be made afresh (a ``torch.nn.Linear`` or a callable). One model
       for each fold trains without it, all side by side, so that every row trains and every row testifies. The model
       that is returned is their average: one linear layer, or a
       :class:`~metricopt.training.replicas.Ensemble` of networks. The threshold is chosen on the out-of-fold scores
       (:mod:`metricopt.training.selection`).
-    - **A held-out part**, the default for everything else. After every epoch the exact metric is computed on it, and
+    - **A held-out part**, the default. After every epoch the exact metric is computed on it, and
       the best weights are returned, or the average of the best weights of several stages where that keeps up with
       them (:mod:`metricopt.training.averaging`): there the result is never below candidate zero.
     - **The training rows** themselves, with ``val_fraction=0``: the setting of the paper. What the result then says of
@@ -116,22 +116,24 @@ def fit(
     folds : "auto", int, splitter, array or None
         A number K gives K stratified folds; a splitter of scikit-learn or an array with the fold of each row is taken
         as well. ``"auto"`` takes 5 folds for a model that can be made afresh and data in memory (a ``TensorDataset``),
-        unless ``val_loader`` or ``val_fraction`` is given; else a part is held out, and the summary says why. None
-        never takes folds.
+        unless ``val_loader`` or ``val_fraction`` is given; else a part is held out, and the summary says why. None,
+        the default, never takes folds.
     val_fraction : float, in [0, 1)
         The fraction of the rows that is held out, stratified and seeded, instead of folds. The default without folds is
         0.2. With 0 the training rows decide.
     confidence : "auto", float in (0, 1), or None
         How sure the bound must be on new rows. ``"auto"`` takes 0.9
         (:data:`metricopt.evidence.rule.DEFAULT_CONFIDENCE`) where other rows decide than those that trained, and None
-        with ``val_fraction=0``. None takes the exact optimum of the rows that decide.
+        with ``val_fraction=0``. None, the default, takes the exact optimum of the rows that decide, which new rows
+        often miss.
     solver : str, Solver or loss
         ``"profiled"`` (default); ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"``, which keep one
         slack for each sample and label (for OAP one for each pair, of which there may be 4,000,000); or
         ``"cross_entropy"``. An instance is taken as well, of which a copy trains, and so is any loss
         ``(scores, labels) -> scalar``, to compare with.
     epochs : int
-        The number of epochs in total, warm-up included. The default makes about 6,000 steps, and at least 20 epochs.
+        The number of epochs in total, warm-up included. The default makes about 6,000 steps (1,000 with folds), and at
+        least 20 epochs.
     warmup_epochs : int
         The number of these epochs that train with cross-entropy. The default is a quarter; 0 starts from the model as
         it is.

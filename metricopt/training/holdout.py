@@ -47,6 +47,25 @@ class Holdout:
     is_default: bool = False
     reason: str = ""
 
+    def text(self, num_folds: int, *, has_loader: bool) -> str:
+        """Return which rows judge, and why, as the summary says it.
+
+        Parameters
+        ----------
+        num_folds : int
+            Number of folds that were dealt out, 0 without folds.
+        has_loader : bool
+            Whether the caller gave a loader of rows that judge.
+        """
+        if num_folds:
+            return f"{num_folds} folds: every row trains, and is judged by models that did not see it"
+        if has_loader:
+            return "the rows of val_loader"
+        if not self.fraction:
+            return "the training rows themselves, which say little of new rows"
+        why = "there are too few rows of a class for folds" if self.folds is not None else self.reason
+        return f"{self.fraction:.0%} of the rows, which were held out" + (f", because {why}" if why else "")
+
     def deal(self, labels: np.ndarray, groups: Any, seed: int) -> NDArray[np.intp] | None:
         """Return the fold of each row, or None where there are no folds.
 
@@ -82,7 +101,7 @@ def choose_holdout(request: Request, num_processes: int = 1) -> Holdout:
         hindrance = _hindrance(request, num_processes)
         if hindrance is None:
             return Holdout(DEFAULT_FRACTION, DEFAULT_FOLDS, is_default=True)
-        return Holdout(DEFAULT_FRACTION, reason=f"{DEFAULT_FRACTION:.0%} of the rows are held out, because {hindrance}")
+        return Holdout(DEFAULT_FRACTION, reason=hindrance)
     if folds is None:
         held_out = DEFAULT_FRACTION if fraction is None else float(fraction)
         return Holdout(0.0 if request.val_loader is not None else held_out)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from metricopt._arrays import to_numpy
+from metricopt._arrays import numbered, to_numpy
 from metricopt._validation import check_finite, check_labels, reject
 from metricopt.data.loaders import (
     SCORING_BATCH,
@@ -44,11 +44,14 @@ class Part:
         The batches for scoring: all samples, in order; of several processes each has its own part of them.
     labels : ndarray, shape (n, L), float32
     sample_weight : ndarray, shape (n, L), float64, or None
+    groups : ndarray, shape (n,), int, or None
+        The number of each sample's group.
     """
 
     loader: Iterable[tuple[Any, Any]]
     labels: np.ndarray
     sample_weight: np.ndarray | None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,14 +75,15 @@ class FoldedRows:
     folds : ndarray, shape (n,), int
     trains : ndarray, shape (n, R), bool
         Whether a row trains a replica.
-    groups : sequence, shape (n,), or None
+    groups : ndarray, shape (n,), int, or None
+        The number of each row's group.
     """
 
     labels: np.ndarray
     sample_weight: np.ndarray | None
     folds: np.ndarray
     trains: np.ndarray
-    groups: Sequence[Any] | None = None
+    groups: np.ndarray | None = None
 
     @property
     def num_replicas(self) -> int:
@@ -207,13 +211,16 @@ def make_partition(
         if folds is not None:
             own_weight = None if weight is None else weight[rows]
             trains = folds[:, np.newaxis] != np.arange(folds.max() + 1)
-            folded = FoldedRows(labels[rows], own_weight, folds, trains, own_groups)
+            numbers = None if own_groups is None else numbered("groups", own_groups, len(rows))
+            folded = FoldedRows(labels[rows], own_weight, folds, trains, numbers)
             return reader.folded(loader, scored, rows, len(labels), folded, seed)
         if validation is None and val_fraction > 0:
             rows, held_out = _hold_out(rows, labels, own_groups, val_fraction, seed)
         train = reader.rows(loader, scored, rows, labels, weight)
         if held_out is not None:
-            validation = reader.rows(loader, scored, held_out, labels, weight)
+            held_out_groups = _groups_of(held_out, labels, groups)
+            numbers = None if held_out_groups is None else numbered("groups", held_out_groups, len(held_out))
+            validation = replace(reader.rows(loader, scored, held_out, labels, weight), groups=numbers)
             _check_part("the held-out part of loader", validation.labels)
         _check_part("loader" if held_out is None else "the training part of loader", train.labels)
         batches = reader.batches(loader, loader.dataset, rows)

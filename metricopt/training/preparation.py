@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from metricopt._validation import reject
+from metricopt.evidence.rule import DEFAULT_CONFIDENCE
 from metricopt.problem.objectives import Objective
 from metricopt.processes import Processes
 from metricopt.progress import Display
@@ -53,6 +54,10 @@ class Training:
         The loss, with the solver.
     selection : Selection
         What candidates are compared by.
+    confidence : float or None
+        How sure the bound must be by the rows that choose the threshold.
+    holdout : str
+        Which rows these are, and why.
     stepping : Stepping
         The optimizers and schedulers.
     processes : Processes
@@ -71,6 +76,8 @@ class Training:
     plan: Sequence[Stage]
     loss: DirectMetricLoss
     selection: Selection
+    confidence: float | None
+    holdout: str
     stepping: Stepping
     processes: Processes
     checkpoints: Checkpoints | None
@@ -100,10 +107,14 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     single, model = _make_model(request, parts.folded)
     model.to(processes.device)
     processes.take_weights_of_main(model)
-    plan = make_plan(request.solver, request.epochs, request.warmup_epochs, len(parts.train_loader), is_linear(single))
-    if parts.folded is not None:
-        # What polishes the best model so far would begin from weights that were chosen on rows which testify later.
-        plan = [stage for stage in plan if stage.start == "warm"]
+    plan = make_plan(
+        request.solver,
+        request.epochs,
+        request.warmup_epochs,
+        len(parts.train_loader),
+        is_linear=is_linear(single),
+        with_folds=parts.folded is not None,
+    )
     loss = _make_loss(request, parts, plan)
     own_generators = generators_of(request.loader, request.val_loader, request.eval_dataset)
     checkpoints = None
@@ -121,6 +132,10 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         plan=plan,
         loss=loss,
         selection=_make_selection(request, parts, plan),
+        confidence=_read_confidence(request, parts),
+        holdout=holdout.text(
+            0 if parts.folded is None else parts.folded.num_replicas, has_loader=request.val_loader is not None
+        ),
         stepping=_make_stepping(request, single, model, parts, processes),
         processes=processes,
         checkpoints=checkpoints,
@@ -151,6 +166,18 @@ def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> Dir
         warmup_epochs=sum(stage.epochs for stage in plan if not stage.is_direct),
         sample_weight=parts.train.sample_weight,
     )
+
+
+def _read_confidence(request: Request, parts: Partition) -> float | None:
+    """Return the confidence that is asked, or by default where other rows judge than those that train."""
+    judges_itself = parts.folded is None and parts.validation is None
+    asked = request.confidence
+    if isinstance(asked, str):
+        return None if judges_itself else DEFAULT_CONFIDENCE
+    if asked is not None and judges_itself:
+        rule, remedy = "left out where the training rows choose the threshold", "give val_fraction=0.2, or folds=5"
+        reject("confidence", rule, asked, f"{remedy}: rows that trained can support no bound")
+    return None if asked is None else float(asked)
 
 
 def _make_selection(request: Request, parts: Partition, plan: Sequence[Stage]) -> Selection:

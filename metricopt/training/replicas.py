@@ -12,81 +12,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
 
 from metricopt._validation import reject
 from metricopt.evidence.frames import Frames
-
-
-class Replicas(nn.Module):
-    """Models of one architecture side by side: a batch goes through all of them at once.
-
-    Parameters
-    ----------
-    models : sequence of Module
-        Models of one architecture, each with its own weights. Their outputs have shape (B,), (B, 1) or (B, L).
-    """
-
-    def __init__(self, models: Sequence[nn.Module]) -> None:
-        super().__init__()
-        weights, buffers = stack_module_state(list(models))
-        self._names, self._buffer_names = list(weights), list(buffers)
-        self.weights = nn.ParameterList(
-            nn.Parameter(weight.detach(), requires_grad=weight.requires_grad) for weight in weights.values()
-        )
-        for number, buffer in enumerate(buffers.values()):
-            self.register_buffer(f"buffer_{number}", buffer)
-        # Not a submodule: what is trained are the stacked weights. In a list, where torch does not look.
-        self._template = [copy.deepcopy(models[0])]
-        self.number = len(models)
-
-    def forward(self, *inputs: Any, **named: Any) -> Tensor:
-        """Return the scores of all models, shape (B, R * L)."""
-        template = self._template[0]
-        template.train(self.training)
-
-        def one(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-            outputs: Tensor = functional_call(template, (weights, buffers), inputs, named)
-            return outputs if outputs.ndim == 2 else outputs.unsqueeze(-1)  # (B,) -> (B, 1)
-
-        scores = vmap(one, randomness="different")(*self._stacked())  # (R, B, L)
-        return scores.transpose(0, 1).flatten(1)
-
-    def _stacked(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        buffers = [getattr(self, f"buffer_{number}") for number in range(len(self._buffer_names))]
-        weights = dict(zip(self._names, self.weights, strict=True))
-        return weights, dict(zip(self._buffer_names, buffers, strict=True))
-
-
-class Ensemble(nn.Module):
-    """The mean of several models' scores, each in its own frame: one model to those who call it.
-
-    Parameters
-    ----------
-    replicas : Replicas
-    frames : Frames
-    """
-
-    centre: Tensor
-    spread: Tensor
-
-    def __init__(self, replicas: Replicas, frames: Frames) -> None:
-        super().__init__()
-        self.replicas = replicas
-        weight = next(replicas.parameters())
-        for name, values in (("centre", frames.centre), ("spread", frames.spread)):
-            self.register_buffer(name, torch.as_tensor(values, dtype=weight.dtype, device=weight.device))
-
-    def forward(self, *inputs: Any, **named: Any) -> Tensor:
-        """Return the mean score, shape (B, L)."""
-        scores = self.replicas(*inputs, **named).unflatten(1, self.centre.shape)  # (B, R * L) -> (B, R, L)
-        mean: Tensor = ((scores - self.centre) / self.spread).nanmean(dim=1)
-        return mean
+from metricopt.scoring.ensemble import Ensemble, Replicas
 
 
 def fresh_models(model: nn.Module | Callable[[], nn.Module], number: int, seed: int) -> list[nn.Module]:

@@ -137,6 +137,7 @@ def _check_numbers(faults: Faults, request: Request) -> None:
         if number is not None:
             faults.check_integer(name, number, minimum)
     faults.check_seed(request.seed)
+    _check_confidence(faults, request.confidence)
     for name in ("learning_rate", "gradient_clip"):
         value = getattr(request, name)
         is_positive = _is_real(value) and math.isfinite(value) and value > 0
@@ -148,6 +149,13 @@ def _check_numbers(faults: Faults, request: Request) -> None:
     rate, remedy = request.learning_rate, "set it in the optimizer"
     one_rate = request.optimizer is None or rate is None
     faults.check(one_rate, "learning_rate", "left out beside optimizer", rate, remedy)
+
+
+def _check_confidence(faults: Faults, confidence: Any) -> None:
+    is_fraction = _is_real(confidence) and 0 < confidence < 1
+    is_left = confidence is None or (isinstance(confidence, str) and confidence == "auto")
+    rule = '"auto", None or a number in (0, 1)'
+    faults.check(is_fraction or is_left, "confidence", rule, repr(confidence), "give e.g. 0.9, or None for none")
 
 
 def _check_checkpoints(faults: Faults, request: Request) -> None:

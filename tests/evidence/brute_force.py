@@ -242,7 +242,8 @@ def choose(name, rows, bound, confidence, prevalence=None, has_folds=False):
     level, supported, value = best
     certain = judge.certain(level)
     limit = judge.limit(level) if certain is None else certain
-    return Found(threshold_at(level, levels), supported, value, limit, is_close)
+    for_all_rows = math.inf if level == math.inf else -math.inf  # new scores may lie beyond these
+    return Found(threshold_at(level, levels) if supported else for_all_rows, supported, value, limit, is_close)
 
 
 def threshold_at(level, levels):

@@ -13,11 +13,12 @@ from metricopt import InvalidInputError
 from metricopt.evidence.frames import Frames
 from metricopt.losses import FocalLoss, WeightedCrossEntropy
 from metricopt.problem.objectives import FPOR, OAP, OFBS
+from metricopt.scoring.ensemble import Ensemble, Replicas
 from metricopt.solvers import ExactPenalty, Profiled, ProfiledRanking, Surrogate
 from metricopt.solvers.side_by_side import SideBySide, of_replicas
 from metricopt.training.loss import DirectMetricLoss
 from metricopt.training.optimizers import clip_each
-from metricopt.training.replicas import Ensemble, Replicas, average_of, fresh_models, stacked, without_diverged
+from metricopt.training.replicas import average_of, fresh_models, stacked, without_diverged
 
 
 def table(num_rows=300, num_features=4, prevalence=0.15, seed=0):

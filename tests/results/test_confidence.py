@@ -1,0 +1,124 @@
+"""Results whose threshold is chosen with a confidence: statuses, words, and thresholds that break no bound."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import metricopt
+from metricopt import InvalidInputError, Status
+
+
+def table(num_rows, seed=0, prevalence=0.08):
+    random = np.random.default_rng(seed)
+    y = (random.random(num_rows) < prevalence).astype(np.float32)
+    x = random.normal(size=(num_rows, 3)).astype(np.float32)
+    x[:, 0] += 2.5 * y
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def fitted(num_rows=1500, objective="FPOR", alpha=0.6, confidence=0.9, model=None, **given):
+    x, y = table(num_rows)
+    loader = DataLoader(TensorDataset(x, y), batch_size=256, shuffle=True)
+    given = {"folds": 5, "epochs": 20, "progress": False, "confidence": confidence} | given
+    return metricopt.fit(nn.Linear(3, 1) if model is None else model, loader, objective, alpha=alpha, **given)
+
+
+@pytest.fixture(scope="module")
+def supported():
+    return fitted()
+
+
+@pytest.fixture(scope="module")
+def unsupported():
+    return fitted(alpha=0.97)
+
+
+def test_feasible_is_said_of_new_data(supported):
+    assert supported.status is Status.FEASIBLE and supported.confidence == 0.9
+    limit = float(supported.choice.limit[0])
+    assert limit >= 0.6
+    assert f"On new data like these, precision is at least {limit:.3f} with confidence 0.9." in supported.summary()
+    assert "Judged by 5 folds: every row trains" in supported.summary()
+    assert supported.empirical_threshold <= supported.threshold
+
+
+def test_unsupported_raises_no_alarm_and_says_what_is_missing(unsupported):
+    assert unsupported.status is Status.UNSUPPORTED
+    assert unsupported.threshold == np.inf
+    x, _ = table(5000, seed=1)
+    assert unsupported.predict(x).sum() == 0
+    text = unsupported.advice()
+    assert "alarms stand behind the best cut; about" in text and "So the threshold raises no alarm." in text
+    assert f"result.empirical_threshold, {unsupported.empirical_threshold:.6g}" in text
+    assert np.isfinite(unsupported.empirical_threshold)
+    assert "The best bound that these data support with confidence 0.9 is" in text
+
+
+def test_a_bound_on_recall_that_is_not_supported_flags_every_row():
+    result = fitted(150, "FROP", 0.95)
+    assert result.status is Status.UNSUPPORTED and result.threshold == -np.inf
+    assert result.predict(table(50, seed=1)[0]).all()
+    assert "So the threshold flags every row." in result.advice()
+
+
+def test_infeasible_names_the_bound_that_can_be_had():
+    result = fitted(alpha=0.999, prevalence=0.001)
+    assert result.status is Status.INFEASIBLE and result.threshold == np.inf
+    assert "not even on the data that chose it" in result.advice() and "Best achievable precision" in result.advice()
+
+
+def test_it_is_saved_and_loaded_as_it_was(supported, unsupported, tmp_path):
+    for name, result in (("supported", supported), ("unsupported", unsupported)):
+        folder = result.save(tmp_path / name)
+        json.loads((folder / "result.json").read_text(), parse_constant=pytest.fail)  # no NaN, no Infinity
+        again = metricopt.load(folder, nn.Linear(3, 1))
+        assert again.threshold == result.threshold and again.status is result.status
+        assert again.summary() == result.summary() and again.holdout == result.holdout
+        assert again.empirical_threshold == result.empirical_threshold
+        result.report(tmp_path / f"{name}.html")
+
+
+def test_an_ensemble_is_saved_as_one_model(tmp_path):
+    def make():
+        return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+
+    result, x = fitted(model=make), table(40, seed=2)[0]
+    again = metricopt.load(result.save(tmp_path / "ensemble"), make())
+    assert np.array_equal(again.scores(x), result.scores(x))
+    assert len(again.data_scores["validation"].folds) == 1500 and again.validation.data == "out-of-fold"
+
+
+def test_another_bound_keeps_the_confidence(supported):
+    stricter = supported.with_bound(0.97)
+    assert stricter.status is Status.UNSUPPORTED and stricter.confidence == 0.9
+    assert stricter.holdout == supported.holdout
+    rarer = supported.at_prevalence(0.01)
+    assert rarer.confidence == 0.9 and rarer.threshold > supported.threshold
+
+
+def test_groups_testify_as_one():
+    rows = np.repeat(np.arange(500), 4)
+    x, y = table(500)
+    loader = DataLoader(TensorDataset(x[rows], y[rows]), batch_size=256, shuffle=True)
+    given = {"alpha": 0.6, "folds": 5, "epochs": 10, "confidence": 0.9, "progress": False}
+    alone = metricopt.fit(nn.Linear(3, 1), loader, "FPOR", **given)
+    grouped = metricopt.fit(nn.Linear(3, 1), loader, "FPOR", **given, groups=rows)
+    cut = alone.threshold
+    assert grouped.threshold > cut or grouped.status is Status.UNSUPPORTED
+
+
+def test_the_training_rows_support_no_bound():
+    with pytest.raises(InvalidInputError, match="confidence must be left out where the training rows choose"):
+        fitted(folds=None, val_fraction=0)
+    assert fitted(folds=None, val_fraction=0, confidence="auto").confidence is None
+    assert fitted(folds=None, val_fraction=0.3, confidence="auto").confidence == 0.9
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 1.5, "high", True])
+def test_bad_confidence(confidence):
+    with pytest.raises(InvalidInputError, match=r'confidence must be "auto", None or a number in \(0, 1\)'):
+        fitted(confidence=confidence)
