@@ -6,7 +6,11 @@ fifth to a half of the draws of our simulations. A certified one keeps it:
 .. math:: P\bigl(\text{precision}(\hat t) \ge \alpha \text{ on new data}\bigr) \ge 1 - \delta
 
 over the draw of calibration data that chose neither model nor thresholds, whatever the distribution. Samples must be
-drawn independently: of a patient's several images take one.
+drawn independently. The several images of a patient are not: where groups of rows are drawn independently, one row of
+each, drawn at random (:func:`one_row_each`), is again an independent sample. So all that follows is exact for these
+rows, and the guarantee speaks of a random row of a random group. That is a random row of the new data where groups are
+of equal size; else rows of large groups weigh less. Rows that are left out cost certainty only where they would have
+told more than their group's other row.
 
 1. At most :data:`NUM_THRESHOLDS` thresholds are fixed on the selection data, from the tuned one to the safe end: fewer
    alarms for a bound on precision, more for one on recall.
@@ -42,6 +46,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
 from metricopt.evidence.intervals import least_rate
@@ -51,6 +56,8 @@ from metricopt.problem.objectives import FPOR, FROP
 from metricopt.problem.prevalence import counts_at
 
 NUM_THRESHOLDS = 20
+SEED = 0
+"""The seed of the draw of one row of each group: fixed, so that nobody can draw until something is certified."""
 
 Result = TypeVar("Result")
 
@@ -87,6 +94,8 @@ class LabelCertificate:
         This metric and the bounded one at the certified threshold, on the calibration data (at ``prevalence``).
     tuned_value, tuned_bounded_value : float
         The same at the tuned threshold; the differences are what is given up.
+    num_groups : int or None
+        How many groups the calibration data had, of each of which one row counted; None where every row did.
     """
 
     label: str
@@ -105,6 +114,7 @@ class LabelCertificate:
     bounded_value: float
     tuned_value: float
     tuned_bounded_value: float
+    num_groups: int | None = None
 
     @property
     def is_certified(self) -> bool:
@@ -133,7 +143,8 @@ class LabelCertificate:
             where = "data drawn as the calibration data were"
             if self.prevalence is not None:
                 where = f"data of a prevalence of {self.prevalence:g}, each class drawn as in the calibration data"
-            return f"With {sure}, the threshold {self.threshold:.6g} has a {asked} on new {where}."
+            one_each = "" if self.num_groups is None else f", for a random row of each group ({self.num_groups} groups)"
+            return f"With {sure}, the threshold {self.threshold:.6g} has a {asked} on new {where}{one_each}."
         if self.num_tested == 0:
             return "Nothing could be certified: the label has no threshold, or lacks a class in the calibration data."
         right = {"alarms": "right", "positives": "found", "negatives": "without a false alarm"}[self.unit]
@@ -207,6 +218,7 @@ class Certificate(ByLabel[LabelCertificate], Generic[Result]):
     bounded_value = OfOnlyLabel[float]()
     tuned_value = OfOnlyLabel[float]()
     tuned_bounded_value = OfOnlyLabel[float]()
+    num_groups = OfOnlyLabel[int | None]()
     is_certified = OfOnlyLabel[bool]()
     num_positives_needed = OfOnlyLabel[int | None]()
     guarantee = OfOnlyLabel[str]()
@@ -227,6 +239,7 @@ def certify_label(
     *,
     prevalence: float | None = None,
     label: str = "label",
+    num_groups: int | None = None,
 ) -> LabelCertificate:
     """Certify a threshold of one label on ranked samples.
 
@@ -243,6 +256,8 @@ def certify_label(
         The prevalence of the new data. The default is that of the calibration data.
     label : str
         The name of the label, for whoever reads the certificate.
+    num_groups : int, optional
+        How many groups the calibration samples come from, one of each; None where they are of no groups.
 
     Returns
     -------
@@ -286,7 +301,33 @@ def certify_label(
         bounded_value=float(bounded_value),
         tuned_value=float(tuned_value),
         tuned_bounded_value=float(tuned_bounded_value),
+        num_groups=num_groups,
     )
+
+
+def one_row_each(groups: NDArray[np.intp], may_be_drawn: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Draw one row of each group at random, with a fixed seed, whatever scores and labels are.
+
+    Parameters
+    ----------
+    groups : ndarray, shape (n,), int
+        The number of each row's group.
+    may_be_drawn : ndarray, shape (n,), bool
+        Whether a row has a label. A group without such a row is left out.
+
+    Returns
+    -------
+    ndarray of int
+        The numbers of the drawn rows, ascending.
+
+    Examples
+    --------
+    >>> len(one_row_each(np.array([0, 0, 0, 1, 1, 2]), np.array([True, True, True, True, True, False])))
+    2
+    """
+    order = np.random.default_rng(SEED).permutation(np.flatnonzero(may_be_drawn))
+    _, first = np.unique(groups[order], return_index=True)
+    return np.sort(order[first])
 
 
 def thresholds_to_test(

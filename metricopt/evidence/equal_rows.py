@@ -2,13 +2,12 @@ r"""Rows that were seen before, and rows that are there several times: what equa
 
 A certificate needs new rows, each of them once. A row that trained has the very score and label that it had then. But
 so may a new row, where scores are discrete: those of a model of a few categories, or of one that saturates. How often
-chance makes rows equal is seen among the known ones. Let :math:`f_1` scores occur once among them, and :math:`f_2`
-twice. By Good and Turing,
+chance makes rows equal is seen among the known ones. Let :math:`f_i` scores occur i times among them. Of m new rows
+whose scores at most one known row has, by Good and Turing,
 
-- a new row whose score at most one known row has, has the score of that one with a probability of
-  :math:`2 f_2 / (f_1 + 2 f_2)`;
-- a new row whose score no known row has, is equal to another of m such rows with a probability of at most
-  :math:`1 - \exp(-2 f_2 m / f_1^2)`.
+- each has the score of that one with a probability of :math:`2 f_2 / (f_1 + 2 f_2)`;
+- each is equal to another of the m with a probability of at most
+  :math:`1 - \exp(-m (2 f_2 + 6 f_3) / (f_1 + 2 f_2)^2)`.
 
 Here :math:`f_2` is taken to be one more than was seen, and each chance to be that among :data:`CROWDING` times as many
 rows, because new rows may crowd where known ones are rare. More equal rows than that are no chance: they are binomial,
@@ -102,7 +101,7 @@ def seen_before(scores: NDArray[np.floating], known: NDArray[np.floating]) -> Eq
 
 
 def fraction_alike(scores: NDArray[np.floating], known: NDArray[np.floating]) -> float:
-    """Return the fraction of the rows that are known ones, as the numbers of equal scores tell; 0 if that may be chance.
+    """Return the fraction of the rows that are known ones, as the numbers of equal scores tell; 0 if it may be none.
 
     Parameters
     ----------
@@ -135,7 +134,7 @@ def fraction_alike(scores: NDArray[np.floating], known: NDArray[np.floating]) ->
 def repeated(
     scores: NDArray[np.floating], known: NDArray[np.floating], identity: NDArray[np.intp] | None = None
 ) -> Equals:
-    """Find the rows that are there more than once, among those whose score no known row has.
+    """Find the rows that are there more than once, among those whose score at most one known row has.
 
     Parameters
     ----------
@@ -150,13 +149,14 @@ def repeated(
     array([0, 2])
     """
     number, times_known = _numbers_and_times(scores, known)
-    is_new = times_known[number] == 0
-    _, position, copies = np.unique(
-        number if identity is None else identity, return_inverse=True, return_counts=True
-    )
+    can_tell = times_known[number] <= 1
+    _, position, copies = np.unique(number if identity is None else identity, return_inverse=True, return_counts=True)
     once, twice = _once_and_twice(times_known)
-    by_chance = -np.expm1(-2 * twice * is_new.sum() / max(once, 1) ** 2)
-    return Equals(np.flatnonzero(is_new & (copies[position] > 1)), int(is_new.sum()), _crowded(by_chance))
+    thrice = int((times_known == 3).sum())
+    expected = can_tell.sum() * (2 * twice + 6 * thrice) / (once + 2 * twice) ** 2
+    return Equals(
+        np.flatnonzero(can_tell & (copies[position] > 1)), int(can_tell.sum()), _crowded(-np.expm1(-expected))
+    )
 
 
 def copies_of_each(identity: NDArray[np.intp]) -> int:

@@ -1,26 +1,31 @@
 """Calibration data for a result: scored by its model, new to it, and what they certify of its thresholds.
 
 This file decides which objectives and data can be certified at all. The statistics are those of
-:mod:`metricopt.evidence.certification`.
+:mod:`metricopt.evidence.certification`, and :mod:`metricopt.evidence.equal_rows` tells which rows are not new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 from torch import nn
 
-from metricopt._arrays import Samples
+from metricopt._arrays import Samples, numbered
 from metricopt._validation import reject
-from metricopt.evidence.certification import LabelCertificate, certify_label, import_control
+from metricopt.evidence.certification import LabelCertificate, certify_label, import_control, one_row_each
+from metricopt.evidence.equal_rows import copies_of_each, fraction_alike, number_scores, repeated, seen_before
 from metricopt.problem.metrics import Ranking
 from metricopt.problem.objectives import FPOR, FROP, Objective
 from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
-from metricopt.results.scores import DataScores, selection_scores
+from metricopt.results.scores import OUT_OF_FOLD, DataScores, selection_scores
 from metricopt.results.status import Status
-from metricopt.scoring.inputs import score_pairs
+from metricopt.scoring.inputs import score_and_number_pairs
+
+MOST = 0.5
+"""The fraction of a class's rows above which calibration data are rejected as rows that trained or chose."""
 
 
 def certify(
@@ -33,28 +38,38 @@ def certify(
     *,
     prevalence: Prevalence | None,
     confidence: float,
+    groups: Sequence[Any] | None = None,
 ) -> tuple[LabelCertificate, ...]:
     """Certify the thresholds of a model, label by label; see :meth:`metricopt.FitResult.certify`."""
     num_labels = len(label_names)
     objectives = _objectives(objective, num_labels, confidence)
     import_control()
-    scores, labels = score_pairs(calibration_data, model, num_labels)
-    _check_new(data_scores, scores, labels)
+    scores, labels, identity = score_and_number_pairs(calibration_data, model, num_labels)
+    group_of_row = None if groups is None else numbered("groups", groups, len(labels))
+    _check_new(scores, labels, data_scores, label_names)
+    if group_of_row is None:
+        _check_once(scores, labels, identity, data_scores, label_names)
     chosen_on = selection_scores(data_scores)
-    samples, selection = Samples.read(scores, labels), Samples.read(chosen_on.scores, chosen_on.counted_labels)
+    selection = Samples.read(chosen_on.scores, chosen_on.counted_labels)
     prevalences = prevalence_of_labels(prevalence, num_labels)
-    return tuple(
-        certify_label(
-            single,
-            Ranking.of(samples, label),
-            Ranking.of(selection, label),
-            float(thresholds[label]),
-            confidence,
-            prevalence=prevalences[label],
-            label=label_names[label],
+    certificates = []
+    for label, single in enumerate(objectives):
+        rows = np.flatnonzero(~np.isnan(labels[:, label]))
+        if group_of_row is not None:
+            rows = one_row_each(group_of_row, ~np.isnan(labels[:, label]))
+        certificates.append(
+            certify_label(
+                single,
+                Ranking.of(Samples.read(scores[rows], labels[rows]), label),
+                Ranking.of(selection, label),
+                float(thresholds[label]),
+                confidence,
+                prevalence=prevalences[label],
+                label=label_names[label],
+                num_groups=None if group_of_row is None else len(rows),
+            )
         )
-        for label, single in enumerate(objectives)
-    )
+    return tuple(certificates)
 
 
 def certified_statuses(certificates: Sequence[LabelCertificate], statuses: Sequence[Status]) -> tuple[Status, ...]:
@@ -81,14 +96,68 @@ def _objectives(objective: Objective, num_labels: int, confidence: float) -> tup
     return singles
 
 
-def _check_new(data_scores: Mapping[str, DataScores], scores: np.ndarray, labels: np.ndarray) -> None:
-    """Reject the very data that trained or chose, or both together as ``fit`` was given them, in whatever order."""
-    known = {data: part.model for data, part in data_scores.items()}
-    whole = tuple(np.concatenate(columns) for columns in zip(*known.values(), strict=True))
-    for data, (old_scores, old_labels) in {**known, " and ".join(known): whole}.items():
-        if len(old_labels) != len(labels):
-            continue
-        same_labels = np.array_equal(np.sort(old_labels, axis=0), np.sort(labels, axis=0), equal_nan=True)
-        if same_labels and np.allclose(np.sort(old_scores, axis=0), np.sort(scores, axis=0), rtol=1e-5, atol=1e-6):
+def _check_new(
+    scores: np.ndarray, labels: np.ndarray, data_scores: Mapping[str, DataScores], label_names: Sequence[str]
+) -> None:
+    """Reject data of which most positives or negatives trained or chose; warn where fewer of them did."""
+    names = " and ".join(part.data for part in _scored_alike(data_scores))
+    for rows, own, known, kind in _classes(scores, labels, data_scores, label_names):
+        equal, alike = seen_before(own, known), fraction_alike(own, known)
+        if equal.fraction >= alike:
+            fraction, num_by_chance = equal.fraction, equal.by_chance * equal.num_telling
+            got = f"{len(equal.rows)} of {equal.num_telling} {kind} with the very score of one of the {names} data"
+            got += f", where chance gives {num_by_chance:.0f} at most"
+        else:
+            fraction = alike
+            got = f"{kind} of which about {100 * alike:.0f} % are those of the {names} data, as their equal scores tell"
+        if fraction > MOST:
             remedy = "pass samples that took no part in training or selection: without them there is no guarantee"
-            reject("calibration_data", "new to the model", f"the {data} data", remedy)
+            reject("calibration_data", "new to the model", got, remedy)
+        if fraction > 0:
+            first = ", ".join(map(str, rows[equal.rows[:5]])) if equal.fraction >= alike else ""
+            where = f" (they begin with the rows {first})" if first else ""
+            text = f"calibration_data holds {got}{where}. If these took part in training or selection, the certificate "
+            warnings.warn(f"{text}guarantees nothing: leave them out.", UserWarning, stacklevel=4)  # certify's caller
+
+
+def _check_once(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    identity: np.ndarray | None,
+    data_scores: Mapping[str, DataScores],
+    label_names: Sequence[str],
+) -> None:
+    """Reject data with repeated rows; ``identity`` numbers rows by their inputs, None where these cannot be told."""
+    what = "scores" if identity is None else "inputs"
+    for rows, own, known, kind in _classes(scores, labels, data_scores, label_names):
+        equal = repeated(own, known, None if identity is None else identity[rows])
+        copies = copies_of_each(number_scores(own) if identity is None else identity[rows])
+        if copies == 1 and equal.fraction == 0:
+            continue
+        got = f"{len(equal.rows)} of {equal.num_telling} {kind} with the {what} of another one"
+        if copies > 1:
+            got = f"every one of {len(rows)} {kind} {copies} times or a multiple of that"
+        remedy = (
+            "leave out what is repeated, or pass groups, with equal values for the rows of one sample "
+            f"and different values for different samples that happen to have equal {what}"
+        )
+        reject("calibration_data", "made of different samples", got, remedy)
+
+
+def _classes(
+    scores: np.ndarray, labels: np.ndarray, data_scores: Mapping[str, DataScores], label_names: Sequence[str]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, str]]:
+    """Yield the rows of each class of each label, their scores, those of known rows of the class, and its name."""
+    parts = _scored_alike(data_scores)
+    known_scores, known_labels = (np.concatenate(columns) for columns in zip(*(p.model for p in parts), strict=True))
+    for label, name in enumerate(label_names):
+        for truth, kind in ((1, "positives"), (0, "negatives")):
+            rows = np.flatnonzero(labels[:, label] == truth)
+            known = known_scores[known_labels[:, label] == truth, label]
+            if len(rows) and len(known):
+                yield rows, scores[rows, label], known, kind if len(label_names) == 1 else f"{kind} of {name!r}"
+
+
+def _scored_alike(data_scores: Mapping[str, DataScores]) -> list[DataScores]:
+    """Return the data that the returned model itself scored: with folds, the training data alone, which are all."""
+    return [part for part in data_scores.values() if part.data != OUT_OF_FOLD]

@@ -212,7 +212,9 @@ class FitResult(Outcome):
         diverged = Status.DIVERGED in self.statuses
         return result_from_scores(self.model, objective, data_scores, diverged=diverged, prevalence=prevalence, **rest)
 
-    def certify(self, calibration_data: Any, confidence: float = 0.9) -> Certificate[FitResult]:
+    def certify(
+        self, calibration_data: Any, confidence: float = 0.9, *, groups: Sequence[Any] | None = None
+    ) -> Certificate[FitResult]:
         """Return thresholds whose bound holds on new data with a stated confidence (Learn then Test).
 
         The objective must be FPOR or FROP. The statistics are those of :mod:`metricopt.evidence.certification`. This
@@ -222,9 +224,16 @@ class FitResult(Outcome):
         ----------
         calibration_data : DataLoader, Dataset of (x, y), or tuple (x, y)
             Samples that took no part in training or selection. They must be drawn as new ones will be; with a
-            :attr:`prevalence`, the samples of each class must be. Every labelled sample counts once.
+            :attr:`prevalence`, the samples of each class must be. Samples that trained or chose are found by their
+            score and label, and repeated ones by their inputs, unless chance makes as many equal
+            (:mod:`metricopt.evidence.equal_rows`).
         confidence : float, in (0, 1)
             The least probability that the certified bound holds, for each label by itself, over the draw of these data.
+        groups : sequence, shape (n,), optional
+            Rows of equal value (a patient's images) are one sample: of each group one labelled row counts, drawn at
+            random with a fixed seed. The guarantee then speaks of a random row of a new group, which is a random row of
+            the new data where groups are of equal size. Rows of different groups are different samples, however equal
+            their inputs are. No group may have rows in the training data as well, which cannot be seen here.
 
         Returns
         -------
@@ -235,9 +244,15 @@ class FitResult(Outcome):
         Raises
         ------
         InvalidInputError
-            If the objective is another one, or the data are those that chose the model or the threshold.
+            If the objective is another one, most positives or most negatives are rows that trained or chose, rows are
+            repeated, or ``groups`` does not give a value for every row.
         ImportError
             If MAPIE is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If fewer positives or negatives, but more than by chance, are rows that trained or chose.
         """
         certificates = calibration.certify(
             self.model,
@@ -248,6 +263,7 @@ class FitResult(Outcome):
             self.label_names,
             prevalence=self.prevalence,
             confidence=confidence,
+            groups=groups,
         )
         thresholds = np.array([each.threshold for each in certificates])
         reports: dict[str, Any] = {

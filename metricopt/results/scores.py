@@ -21,6 +21,9 @@ from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_cur
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, weights_at
 
+OUT_OF_FOLD = "out-of-fold"
+"""The name of scores that models gave which had not trained on the rows; the returned model gives others."""
+
 
 @dataclass(frozen=True)
 class DataScores:

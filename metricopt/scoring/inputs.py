@@ -6,6 +6,7 @@ This file decides which forms of data a trained model can be applied to. It leav
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from metricopt._arrays import numbered
 from metricopt._validation import InvalidInputError, reject
 from metricopt.data.loaders import (
     SCORING_BATCH,
@@ -23,6 +25,7 @@ from metricopt.data.loaders import (
     indexed_loader,
     is_iterable,
     rows_of,
+    split_batch,
 )
 from metricopt.scoring.forward import check_scores, device_of, forward, num_rows, score_loader, to_device
 from metricopt.scoring.modes import evaluating
@@ -47,6 +50,35 @@ def score_inputs(data: Any, model: nn.Module) -> np.ndarray:
 def score_pairs(data: Any, model: nn.Module, num_labels: int) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels of pairs (x, y), of shape (n, L) each; see :meth:`metricopt.FitResult.evaluate`."""
     return score_loader(model, pairs_of(data, model), device_of(model), num_labels)
+
+
+def score_and_number_pairs(
+    data: Any, model: nn.Module, num_labels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return what :func:`score_pairs` returns, and a number for each row, the same for rows of equal inputs.
+
+    The numbers are None where inputs are something else than tensors, or a tuple or dict of tensors.
+    """
+    digests: list[bytes] = []
+
+    def seen() -> Iterator[Any]:
+        for batch in pairs_of(data, model):
+            digests.extend(_digests(split_batch(batch)[0]))
+            yield batch
+
+    scores, labels = score_loader(model, seen(), device_of(model), num_labels)
+    return scores, labels, numbered("inputs", digests, len(labels)) if len(digests) == len(labels) else None
+
+
+def _digests(x: Any) -> list[bytes]:
+    """Return a digest of each row of a batch; none if the batch does not consist of tensors with a row a sample."""
+    parts = list(x.values()) if isinstance(x, Mapping) else list(x) if isinstance(x, (tuple, list)) else [x]
+    if not all(isinstance(part, torch.Tensor) and part.layout == torch.strided and part.ndim for part in parts):
+        return []
+    if len({len(part) for part in parts}) != 1:
+        return []
+    columns = [part.detach().cpu().reshape(len(part), -1).contiguous().view(torch.uint8).numpy() for part in parts]
+    return [hashlib.blake2b(b"".join(map(bytes, row)), digest_size=16).digest() for row in zip(*columns, strict=True)]
 
 
 def pairs_of(data: Any, model: nn.Module) -> Any:

@@ -16,7 +16,7 @@ from torch import nn
 
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
-from metricopt.results.scores import DataScores
+from metricopt.results.scores import OUT_OF_FOLD, DataScores
 from metricopt.training.partition import FoldedRows, Part
 from metricopt.training.preparation import Training
 from metricopt.training.replicas import average_of
@@ -78,7 +78,7 @@ def conclude_folds(training: Training, state: State, best: Candidate, evidence: 
     assert state.baseline.evidence is not None
     data_scores = {
         "train": _of_rows("train", averages[1], averages[0], rows),
-        "validation": _of_rows("out-of-fold", evidence, state.baseline.evidence, rows),
+        "validation": _of_rows(OUT_OF_FOLD, evidence, state.baseline.evidence, rows),
     }
     return _result(training, state, best, model, data_scores)
 

@@ -8,6 +8,7 @@ from metricopt._arrays import Samples
 from metricopt.evidence.certification import (
     NUM_THRESHOLDS,
     certify_label,
+    one_row_each,
     p_values,
     thresholds_to_test,
 )
@@ -240,3 +241,38 @@ def test_mapies_own_fixed_sequence_begins_at_the_end_that_the_calibration_data_c
         controller.calibrate(scores, labels.astype(int))
         found.append(controller.valid_predict_params.tolist())
     assert found == [[0.2], [0.9]]
+
+
+def test_with_four_rows_a_patient_a_certificate_is_wrong_as_rarely_as_it_says_by_groups_alone():
+    """Precision just below .8 at every threshold, and the four rows of a patient nearly the same."""
+    random = np.random.default_rng(10)
+    wrong = {"one row each": 0, "every row": 0}
+    for _ in range(300):
+        selection = drawn_flat(random, 400)
+        scores, labels = (np.repeat(part, 4) for part in drawn_flat(random, 400))
+        scores = scores + 1e-6 * random.random(1600)
+        patients = np.repeat(np.arange(400), 4)
+        rows = one_row_each(patients, np.ones(1600, dtype=bool))
+        assert (patients[rows] == np.arange(400)).all()
+        for name, counted in (("one row each", rows), ("every row", slice(None))):
+            calibration = ranked(scores[counted], labels[counted])
+            wrong[name] += certify_label(FPOR(0.8), calibration, ranked(*selection), 1.05, 0.9).is_certified
+    most_of_a_sound_procedure = binom.ppf(0.999, 300, 0.1)
+    assert 3 <= wrong["one row each"] <= most_of_a_sound_procedure < wrong["every row"]
+
+
+def drawn_flat(random, num_rows):
+    """Scores whose precision is just below .8 at every threshold above 1."""
+    labels = (random.random(num_rows) < 0.3).astype(np.float64)
+    above = random.random(num_rows) < np.where(labels == 1, 0.6, 1.001 * 0.6 * 0.3 / 0.7 * 0.25)
+    return random.random(num_rows) + above, labels
+
+
+def test_the_drawn_rows_depend_on_no_score_and_have_a_label():
+    groups, may_be_drawn = np.array([3, 3, 0, 0, 1, 2, 2, 2]), np.ones(8, dtype=bool)
+    may_be_drawn[[2, 4]] = False
+    rows = one_row_each(groups, may_be_drawn)
+    assert sorted(groups[rows]) == [0, 2, 3] and may_be_drawn[rows].all()
+    assert (rows == one_row_each(groups, may_be_drawn)).all()
+    many = np.repeat(np.arange(3000), 3)
+    assert np.bincount(one_row_each(many, np.ones(9000, dtype=bool)) % 3) == pytest.approx(1000, abs=120)
