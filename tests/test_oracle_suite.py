@@ -16,7 +16,7 @@ from tests.small_problems import average_precision, is_hard, optimum, small_prob
 pytestmark = pytest.mark.slow
 
 SOLVERS = ("profiled", "augmented_lagrangian", "lagrangian", "exact_penalty")
-SETTINGS = {"epochs": 200, "learning_rate": 0.1}
+SETTINGS = {"epochs": 120, "learning_rate": 0.1}
 """An epoch is one step on all samples."""
 NUMBERS = {"FPOR": (0.8, 0.6, 0.9), "FROP": (0.8, 0.6, 1.0), "OFBS": (1.0, 0.5, 2.0), "OAP": (None,)}
 """Each objective by name, with the bounds or betas that the problems take in turn."""

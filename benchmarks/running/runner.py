@@ -108,7 +108,16 @@ def take_over(cells: Sequence[Cell], rows: Iterable[Row], file: Path) -> None:
 
 
 def _finished(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, float, list[Row] | Exception]]:
-    """Yield every cell with its seconds, and its rows or its error, as it ends."""
+    """Yield every cell with its seconds, and its rows or its error, as it ends; a single process needs no other one."""
+    if processes == 1:
+        for cell in cells:
+            outcome: tuple[float, list[Row] | Exception]
+            try:
+                outcome = _timed(cell)
+            except Exception as error:  # the others go on
+                outcome = 0.0, error
+            yield cell, *outcome
+        return
     waiting = iter(cells)
     running: dict[Future[tuple[float, list[Row]]], Cell] = {}
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:

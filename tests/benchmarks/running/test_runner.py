@@ -75,7 +75,7 @@ def test_killed_run_goes_on_where_it_was(tmp_path):
         "import io\nfrom pathlib import Path\nfrom rich.console import Console\n"
         "from benchmarks.running import runner\nfrom tests.benchmarks.running.quick_cells import CELLS\n"
         f"if __name__ == '__main__':\n"
-        f"    runner.run('quick', CELLS, Path({str(file)!r}), 1, Console(file=io.StringIO()))\n"
+        f"    runner.run('quick', CELLS, Path({str(file)!r}), 2, Console(file=io.StringIO()))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, script], env=environment, start_new_session=True)
