@@ -182,8 +182,8 @@ def reachable_bound(
         if not len(own.ranking.positives.scores):
             reached.append(np.nan)
             continue
-        cuts = cuts_to_support(Cuts.of(own.ranking, single.threshold_objective), own.evidence(np.empty(0)).is_by_row)
-        reached.append(_support(own, cuts, Rule(float(confidence))).reachable_bound())
+        cuts = Cuts.of(own.ranking, single.threshold_objective)
+        reached.append(support_of(own, cuts, Rule(float(confidence))).reachable_bound())
     return rows.samples.give_back(reached)
 
 
@@ -233,14 +233,14 @@ def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dt
     if position is None:
         nothing = replace(empirical, limit=np.nan, supported=False, num_more_positives=np.nan)
         return replace(nothing, empirical=nothing)
-    alone = _support(rows, Cuts.at(rows.ranking, cuts.objective, cuts.lowest_flagged[[position]]), rule)
+    alone = _support_at(rows, Cuts.at(rows.ranking, cuts.objective, cuts.lowest_flagged[[position]]), rule)
     empirical = _with_support(empirical, alone, 0)
-    support = _support(rows, cuts_to_support(cuts, alone.evidence.is_by_row), rule)
+    support = support_of(rows, cuts, rule)
     best = support.best()
     choice = _with_support(_choice_at(rows, asked, support.cuts, best, dtype), support, best)
     if not choice.supported:
         choice = replace(choice, threshold=_for_all_rows(choice))
-    more = 0.0 if choice.supported else support.num_more_positives()
+    more = 0.0 if choice.supported else np.nan if rule.confidence is None else support.num_more_positives()
     return replace(
         choice,
         confidence=rule.confidence,
@@ -250,7 +250,12 @@ def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dt
     )
 
 
-def _support(rows: LabelRows, cuts: Cuts, rule: Rule) -> Support:
+def support_of(rows: LabelRows, cuts: Cuts, rule: Rule) -> Support:
+    """Return the cuts of one label that can be best under a rule; ``cuts`` are those that can be without one."""
+    return _support_at(rows, cuts_to_support(cuts, rows.evidence(cuts.lowest_flagged[:0]).is_by_row), rule)
+
+
+def _support_at(rows: LabelRows, cuts: Cuts, rule: Rule) -> Support:
     evidence = rows.evidence(cuts.lowest_flagged)
     return Support(cuts, evidence, evidence.limit(cuts.objective), rule, rows.folds if rule.every_fold else ())
 
