@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs notebooks bench-quick install clean
+.PHONY: demo test test-fast lint docs notebooks bench-quick install clean
 
 demo: $(INSTALLED)
 	$(BIN)/metricopt demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --durations=10
+
+# What most changes break first, in about a minute; make test runs everything.
+FAST := tests/problem tests/evidence tests/solvers tests/losses tests/scoring tests/test_imports.py tests/test_validation.py
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -q -n 2 -m 'not slow' $(FAST) --deselect tests/evidence/test_confidence.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
