@@ -267,11 +267,11 @@ def test_a_report_is_a_table():
     assert frame["recall"][0] == report_of()[0].recall
 
 
-def test_nan_and_none_change_places():
+def test_nan_and_none_and_infinity_and_text_change_places():
     values = {"value": np.nan, "bounded_metric": "recall", "bounded_value": np.inf, "bound": 0.5, "met": False}
     plain = without_nan(values)
-    assert plain == values | {"value": None, "bounded_value": None}
+    assert plain == values | {"value": None, "bounded_value": "inf"}
     back = with_nan(plain)
-    assert np.isnan(back["value"]) and np.isnan(back["bounded_value"]) and back["bound"] == 0.5
+    assert np.isnan(back["value"]) and back["bounded_value"] == np.inf and back["bound"] == 0.5
     unbounded = {"value": 0.5, "bounded_metric": None, "bounded_value": None, "bound": None, "met": None}
     assert with_nan(without_nan(unbounded)) == unbounded
