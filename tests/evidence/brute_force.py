@@ -198,7 +198,7 @@ class Judge:
                     return False, False
         rate = self.rate(cut)
         if rate is None:
-            sure, margin = self.confidence_in(bound, cut), 3e-3
+            sure, margin = self.confidence_in(bound, cut), 2e-3
         else:
             (hits, misses), margin = rate, 1e-9
             if self.is_least:
@@ -213,7 +213,7 @@ def quantiles(a, b):
     """Even quantiles of a beta distribution, all at one end where a parameter is 0."""
     if a == 0 or b == 0:
         return np.array([0.0 if a == 0 else 1.0])
-    return betaincinv(a, b, (np.arange(250) + 0.5) / 250)
+    return betaincinv(a, b, (np.arange(500) + 0.5) / 500)
 
 
 def levels_of(rows):
