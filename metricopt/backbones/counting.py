@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from metricopt._validation import reject
-from metricopt.backbones.backbone import num_channels
+from metricopt.backbones.backbone import num_channels, shapes_alone
 
 
 class MacCount(NamedTuple):
@@ -77,7 +76,7 @@ def count_macs(model: nn.Module, input_size: int | tuple[int, int] = 224) -> Mac
     >>> count_macs(truncate(load_backbone("resnet50"), at="layer3.3", num_outputs=2))
     MacCount(paper=2870420482, torch=2841167872)
     """
-    shapes_only = copy.deepcopy(model).to("meta").eval()
+    shapes_only = shapes_alone(model)
     total = 0
 
     def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
