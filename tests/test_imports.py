@@ -173,6 +173,7 @@ def test_the_check_itself(path, source, faults):
     assert faults_of(path, source) == faults
 
 
+@pytest.mark.slow
 def test_imports_are_light():
     modules = ["metricopt", "metricopt.backbones", "metricopt.data", "metricopt.transfer"]
     code = (

@@ -79,6 +79,7 @@ class MixedInteger:
         return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NUMBERS)
 def test_optima_equal_those_of_a_mixed_integer_program(name):
     outcomes = set()
@@ -93,6 +94,7 @@ def test_optima_equal_those_of_a_mixed_integer_program(name):
     assert outcomes == ({True, False} if name == "FPOR" else {True})
 
 
+@pytest.mark.slow
 def test_the_optimal_average_precision_is_that_of_a_dense_sweep():
     rng = np.random.default_rng(0)
     for num_features, seed in DRAWN:

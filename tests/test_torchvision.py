@@ -10,6 +10,7 @@ from metricopt import _torchvision
 from metricopt._torchvision import import_torchvision
 
 
+@pytest.mark.slow
 def test_models_and_transforms_work():
     code = """
 import torch

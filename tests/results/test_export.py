@@ -17,6 +17,7 @@ from metricopt.backbones import load_backbone, truncate
 from metricopt.results.export import _check_packages, _WithThresholds
 from tests.devices import WITHOUT_FLOAT64, NoFloat64
 
+pytestmark = pytest.mark.slow  # most wait for an exporter
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(200, 3, generator=GENERATOR)
 Y = (X[:, :1] + 0.5 * torch.randn(200, 3, generator=GENERATOR) > 0.8).float()

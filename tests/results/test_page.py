@@ -262,6 +262,7 @@ addEventListener("load", () => {{
 </script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason=f"needs a browser to look with: one of {', '.join(BROWSERS)}")
 @pytest.mark.parametrize("width", [360, 1000])
 def test_a_browser_shows_it(several, width, tmp_path):

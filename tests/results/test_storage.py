@@ -84,6 +84,7 @@ def test_slacks_come_back_beside_the_model(solver, objective, tmp_path):
     assert np.isnan(back.slack[1].agreement) and back.slack[1].holds
 
 
+@pytest.mark.slow
 def test_a_result_comes_back_in_another_process(result, folder, tmp_path):
     torch.save(X, tmp_path / "x.pt")
     code = """

@@ -110,6 +110,7 @@ def test_the_bounds_multiplier_moves_by_the_violation_of_all_slacks(kind):
         np.testing.assert_allclose(solver.multiplier(), expected, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SOLVERS)
 def test_the_bounds_multiplier_stays_between_zero_and_its_most(kind):
     """Beyond most = 1 an alarm budget would push positives down."""

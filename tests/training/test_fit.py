@@ -112,6 +112,7 @@ class Shaped(nn.Module):
 # What is returned
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from(sorted(REGISTRY)),

@@ -205,6 +205,7 @@ def stops(num_steps, seed):
 # Killed and resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_that_was_killed_ends_as_if_it_had_not_been(case, tmp_path):
     whole, num_steps = train(case, tmp_path / "whole")
@@ -218,6 +219,7 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(case, tmp_path):
         assert steps_taken <= num_steps - (stop_at - 1) // 4 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REGISTRY)
 def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path):
     def make_and_train(folder=None, **rest):
@@ -232,6 +234,7 @@ def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path):
         assert make_and_train(tmp_path / str(stop_at), resume=True)[0] == wanted[0], stop_at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REGISTRY)
 def test_average_precision_ends_the_same_too(name, tmp_path):
     def train_on_ranking(**arguments):

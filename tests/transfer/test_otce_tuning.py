@@ -73,6 +73,7 @@ def test_it_is_otce_with_regularisation(balanced):
     assert entropy.item() == pytest.approx(-score, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_tuning_makes_the_source_tell_the_target_and_fit_takes_over():
     source, target = domain(0.0, 0), domain(0.3, 1)
     model = network()
