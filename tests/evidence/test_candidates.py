@@ -40,6 +40,7 @@ def test_of_equals_the_first_wins():
     assert best_candidate([scores[0], 2 * scores[0]], labels, folds, FPOR(0.7))[0] == 0
 
 
+@pytest.mark.slow
 def test_the_luckiest_of_many_like_candidates_looks_better_than_its_honest_scores():
     """What 40 candidates of pure noise promise on the rows that chose one, and on rows that did not."""
     random, gain = np.random.default_rng(0), []

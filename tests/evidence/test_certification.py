@@ -37,6 +37,7 @@ def counts_of(right, wrong, missed=10.0, quiet=100.0):
     return Counts(*(np.array([float(number)]) for number in (right, wrong, missed, quiet)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objective", "share_missed"), [(FPOR(0.8), 0.4), (FROP(0.8), 0.4)], ids=str)
 def test_certified_bounds_hold_on_new_data_where_tuned_ones_fail_in_half(objective, share_missed):
     """500 draws: at most as many misses as a sound procedure has, but for one time in a thousand."""

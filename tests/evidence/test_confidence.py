@@ -79,6 +79,7 @@ def rows_of(scores, labels, given):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_equals_brute_force_over_all_cuts(objective):
     rng = np.random.default_rng(OBJECTIVES.index(objective))
@@ -107,6 +108,7 @@ def test_equals_brute_force_over_all_cuts(objective):
     assert {"sample_weight", "groups", "prevalence", "folds"} <= {name for each in seen if each[0] for name in each[1:]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_reachable_bound_equals_brute_force(objective):
     rng = np.random.default_rng(20 + OBJECTIVES.index(objective))
@@ -173,6 +175,7 @@ def numbers_of(choice, *left_out):
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(cases, objectives)
 def test_order_of_rows_does_not_matter(case, objective):
@@ -220,6 +223,7 @@ def test_rows_repeated_within_their_group_add_nothing(case, objective):
     assert numbers_of(once, *unlike) == numbers_of(thrice, *unlike)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(cases, objectives)
 def test_more_confidence_never_promises_more(case, objective):
@@ -472,6 +476,7 @@ def draws(num_draws, per_group=1, weigh=None, prevalence=None, bound=0.6):
     return raised / num_draws, met / max(raised, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [

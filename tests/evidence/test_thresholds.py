@@ -209,6 +209,7 @@ def test_equal_weights_change_nothing(weight):
             np.testing.assert_allclose(fields_of(choice)[:4], weight * np.array(fields_of(plain)[:4]), rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_a_report_says_what_the_choice_said_in_whatever_order_the_samples_come():
     rng = np.random.default_rng(41)
     for _ in range(150):

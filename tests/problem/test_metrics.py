@@ -49,6 +49,7 @@ def test_counts_and_rates_equal_plain_loops():
             np.testing.assert_array_equal(found, oracle.f_beta(beta)(expected))
 
 
+@pytest.mark.slow
 def test_metrics_at_a_threshold_agree_with_scikit_learn():
     rng = np.random.default_rng(1)
     for _ in range(60):

@@ -71,6 +71,7 @@ def test_infeasible_names_the_bound_that_can_be_had():
     assert "not even on the data that chose it" in result.advice() and "Best achievable precision" in result.advice()
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_loaded_as_it_was(supported, unsupported, tmp_path):
     for name, result in (("supported", supported), ("unsupported", unsupported)):
         folder = result.save(tmp_path / name)
@@ -82,6 +83,7 @@ def test_it_is_saved_and_loaded_as_it_was(supported, unsupported, tmp_path):
         result.report(tmp_path / f"{name}.html")
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_saved_as_one_model(tmp_path):
     def make():
         return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))

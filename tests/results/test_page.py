@@ -167,6 +167,7 @@ def test_without_test_data_it_says_so(result, tmp_path):
     assert "On validation data, which chose model and threshold, the model finds" in text
 
 
+@pytest.mark.slow
 def test_several_labels(several, tmp_path):
     page = page_of(several.report(tmp_path / "r.html", several.evaluate((X[300:], Y[300:]))))
     rows = {(row[0], row[1]): row[2:] for row in page.rows if len(row) == 6}
@@ -181,6 +182,7 @@ def test_several_labels(several, tmp_path):
     assert several.advice("never") in " ".join(page.text.split())
 
 
+@pytest.mark.slow
 def test_names_are_escaped(several, tmp_path):
     path = several.report(tmp_path / "r.html", several.evaluate((X[300:], Y[300:]), by=SITE[300:]))
     page = page_of(path)

@@ -225,6 +225,7 @@ def at_the_tie(kind, slack_step, labels):
     return solver, constant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slack_step", ["exact", "gradient"])
 @EACH
 def test_the_tie_is_reported_and_left(kind, slack_step):

@@ -59,6 +59,7 @@ def test_multipliers_of_links_move_by_their_violations(kind, links):
     assert moved > 10
 
 
+@pytest.mark.slow
 def test_multipliers_of_inequalities_are_never_negative():
     lowest = {}
     for kind in (Lagrangian, AugmentedLagrangian):

@@ -178,6 +178,7 @@ def test_multiplier_rises_while_infeasible_and_falls_while_feasible(objective):
         assert np.sign(solver.multiplier() - before) == sign
 
 
+@pytest.mark.slow
 def test_multiplier_is_never_negative():
     labels = np.repeat([1.0, 0.0], [20, 80]).astype(np.float32)[:, np.newaxis]
     scores = np.where(labels == 1, 1, -1).astype(np.float32)

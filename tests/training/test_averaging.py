@@ -192,6 +192,7 @@ def test_training_data_that_select_and_a_single_path_keep_the_best():
         assert result.validation.value == max(record["value"] for record in result.history)
 
 
+@pytest.mark.slow
 def test_slacks_are_not_averaged():
     result = fit(nn.Linear(4, 1), loader_of(made_up()), "OFBS", epochs=40, solver="augmented_lagrangian")
     assert not result.selected_stage.startswith("average") and result.slack is not None

@@ -260,11 +260,13 @@ def test_average_precision_ends_the_same_too(name, tmp_path):
         assert train_on_ranking(resume=True, **checkpoints) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if case is not workers])
 def test_checkpoints_leave_the_training_alone(case, tmp_path):
     assert outcome(train(case, tmp_path, every=1)[0]) == outcome(train(case)[0])
 
 
+@pytest.mark.slow
 def test_checkpoints_leave_a_training_with_workers_alone(tmp_path):
     """Unless these live on from pass to pass, which cannot be put back."""
 
@@ -408,6 +410,7 @@ def test_a_stage_that_gains_nothing_ends_as_early(tmp_path):
 # What is done again, and what is not
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [plain, stream, workers])
 def test_a_finished_training_is_not_repeated(case, tmp_path):
     calls = []
