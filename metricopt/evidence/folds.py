@@ -7,7 +7,7 @@ what becomes of the scores to :mod:`metricopt.evidence.frames`.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +18,22 @@ from metricopt.data.splits import stratified_split
 
 DEFAULT_FOLDS = 5
 
-FoldsLike: TypeAlias = "int | str | Any | None"
-"""What users give: ``"auto"``, a number, a splitter of scikit-learn's kind, one fold number a row, or None."""
 
-
-def make_folds(
-    folds: Any, labels: NDArray[np.floating], *, groups: Any = None, seed: int = 0, features: Any = None
-) -> NDArray[np.intp]:
+def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, seed: int = 0) -> NDArray[np.intp]:
     """Return the fold of each row, a number from 0.
 
     Parameters
     ----------
     folds : int, splitter or array
         A number K >= 2: K stratified folds, seeded, the rarest label first, groups kept whole. A splitter of
-        scikit-learn's kind, with ``split(X, y, groups)``. Or the fold of each row as given, shape (n,), whole numbers.
+        scikit-learn's kind, with ``split(X, y, groups)``, which gets the numbers of the rows as X. Or the fold of each
+        row as given, shape (n,), whole numbers.
     labels : ndarray, shape (n,) or (n, L), float
         0, 1 or NaN (missing).
     groups : sequence, shape (n,), optional
         Rows of equal value (a patient's images) stay in one fold.
     seed : int
         The same seed gives the same folds.
-    features : array, shape (n, d), optional
-        What a splitter gets as X; by default the numbers of the rows.
 
     Returns
     -------
@@ -61,7 +55,7 @@ def make_folds(
     if is_integer(folds):
         return _dealt_out(int(folds), columns, groups, seed)
     if hasattr(folds, "split") and not isinstance(folds, str):
-        return _by_splitter(folds, columns, groups, features)
+        return _by_splitter(folds, columns, groups)
     if isinstance(folds, str) or np.ndim(folds) != 1:
         remedy = "give e.g. 5, StratifiedKFold(5), one fold number a row, or None for none"
         reject("folds", "a number, a splitter or one number a row", repr(folds), remedy)
@@ -86,9 +80,9 @@ def _dealt_out(number: int, columns: np.ndarray, groups: Any, seed: int) -> NDAr
     return _numbered_by(parts, len(columns))
 
 
-def _by_splitter(splitter: Any, columns: np.ndarray, groups: Any, features: Any) -> NDArray[np.intp]:
+def _by_splitter(splitter: Any, columns: np.ndarray, groups: Any) -> NDArray[np.intp]:
     rows = np.arange(len(columns))
-    x = rows[:, np.newaxis] if features is None else features
+    x = rows[:, np.newaxis]
     strata = columns[:, 0] if columns.shape[1] == 1 else columns
     parts = [np.asarray(test) for _, test in splitter.split(x, strata, groups)]
     times = np.bincount(np.concatenate(parts).astype(np.intp), minlength=len(columns)) if parts else np.zeros(1)
