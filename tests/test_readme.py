@@ -29,12 +29,12 @@ def run(tmp_path_factory):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("metricopt.training.plan.DEFAULT_STEPS", 1500)  # the real ones take their time
+        patch.setattr("metricopt.training.plan.DEFAULT_STEPS", 400)  # the real ones take their time
         torch.manual_seed(0)
         for block in blocks:
             if "calibration" in block:  # rows that took part in nothing else
                 names["calibration"] = names["features"][names["test"]], names["labels"][names["test"]]
-            shorter = {"alphas=": "epochs=20, num_workers=1, alphas=", "alpha=bounds": "epochs=20, alpha=bounds"}
+            shorter = {"alphas=": "epochs=5, num_workers=1, alphas=", "alpha=bounds": "epochs=20, alpha=bounds"}
             for text, short in shorter.items():
                 block = block.replace(text, short)
             exec(block, names)
