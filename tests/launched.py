@@ -1,16 +1,13 @@
 """Trainings for launches of several processes: ``python -m tests.launched FOLDER CASE ...`` in each process.
 
-Started without a launcher, it makes two processes of itself, which thus import all that they need once.
-
 Each case is a function of the batch size of one process and of the number of processes; its outcome is written to
 ``FOLDER/CASE-POSITION.json``.
 """
 
-import importlib
 import json
 import os
+import runpy
 import signal
-import socket
 import sys
 from itertools import islice
 from pathlib import Path
@@ -250,10 +247,24 @@ def faults(folder, number):
     return said
 
 
+def fit_by_command(folder):
+    """Run ``python -m metricopt fit`` on FOLDER/table.csv, as if this process had been started for it."""
+    options = ["--label", "sick", "--alpha", "0.5", "--model", "linear", "--epochs", "6", "--batch-size", "50"]
+    arguments, sys.argv[1:] = sys.argv[1:], ["fit", str(folder / "table.csv"), *options, "--out", str(folder / "two")]
+    try:
+        runpy.run_module("metricopt", run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, end.code
+    sys.argv[1:] = arguments
+
+
 def main(folder, *names):
     """Train each case and write its outcome down; "whole", "killed" and "resumed" keep checkpoints."""
     position, number, folder = os.environ["RANK"], int(os.environ["WORLD_SIZE"]), Path(folder)
     for name in names:
+        if name == "command":
+            fit_by_command(folder)
+            continue
         if name in CASES:
             said = outcome(CASES[name], BATCH, number)
         elif name == "faults":
@@ -264,25 +275,5 @@ def main(folder, *names):
         (folder / f"{name}-{position}.json").write_text(json.dumps(said))
 
 
-def main_in_two(*arguments):
-    """Run :func:`main` in two processes that find each other by themselves; return their exit codes."""
-    importlib.import_module("accelerate")  # which the first training imports
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2")
-    started = []
-    for position in ("0", "1"):
-        if (process := os.fork()) == 0:
-            os.environ.update(RANK=position, LOCAL_RANK=position)
-            main(*arguments)
-            return []
-        started.append(process)
-    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in started]
-
-
 if __name__ == "__main__":
-    if "RANK" in os.environ:
-        main(*sys.argv[1:])
-    else:
-        sys.exit(any(main_in_two(*sys.argv[1:])))
+    main(*sys.argv[1:])

@@ -47,21 +47,30 @@ def told(folder, name):
     return both[0]
 
 
+def write_table(path):
+    draw = torch.Generator().manual_seed(0)
+    labels = (torch.rand(400, generator=draw) < 0.3).int()
+    features = torch.randn(400, generator=draw) + 1.5 * labels
+    lines = [f"{float(x):.4f},{int(y)}" for x, y in zip(features, labels, strict=True)]
+    path.write_text("\n".join(["x,sick", *lines]))
+
+
 @pytest.fixture(scope="module")
 def after_a_kill(tmp_path_factory):
-    """Checkpoints that a launch left of which one process was killed, and what it said."""
+    """The folder of a launch that ran the command line and then trained until one process was killed; what it said."""
     folder = tmp_path_factory.mktemp("killed")
-    code, said = run(*TORCHRUN, *LAUNCHED, folder, "killed")
-    assert code == 1 and "exitcode  : -9" in said
-    return folder / "checkpoints", said
+    write_table(folder / "table.csv")
+    code, said = run(*TORCHRUN, *LAUNCHED, folder, "command", "killed")
+    assert code == 1 and "exitcode  : -9" in said, said
+    return folder, said
 
 
 @pytest.fixture(scope="module")
 def folder(after_a_kill, tmp_path_factory):
     """Where one launch wrote down all that does not end it; "resumed" goes on after the kill."""
     folder = tmp_path_factory.mktemp("launch")
-    shutil.copytree(after_a_kill[0], folder / "checkpoints")
-    code, said = run(*LAUNCHED, folder, *CASES, "whole", "faults", "resumed")
+    shutil.copytree(after_a_kill[0] / "checkpoints", folder / "checkpoints")
+    code, said = run(*ACCELERATE, *LAUNCHED, folder, *CASES, "whole", "faults", "resumed")
     assert code == 0, said
     return folder
 
@@ -124,7 +133,7 @@ def test_what_one_process_cannot_train_on_ends_all_with_the_reason(folder):
 
 
 def test_a_killed_process_ends_the_others_with_an_error_that_names_the_checkpoints(after_a_kill):
-    checkpoints, said = after_a_kill
+    checkpoints, said = after_a_kill[0] / "checkpoints", after_a_kill[1]
     assert "ProcessLostError: Process 0 of 2 ends: another one was lost" in said
     assert f"start all again with resume=True to go on from the checkpoints in '{checkpoints}'" in said
     assert [file.name for file in sorted(checkpoints.iterdir())][-1] == "step-000000016.safetensors"
@@ -137,7 +146,7 @@ def test_two_processes_go_on_as_if_none_had_been_killed(folder):
 
 
 def test_one_process_goes_on_where_two_were_with_batches_of_twice_the_size(after_a_kill, folder, tmp_path):
-    shutil.copytree(after_a_kill[0], tmp_path / "checkpoints")
+    shutil.copytree(after_a_kill[0] / "checkpoints", tmp_path / "checkpoints")
     with pytest.raises(InvalidInputError, match=r"differs in batch size \(40 there, 20 now\)"):
         kept(tmp_path / "checkpoints", resume=True, batch=BATCH, number=1)
     alone, whole = kept(tmp_path / "checkpoints", resume=True, batch=2 * BATCH, number=1), told(folder, "whole")
@@ -149,21 +158,13 @@ def test_one_process_goes_on_where_two_were_with_batches_of_twice_the_size(after
 # The command line
 
 
-def test_the_command_line_in_a_launch(tmp_path):
-    draw = torch.Generator().manual_seed(0)
-    labels = (torch.rand(400, generator=draw) < 0.3).int()
-    features = torch.randn(400, generator=draw) + 1.5 * labels
-    lines = [f"{float(x):.4f},{int(y)}" for x, y in zip(features, labels, strict=True)]
-    table = tmp_path / "table.csv"
-    table.write_text("\n".join(["x,sick", *lines]))
-    options = ["--label", "sick", "--alpha", "0.5", "--model", "linear", "--epochs", "6"]
-    command = ["-m", "metricopt", "fit", str(table), *options]
-    code, said = run(*ACCELERATE, *command, "--batch-size", "50", "--out", tmp_path / "two")
-    assert code == 0, said
+def test_the_command_line_in_a_launch(after_a_kill, tmp_path):
+    folder, said = after_a_kill
     assert said.count("Training on FPOR, 6 epochs") == said.count("Written: ") == 1
-    alone = CliRunner().invoke(app, [*command[2:], "--batch-size", "100", "--out", str(tmp_path / "one")])
+    options = ["--label", "sick", "--alpha", "0.5", "--model", "linear", "--epochs", "6", "--batch-size", "100"]
+    alone = CliRunner().invoke(app, ["fit", str(folder / "table.csv"), *options, "--out", str(tmp_path / "one")])
     assert alone.exit_code == 0
-    two, one = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("two", "one"))
+    two, one = (json.loads((place / "report.json").read_text()) for place in (folder / "two", tmp_path / "one"))
     for unlike in ("seconds", "options"):
         two.pop(unlike), one.pop(unlike)
     assert_close(two, one)
