@@ -199,7 +199,7 @@ def test_integer_weights_repeat_samples(case):
 @pytest.mark.parametrize("weight", [0.1, 0.3, 0.7, 3.0])
 def test_equal_weights_change_nothing(weight):
     rng = np.random.default_rng(40)
-    for _ in range(80):
+    for _ in range(30):
         scores, labels, _ = random_case(rng)
         weights = np.full(len(scores), weight)
         for objective in (*(REGISTRY[name](random_number(rng, name)) for name in NAMES), OFBS(0.7), OAP()):
@@ -212,7 +212,7 @@ def test_equal_weights_change_nothing(weight):
 @pytest.mark.slow
 def test_a_report_says_what_the_choice_said_in_whatever_order_the_samples_come():
     rng = np.random.default_rng(41)
-    for _ in range(150):
+    for _ in range(60):
         scores, labels, _ = random_case(rng)
         if not (labels == 1).any():
             continue

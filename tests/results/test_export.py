@@ -44,7 +44,10 @@ def agrees(file, result, data, *inputs):
 
 @pytest.fixture(scope="module")
 def result():
-    return trained(nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1)))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1))
+    return trained(model)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,7 @@ def test_several_inputs_and_a_loader_as_example(tmp_path):
 
 def test_float64(tmp_path):
     result = trained(nn.Linear(3, 1).double(), X.double())
+    (tmp_path / "m.onnx").write_text("old")  # which is replaced
     agrees(result.export(tmp_path / "m.onnx"), result, X.double(), X.double())
 
 
@@ -203,8 +207,6 @@ def test_a_failed_export_leaves_the_old_file(model, message, tmp_path):
     with pytest.raises(InvalidInputError, match=message):
         result.export(tmp_path / "m.onnx")
     assert os.listdir(tmp_path) == ["m.onnx"] and (tmp_path / "m.onnx").read_text() == "old"
-    trained(nn.Linear(3, 1)).export(tmp_path / "m.onnx")
-    assert len(run(tmp_path / "m.onnx", X)) == 2
 
 
 def test_a_folder_is_no_file(result, tmp_path):

@@ -46,6 +46,7 @@ def test_whole_page(tmp_path):
     text = write(frame, tmp_path, {"MAPIE": "not installed"}, datasets=about, published=published)
     assert "`python -m x` with python 3.12.3, torch 2.13.0. Training took" in text
     assert f"{len(frame)} cells: 3 data sets, 2 splits." in text and "missing" not in text
+    assert "no row is of a direct method" not in text
     assert (
         "- MAPIE: not installed" in text and "| AP-Perf | 0.500 |" in text and "| satimage | 100 | CC BY 4.0 |" in text
     )
@@ -58,9 +59,8 @@ def test_whole_page(tmp_path):
     assert not any("pareto" in name for name in names if "F1" in name or "AP" in name)  # no bound, no violation
 
 
-@pytest.mark.parametrize("objectives", [("FPOR .8",), ("FPOR .8", "AP")], ids=["bound", "with and without bound"])
-def test_rows_read_back_from_a_file_give_the_same_page(objectives, tmp_path):
-    frame = few(objectives=objectives, num_splits=2)
+def test_rows_read_back_from_a_file_give_the_same_page(tmp_path):
+    frame = few(objectives=("FPOR .8", "AP"), num_splits=2)
     text = write(frame, tmp_path)
     pictures = {file.name: file.read_bytes() for file in (tmp_path / "suite").iterdir()}
     frame.to_csv(tmp_path / "rows.csv", index=False)
@@ -189,4 +189,3 @@ def test_no_interval_for_one_split(tmp_path):
 def test_page_without_a_direct_method_says_so(tmp_path):
     frame = few(num_splits=2, methods=("cross-entropy", "SMOTE", "hinge bounds"))
     assert "no row is of a direct method" in write(frame, tmp_path)
-    assert "no row is of a direct method" not in write(few(num_splits=2), tmp_path)
