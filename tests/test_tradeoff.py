@@ -177,7 +177,7 @@ y = (torch.rand(200) < 0.3).float()
 x = torch.randn(200, 2) + y[:, None]
 loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True, generator=torch.Generator())
 found = [
-    metricopt.tradeoff(lambda: Own(2, 1), loader, "FPOR", alphas=[0.5, 0.6, 0.7, 0.8], epochs=3, num_workers=number)
+    metricopt.tradeoff(lambda: Own(2, 1), loader, "FPOR", alphas=[0.5, 0.8], epochs=2, num_workers=number)
     for number in (1, 2)
 ]
 first, second = (each.to_frame() for each in found)

@@ -117,9 +117,9 @@ def test_the_bounds_multiplier_stays_between_zero_and_its_most(kind):
     """Beyond most = 1 an alarm budget would push positives down."""
     labels = np.repeat([1.0, 0.0], [20, 80]).astype(np.float32)[:, np.newaxis]
     good, bad = np.where(labels == 1, 1, -1).astype(np.float32), np.full_like(labels, 50.0)
-    solver, seen = started(kind(), RecallAtAlarmRate(0.25), good, labels, num_steps=600), []
+    solver, seen = started(kind(), RecallAtAlarmRate(0.25), good, labels, num_steps=300), []
     for scores in (bad, good):
-        for _ in range(300):
+        for _ in range(150):
             loss_and_gradient(solver, scores, labels)
             solver.step()
             seen += [solver.multiplier()[0], solver.state_dict()["of_bound"][0].item()]
