@@ -45,6 +45,7 @@ def make_network(num_features):
     return nn.Sequential(nn.Linear(num_features, 8), nn.Tanh(), nn.Linear(8, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:infeasible")
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[check.func.__name__ for _, check in CHECKS])
 def test_scikit_learn_checks(estimator, check):

@@ -70,6 +70,7 @@ def lacking(labels):
     return {(): "labels", (0,): "positives", (1,): "negatives"}.get(tuple(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("parts", "solver", "objective"), CASES, ids=str)
 def test_a_label_that_lacks_a_class_in_a_part_is_reported_and_left_out(parts, solver, objective, tmp_path):
     of_training, of_validation = PARTS[parts]

@@ -19,7 +19,7 @@ from tests.small_problems import (
 )
 
 NUMBERS = {"FPOR": (0.6, 0.8, 0.9), "FROP": (0.6, 0.8, 1.0), "OFBS": (0.5, 1.0, 2.0)}
-DRAWN = [(num_features, seed) for num_features, seeds in ((1, 16), (2, 8)) for seed in range(seeds)]
+DRAWN = [(num_features, seed) for num_features, seeds in ((1, 11), (2, 5)) for seed in range(seeds)]
 MANY = [(num_features, seed) for num_features in (1, 2) for seed in range(30)]
 
 

@@ -99,6 +99,7 @@ def between_the_sides(found, function, x, tolerance):
 # The slack step
 
 
+@pytest.mark.slow
 @FORMS
 @TERMS
 @pytest.mark.parametrize("stage", ["anchored ramp", "hinge", "polish"])
@@ -169,6 +170,7 @@ def test_slacks_start_anew_from_the_predictions_with_each_stage_and_not_with_eac
 # The derivative in the scores
 
 
+@pytest.mark.slow
 @FORMS
 @TERMS
 @pytest.mark.parametrize("stage", ["anchored ramp", "ramp", "hinge", "polish"])
@@ -260,6 +262,7 @@ def test_the_tie_is_reported_and_left(kind, slack_step):
 # State
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [FPOR((0.8, 0.6)), OFBS(1.0), OAP()], ids=str)
 @pytest.mark.parametrize("links", ["equality", "inequality"])
 @EACH

@@ -118,6 +118,7 @@ def judge(seen, own, steepness):
 # Loss and derivative
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steepness", [0.3, 2.0, 20.0])
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_loss_and_gradient_are_those_of_all_pairs(kind, steepness):

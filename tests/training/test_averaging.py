@@ -161,6 +161,7 @@ def loader_of(rows):
     return DataLoader(TensorDataset(*rows), batch_size=64, shuffle=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["FPOR", "OFBS"])
 def test_fit_returns_an_average_that_its_report_describes(objective):
     alpha = 0.6 if objective == "FPOR" else None
@@ -183,6 +184,7 @@ def test_fit_returns_an_average_that_its_report_describes(objective):
     assert again.threshold == result.threshold and again.average_precision > 0.3
 
 
+@pytest.mark.slow
 def test_training_data_that_select_and_a_single_path_keep_the_best():
     rows = made_up()
     assert not fit(nn.Linear(4, 1), loader_of(rows), "OFBS", epochs=40, val_fraction=0).selected_stage.startswith("av")

@@ -96,7 +96,7 @@ STRUCTURES = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STRUCTURES)
 def test_structures_come_back_from_text_and_tensors(content):
     skeleton, flat = flatten(content)

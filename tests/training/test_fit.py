@@ -606,6 +606,7 @@ def test_the_loop_drives_a_solver_as_its_interface_says():
 EXPLICIT = ["augmented_lagrangian", "lagrangian", "exact_penalty"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NUMBERS, "OAP"])
 @pytest.mark.parametrize("solver", EXPLICIT)
 def test_solvers_with_slacks_report_them_beside_the_model(solver, name):
@@ -713,6 +714,7 @@ def test_weights_of_the_warm_up_have_their_own_predictions_for_slacks(solver):
     assert result.slack[0].value == pytest.approx(result.train.recall)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", EXPLICIT)
 def test_a_constant_start_is_left_by_solvers_with_slacks(solver):
     """All scores tie at the threshold, where slacks that equal the labels satisfy every link; also without Adam."""
@@ -752,6 +754,7 @@ def as_columns(items):
     return 2 * torch.stack(x), torch.stack(y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", EXPLICIT)
 @pytest.mark.parametrize(
     "arguments",
@@ -857,8 +860,10 @@ def test_the_toy_problem_is_solved_by_an_augmented_lagrangian():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("batch_size", "epochs"), [(570, 700), (256, 350)])  # by default several times as many
-@pytest.mark.parametrize(("alpha", "found"), [(0.9, 29), (0.8, 89), (0.95, 28)])
+@pytest.mark.parametrize(
+    ("alpha", "found", "batch_size", "epochs"),  # by default several times as many
+    [(0.9, 29, 570, 700), (0.9, 29, 256, 350), (0.8, 89, 256, 350), (0.95, 28, 256, 350)],
+)
 def test_the_toy_problem_is_solved_to_its_global_optimum(alpha, found, batch_size, epochs):
     result = fit(linear(), toy_loader(batch_size), "FPOR", alpha=alpha, val_fraction=0, epochs=epochs)
     assert result.status is Status.FEASIBLE
