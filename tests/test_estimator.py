@@ -174,13 +174,17 @@ def test_frames(frame):
     table = frame({name: column for name, column in zip(names, x.T, strict=True)})
     column = {pd.DataFrame: pd.Series, pl.DataFrame: pl.Series}[frame]
     model = classifier().fit(table, column(y), sample_weight=column(np.ones(len(y))))
-    assert model.feature_names_in_.tolist() == names and model.n_features_in_ == 4
+    seen = getattr(StandardScaler().fit(table), "feature_names_in_", None)  # scikit-learn 1.7 finds none in polars 2
+    assert seen is not None or frame is pl.DataFrame
+    assert model.n_features_in_ == 4 and hasattr(model, "feature_names_in_") == (seen is not None)
     plain = classifier().fit(x, y)
     # A frame's columns lie one after the other, which changes the order of sums.
     np.testing.assert_allclose(model.decision_function(table), plain.decision_function(x), rtol=1e-6)
     assert model.score(table, column(y)) == plain.score(x, y)
-    with pytest.raises(ValueError, match="feature names should match"):
-        model.predict(table[names[::-1]])
+    if seen is not None:
+        assert model.feature_names_in_.tolist() == names
+        with pytest.raises(ValueError, match="feature names should match"):
+            model.predict(table[names[::-1]])
 
 
 @pytest.mark.parametrize("values", [("healthy", "sick"), (False, True), (-1, 1), (2.0, 5.0)])
