@@ -760,7 +760,7 @@ def as_columns(items):
     "arguments",
     [
         {"batch_size": 48, "shuffle": True, "drop_last": True},
-        {"batch_size": 50, "shuffle": True, "num_workers": 1},
+        {"batch_size": 50, "shuffle": True, "num_workers": 1, "persistent_workers": True},
         {"batch_size": 50, "shuffle": True, "collate_fn": as_columns},
         {"batch_size": 50, "sampler": WeightedRandomSampler(torch.linspace(0.1, 1, 200), 170)},
         {"batch_sampler": BatchSampler(RandomSampler(range(200), replacement=True), 32, drop_last=False)},

@@ -1,7 +1,10 @@
 """A training that was interrupted anywhere and resumed ends as if it had never stopped, bit for bit."""
 
 import random
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from metricopt.solvers import REGISTRY, ExactPenalty, Stage, Surrogate, get_solv
 from metricopt.training.checkpoint import flatten
 
 NUM_STOPS = 3
+ROOT = Path(__file__).parents[2]
 
 
 def blobs(num_rows=120, num_labels=1, seed=0):
@@ -212,7 +216,8 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(case, tmp_path):
     whole, num_steps = train(case, tmp_path / "whole" if case is workers else None)
     wanted = outcome(whole)
     moments = stops(num_steps, case.__name__)
-    for stop_at in moments[1:2] if case is workers else moments:  # every worker is a process that must start
+    # To begin anew is the same for all; every worker is a process that must start.
+    for stop_at in moments if case is plain else moments[1:2] if case is workers else moments[1:]:
         folder = tmp_path / str(stop_at)
         kill(case, folder, stop_at)
         resumed, steps_taken = train(case, folder, resume=True)
@@ -230,7 +235,7 @@ def test_with_every_solver_the_end_and_the_solver_are_the_same(name, tmp_path):
 
     make, wanted = REGISTRY[name], make_and_train()
     num_steps = wanted[1]
-    for stop_at in stops(num_steps, name):
+    for stop_at in stops(num_steps, name)[1:]:
         kill(network_with_everything, tmp_path / str(stop_at), stop_at, solver=make())
         assert make_and_train(tmp_path / str(stop_at), resume=True)[0] == wanted[0], stop_at
 
@@ -280,8 +285,17 @@ def test_a_training_may_be_killed_again_and_again(tmp_path):
 
 
 @pytest.mark.slow
-def test_kill_9(tmp_path):
-    """Every solver, and more kills: ``python -m benchmarks resume``."""
+def test_kill_9(tmp_path, monkeypatch):
+    """Every solver, and more and longer trainings: ``python -m benchmarks resume``."""
+
+    def start(solver, folder):
+        code = "import sys, pathlib; from benchmarks.studies import resume; resume.EPOCHS = 12; "
+        code += "print(resume.train(sys.argv[1], pathlib.Path(sys.argv[2])))"
+        command = [sys.executable, "-c", code, solver, str(folder)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(resume, "EPOCHS", 12)
+    monkeypatch.setattr(resume, "_start", start)
     wanted = resume.train("profiled", tmp_path)
     num_steps = max(int(file.stem.removeprefix("step-")) for file in tmp_path.glob("step-*.safetensors"))
     row = resume.run_killed("profiled", 0, wanted, num_steps)
