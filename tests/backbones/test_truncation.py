@@ -58,7 +58,7 @@ def torchvision_model(name):
 
 @pytest.mark.parametrize("name", NODES)
 def test_features_are_those_of_torchvision_s_extractor(name):
-    model, x = torchvision_model(name), torch.randn(2, 3, 96, 96)
+    model, x = torchvision_model(name), torch.randn(1, 3, 80, 80)
     nodes = NODES[name]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "NOTE: The nodes obtained by tracing")  # Inception's other head

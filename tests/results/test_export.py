@@ -94,7 +94,7 @@ def test_several_labels_one_without_threshold(tmp_path):
 
 def test_a_truncated_network_for_images(tmp_path):
     images = torch.rand(24, 3, 32, 32, generator=GENERATOR) + Y[:24, :1, None, None]
-    network = truncate(load_backbone("resnet18", weights=None), at="layer2.0")
+    network = truncate(load_backbone("resnet18", weights=None), at="layer1.0")
     result = trained(network, images, Y[:24, 0], OFBS(1.0))
     agrees(result.export(tmp_path / "m.onnx", images[:1]), result, images, images)
 
