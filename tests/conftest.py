@@ -1,7 +1,7 @@
 """Set up before torch is imported: every test worker computes on one core, so that workers do not slow each other.
 
-Tests of rooms that load networks or start processes are marked as slow here; others that take over a second, all their
-cases together, carry the mark themselves; a case that takes as long alone is named at the end of a run if it does not.
+Tests of rooms that load networks or start processes are marked as slow here; others that take long with all their
+cases carry the mark themselves; a case that takes over a second alone is named at the end of a run if it does not.
 """
 
 import os

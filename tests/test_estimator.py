@@ -56,6 +56,7 @@ def test_scikit_learn_checks(estimator, check):
         raise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "module"), [("FPOR", make_network), ("FROP", None), ("OFBS", None), ("OAP", None)]
 )

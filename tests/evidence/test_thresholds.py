@@ -101,6 +101,7 @@ class OddsAtRecall(FROP):
     maximised = metrics.Ratio("odds", metrics.LinearForm(tp=1.0), metrics.LinearForm(fp=1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "value", "bounded", "sense"),
     [
@@ -196,6 +197,7 @@ def test_integer_weights_repeat_samples(case):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.1, 0.3, 0.7, 3.0])
 def test_equal_weights_change_nothing(weight):
     rng = np.random.default_rng(40)
@@ -235,6 +237,7 @@ def test_a_report_says_what_the_choice_said_in_whatever_order_the_samples_come()
 DTYPES = [np.float16, np.float32, np.float64, torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threshold_reproduces_counts_in_the_scores_own_precision(dtype):
     rng = np.random.default_rng(30)

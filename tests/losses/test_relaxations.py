@@ -169,6 +169,7 @@ def test_bounds_may_be_tight():
         assert isinstance(loss, torch.nn.Module)
 
 
+@pytest.mark.slow
 @everyone
 def test_fit_trains_on_it(make):
     features, labels = rath_hughes_toy()

@@ -236,6 +236,7 @@ def test_a_folder_is_no_file(result, tmp_path):
         result.report(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failed_report_leaves_the_old_one(result, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("disk full")

@@ -386,6 +386,7 @@ def test_labels_are_solved_column_by_column(kind, objective):
                 solver.refresh(own[column], labels[column], None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constant", [0.0, 1.0, np.nan])
 @pytest.mark.parametrize("objective", [*OBJECTIVES, OAP()], ids=str)
 @EACH

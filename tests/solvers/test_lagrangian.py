@@ -201,6 +201,7 @@ def seconds_of_a_step(kind, num_rows, links):
     return least
 
 
+@pytest.mark.slow
 @FORMS
 @pytest.mark.parametrize("kind", SOLVERS)
 def test_a_step_costs_the_batch_and_not_the_data_set(kind, links):

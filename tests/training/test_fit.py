@@ -732,6 +732,7 @@ def test_a_constant_start_is_left_by_solvers_with_slacks(solver):
         check_against_sklearn(result, result.data_scores["train"], result.train)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", EXPLICIT)
 def test_solvers_with_slacks_repeat_bit_for_bit(solver):
     assert outcome(1, solver=solver) == outcome(1, solver=solver) != outcome(2, solver=solver)

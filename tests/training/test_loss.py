@@ -86,6 +86,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_ones_own_loop_ends_in_the_weights_of_fit(name):
     case = {"objective": "FPOR", **CASES[name]}
@@ -188,6 +189,7 @@ def call(loss, scores, labels, rows):
     return value.item(), gradient.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["profiled", "augmented_lagrangian", "lagrangian", "exact_penalty"])
 @pytest.mark.parametrize("warmup_epochs", [0, 1])
 def test_the_state_dict_holds_all_that_moves(solver, warmup_epochs):

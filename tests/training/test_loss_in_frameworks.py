@@ -114,6 +114,7 @@ def loader():
     return DataLoader(TensorDataset(*blobs()), BATCH)
 
 
+@pytest.mark.slow
 def test_lightning_ends_in_the_weights_of_fit(tmp_path):
     module = screening(started())
     trainer_of(tmp_path, enable_checkpointing=False).fit(module, loader())

@@ -611,6 +611,7 @@ def test_a_state_that_cannot_be_stored_is_an_error_before_the_first_step(tmp_pat
     assert steps
 
 
+@pytest.mark.slow
 def test_a_stream_with_workers_that_live_on_is_refused(tmp_path):
     for persistent in (False, True):
         loader = loader_of(Shuffled(), num_workers=1, persistent_workers=persistent)

@@ -51,6 +51,7 @@ def test_regression_is_no_worse_than_the_fixed_point():
     assert score.class_counts == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(24, 3), (24, 1), (15, 20)])
 @pytest.mark.usefixtures("way")
 def test_it_is_the_greatest_density(shape):

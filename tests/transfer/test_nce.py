@@ -28,6 +28,7 @@ def test_independent_values():
     assert score == pytest.approx(case["nce_argmax_logme"], rel=1e-9)
 
 
+@pytest.mark.slow
 @given(pairs)
 @settings(max_examples=100, deadline=None)
 def test_it_is_mutual_information_less_entropy(rows):

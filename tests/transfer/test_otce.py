@@ -29,6 +29,7 @@ def test_independent_values_of_the_joint_cost():
     check(otce(*SIDES, label_weight=0.5), CASE["jc_emd_gamma0.5"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASE if name.startswith("sinkhorn")])
 def test_independent_values_with_regularisation(name):
     regularisation = float(name.removeprefix("sinkhorn_reg").split("_")[0])
@@ -36,6 +37,7 @@ def test_independent_values_with_regularisation(name):
     check(score, CASE[name])
 
 
+@pytest.mark.slow
 def test_single_precision_sinkhorn_missed_its_marginals():
     published = CASE["seg_repo_sinkhorn_eps0.1_float32"]
     score = otce(*SIDES, regularisation=0.1)

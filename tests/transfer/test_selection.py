@@ -34,6 +34,7 @@ def embedded(model, x):
         return model.eval().embed(x).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
 def test_features_are_those_of_truncated_networks(name):
     seen = []
