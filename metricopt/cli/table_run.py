@@ -11,6 +11,7 @@ import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from metricopt._validation import reject
 from metricopt.data import Table, TablePreprocessor, stratified_split
 from metricopt.evidence.bootstrap import precision_band
-from metricopt.evidence.reports import LabelReport, Report
+from metricopt.evidence.reports import LabelReport, Report, plain_number
 from metricopt.plots import plot_precision_recall
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.problem.objectives import Objective
@@ -29,10 +30,14 @@ from metricopt.problem.prevalence import read_prevalence, weights_at
 from metricopt.problem.registry import get_objective
 from metricopt.processes import is_main_process
 from metricopt.results.result import FitResult, load
+from metricopt.results.scores import OUT_OF_FOLD
+from metricopt.results.status import Status
+from metricopt.results.verdict import Verdict, headline, verdict_of
 from metricopt.training.checkpoint import has_checkpoints
 from metricopt.training.fit import fit
+from metricopt.training.holdout import DEFAULT_FRACTION
 from metricopt.training.plan import default_epochs
-from metricopt.training.table_models import make_table_model
+from metricopt.training.table_models import TABLE_MODELS, make_table_model
 
 FORMAT = 1
 BASELINE = "cross-entropy"
@@ -41,7 +46,7 @@ _SOLVERS = ("profiled", "cross_entropy")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a training on a table. Both fractions are fractions of all rows."""
+    """The options of a training on a table. Both fractions are fractions of all rows; the first is for no folds."""
 
     objective: str = "FPOR"
     alpha: float | None = None
@@ -51,7 +56,9 @@ class Options:
     epochs: int | None = None
     learning_rate: float | None = None
     batch_size: int = 256
-    val_fraction: float = 0.2
+    folds: int | str | None = "auto"
+    confidence: float | str | None = "auto"
+    val_fraction: float | None = None
     test_fraction: float = 0.2
     seed: int = 0
     device: str = "cpu"
@@ -109,9 +116,19 @@ class Run:
         return [(own, other) for own, other in pairs if own is not None and other is not None]
 
     @property
-    def bound_missed(self) -> bool:
-        """Whether the bound is missed on the data that chose the threshold."""
-        return self.result.selection[0].met is False
+    def verdict(self) -> Verdict | None:
+        """What the test rows say of the bound; None without a bound."""
+        return verdict_of(self.test_report[0], self.result.objective.bound_direction)
+
+    @property
+    def headline(self) -> str:
+        """What was found on the test rows, and what that says of the bound."""
+        return headline(self.test_report[0], "test", self.result.objective.bound_direction)
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether the rows that chose the threshold support the bound; True without a bound."""
+        return self.result.status in (Status.FEASIBLE, Status.OPTIMIZED)
 
 
 def load_run(folder: str | Path) -> tuple[TablePreprocessor, FitResult]:
@@ -154,7 +171,7 @@ def check_options(options: Options) -> Objective:
     make_table_model(options.model, 1)
     if not 0 < options.test_fraction < 1:
         reject("test_fraction", "in (0, 1)", options.test_fraction, "give e.g. 0.2")
-    if not 0 <= options.val_fraction < 1 - options.test_fraction:
+    if options.val_fraction is not None and not 0 <= options.val_fraction < 1 - options.test_fraction:
         rule = f"in [0, {1 - options.test_fraction:g}), because {options.test_fraction:g} of the rows are for the test"
         reject("val_fraction", rule, options.val_fraction, "give e.g. 0.2")
     try:
@@ -176,32 +193,41 @@ def train_on_table(
 ) -> Run:
     """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part.
 
-    The preprocessing is learnt from the training rows alone: to it, all other rows are new. Each of the two trainings
-    keeps its checkpoints in a folder of its own in ``checkpoint_dir``.
+    With folds the preprocessing is learnt from all rows but those of the test, else from the training rows alone: to
+    it, all other rows are new. Each of the two trainings keeps its checkpoints in a folder of its own in
+    ``checkpoint_dir``.
     """
     objective = check_options(options)
     labelled = np.flatnonzero(~np.isnan(table.labels))
     num_unlabelled = len(table) - len(labelled)
     table, groups = table.take(labelled), None if groups is None else groups[labelled]
-    rows = _split(table.labels, groups, options)
+    rows = _split(table.labels, groups, options, num_processes)
     preprocessor = TablePreprocessor.fit(table.take(rows["train"]).features)
     data = {name: _tensors(preprocessor, table.take(own)) for name, own in rows.items()}
     train = TensorDataset(*data["train"])
     validation = TensorDataset(*data["validation"]) if "validation" in data else None
+    with_folds = validation is None and options.val_fraction is None
     epochs = options.epochs
     if epochs is None:
-        epochs = default_epochs(math.ceil(len(rows["train"]) / (options.batch_size * num_processes)))
+        steps = math.ceil(len(rows["train"]) / (options.batch_size * num_processes))
+        epochs = default_epochs(steps, with_folds=with_folds)
+    num_features = len(preprocessor.feature_names)
     results = []
     for solver, what in zip(_SOLVERS, (options.objective, BASELINE), strict=True):
         tell(f"Training on {what}, {epochs} epochs ...")
         results.append(
             fit(
-                make_table_model(options.model, len(preprocessor.feature_names), seed=options.seed),
+                partial(TABLE_MODELS[options.model], num_features)
+                if with_folds
+                else make_table_model(options.model, num_features, seed=options.seed),
                 DataLoader(train, batch_size=options.batch_size, shuffle=True),
                 objective,
                 label_names=[f"{table.label} = {table.positive}"],
+                groups=groups[rows["train"]].tolist() if with_folds and groups is not None else None,
                 val_loader=DataLoader(validation, batch_size=options.batch_size) if validation else None,
-                val_fraction=0,
+                folds=options.folds if with_folds else None,
+                val_fraction=None if with_folds else 0,
+                confidence=options.confidence,
                 prevalence=options.prevalence,
                 solver=solver,
                 epochs=epochs,
@@ -228,13 +254,17 @@ def train_on_table(
     )
 
 
-def _split(labels: np.ndarray, groups: np.ndarray | None, options: Options) -> dict[str, np.ndarray]:
-    """Return the rows that train, those that select if there are any, and those of the test."""
+def _split(
+    labels: np.ndarray, groups: np.ndarray | None, options: Options, num_processes: int
+) -> dict[str, np.ndarray]:
+    """Return the rows that train, those that are held out to select if there are any, and those of the test."""
     rest_fraction = 1 - options.test_fraction
     rest, test = stratified_split(labels, (rest_fraction, options.test_fraction), options.seed, groups)
-    if options.val_fraction == 0:
+    has_folds = options.folds is not None and (options.folds != "auto" or num_processes == 1)
+    fraction = DEFAULT_FRACTION if options.val_fraction is None else options.val_fraction
+    if fraction == 0 or (options.val_fraction is None and has_folds):
         return {"train": rest, "test": test}
-    val_fraction = options.val_fraction / rest_fraction
+    val_fraction = fraction / rest_fraction
     own_groups = None if groups is None else groups[rest]
     train, validation = stratified_split(labels[rest], (1 - val_fraction, val_fraction), options.seed, own_groups)
     return {"train": rest[train], "validation": rest[validation], "test": test}
@@ -269,9 +299,15 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
         "asked": str(run.result.objective),
         "label": run.label,
         "positive": run.positive,
+        "headline": run.headline,
+        "verdict": None if run.verdict is None else run.verdict.value,
         "status": run.result.status.value,
         "advice": run.result.advice(),
-        "threshold": run.result.threshold,
+        "supported": run.is_supported,
+        "confidence": run.result.confidence,
+        "judged_by": run.result.holdout,
+        "threshold": plain_number(run.result.threshold),
+        "empirical_threshold": plain_number(run.result.empirical_threshold),
         "selected_on": run.result.selection.data,
         "reached": {own.data: own.to_dict()["labels"][0] for own, _ in run.reports},
         "cross_entropy": {other.data: other.to_dict()["labels"][0] for _, other in run.reports},
@@ -317,7 +353,7 @@ def _draw(run: Run) -> Any:
 def _scores(result: FitResult, data: str, run: Run) -> tuple[np.ndarray, np.ndarray]:
     if data == "test":
         return result.scores(run.test[0]), run.test[1].numpy()
-    part = result.data_scores[data]
+    part = result.selection_scores
     return part.scores[:, 0], part.labels[:, 0]
 
 
@@ -341,21 +377,24 @@ def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
     return ["data", "trained on", *names, *(["bound"] if first.bounded_metric else [])], rows
 
 
+def asked_confidence(run: Run) -> str:
+    """Return how sure the bound must be, as it stands behind the objective; "" where nothing was asked."""
+    confidence = run.result.confidence
+    return "" if confidence is None or run.result.objective.bounded is None else f", with confidence {confidence:g}"
+
+
 def notes(run: Run) -> list[str]:
     """Return the sentences that say how to read the comparison."""
-    selection, test = run.result.selection, run.test_report[0]
     sizes = "; ".join(f"{own.data} {own[0].size}" for own, _ in run.reports)
     notes = [
         f"Rows: {sizes}. In brackets: 95 % intervals.",
-        f"The {selection.data} rows chose model and threshold. Both trainings took {run.epochs} epochs at most and "
-        "have their best exact threshold.",
+        f"Model and threshold were chosen by {_judges(run)}. Both trainings took {run.epochs} epochs at most, and the "
+        "threshold of each is the best that these rows support.",
     ]
-    if test.bounded_value is not None and np.isnan(test.bounded_value):
-        notes.append(f"No alarm was raised on the test rows: {test.bounded_metric} is undefined there.")
-    elif test.bounded_metric is not None and test.met is False and not run.bound_missed:
+    if run.verdict in (Verdict.NEAR, Verdict.MISSED) and run.is_supported:
         notes.append(
-            f"On the test rows {test.bounded_metric} is {test.with_interval(test.bounded_metric)}: a bound met on the "
-            "rows that chose the threshold can be missed on new ones. Ask for a stricter one if you need a margin."
+            "A bound that the rows which chose the threshold support can be missed on new ones, and on as few as these "
+            "by chance. If you need a margin, ask for a higher confidence or a stricter bound."
         )
     if run.num_unlabelled:
         notes.append(f"Left out: {run.num_unlabelled} rows without a label.")
@@ -364,12 +403,20 @@ def notes(run: Run) -> list[str]:
     return notes
 
 
+def _judges(run: Run) -> str:
+    """Say which rows chose model and threshold."""
+    data = run.result.selection.data
+    return run.result.holdout if data == OUT_OF_FOLD else f"the {data} rows"
+
+
 def _as_markdown(run: Run) -> str:
     header, rows = comparison(run)
     lines = [
         f"# {run.label} = {run.positive}",
         "",
-        f"Asked: {run.result.objective}.",
+        f"**{run.headline}**",
+        "",
+        f"Asked: {run.result.objective}{asked_confidence(run)}.",
         "",
         f"Status: **{run.result.status}**. {run.result.advice()}",
         "",

@@ -18,6 +18,7 @@ from metricopt.data.chexpert import (
 from metricopt.data.hypothyroid import load_hypothyroid
 from metricopt.data.splits import stratified_split
 from metricopt.data.tables import Table, TablePreprocessor, make_table, read_table
+from metricopt.data.thyroid import load_thyroid
 from metricopt.data.toy import rath_hughes_toy
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "apply_policy",
     "check_images",
     "load_hypothyroid",
+    "load_thyroid",
     "make_table",
     "rath_hughes_toy",
     "read_chexpert_plus_table",

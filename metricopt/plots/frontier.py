@@ -19,7 +19,8 @@ def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "
     """Draw the metric that each method reaches along a list of bounds, with intervals.
 
     Steps join the points: a model that meets a bound meets every looser one, so between two bounds at least the value
-    of the stricter one can be reached. A hollow mark beside the line is a point whose bound is missed on these data.
+    of the stricter one can be reached. A hollow mark beside the line is a point whose bound is missed on these data, or
+    not supported by those that chose the threshold, so that no alarm is raised.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def plot_frontier(frame: pd.DataFrame, *, ax: Axes | None = None, title: str = "
         ax.vlines(x, own["low"], own["high"], color=color, linewidth=1, alpha=0.6, zorder=2)
         ax.plot(x[~held], own["value"][~held], marker, color=color, markerfacecolor="white", zorder=4)
     if not frame["met"].astype(bool).all():
-        handles += ax.plot([], [], "o", color="0.3", markerfacecolor="white", label="bound missed")
+        handles += ax.plot([], [], "o", color="0.3", markerfacecolor="white", label="bound missed or not supported")
     ax.set_xticks(sorted(bounds))
     ax.set_xticklabels([f"{bound:g}" for bound in sorted(bounds)])
     ax.set_ylim(0, 1.01)

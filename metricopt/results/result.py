@@ -161,7 +161,7 @@ class FitResult(Outcome):
         )
 
     def with_bound(self, alpha: Bound | dict[str, float]) -> FitResult:
-        """Return the same model at the exact threshold for another bound, without training.
+        """Return the same model at the threshold for another bound, without training.
 
         Training for that bound with :func:`metricopt.fit` can only do better on the selection data.
 
@@ -176,7 +176,7 @@ class FitResult(Outcome):
             If the objective has no bound, or ``alpha`` is not a bound for its labels.
         """
         bound: Any = per_label("alpha", alpha, self.label_names)
-        return self._chosen_anew(self.objective.with_bound(bound), self.data_scores, self.prevalence)
+        return self.chosen_anew(self.objective.with_bound(bound), self.data_scores)
 
     def at_prevalence(self, prevalence: float | Sequence[float] | Mapping[str, float]) -> FitResult:
         """Return the same model for another prevalence: thresholds are chosen anew and reports are weighted to it.
@@ -196,21 +196,26 @@ class FitResult(Outcome):
         """
         meant = read_prevalence(prevalence, self.label_names)
         assert meant is not None
-        return self._chosen_anew(self.objective, scores_at(meant, self.data_scores), meant)
+        return replace(self, prevalence=meant).chosen_anew(self.objective, scores_at(meant, self.data_scores))
 
-    def _chosen_anew(
-        self, objective: Objective, data_scores: dict[str, DataScores], prevalence: Prevalence | None
-    ) -> FitResult:
-        """Return the same model with thresholds chosen for something else."""
+    def chosen_anew(self, objective: Objective, data_scores: dict[str, DataScores]) -> FitResult:
+        """Return the same model with thresholds that other scores choose, or that serve another objective.
+
+        Parameters
+        ----------
+        objective : Objective
+        data_scores : dict of str to DataScores
+            What takes the place of :attr:`data_scores`.
+        """
         rest = {
             name: getattr(self, name)
             for name in (
                 *("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions"),
-                *("confidence", "holdout"),
+                *("confidence", "holdout", "prevalence"),
             )
         }
         diverged = Status.DIVERGED in self.statuses
-        return result_from_scores(self.model, objective, data_scores, diverged=diverged, prevalence=prevalence, **rest)
+        return result_from_scores(self.model, objective, data_scores, diverged=diverged, **rest)
 
     def certify(
         self, calibration_data: Any, confidence: float = 0.9, *, groups: Sequence[Any] | None = None

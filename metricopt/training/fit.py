@@ -41,9 +41,9 @@ def fit(
     groups: Sequence[Any] | None = None,
     val_loader: DataLoader[Any] | None = None,
     eval_dataset: Dataset[Any] | None = None,
-    folds: Any = None,
+    folds: Any = "auto",
     val_fraction: float | None = None,
-    confidence: float | str | None = None,
+    confidence: float | str | None = "auto",
     solver: str | Solver | Callable[[Tensor, Tensor], Tensor] = "profiled",
     epochs: int | None = None,
     warmup_epochs: int | None = None,
@@ -68,20 +68,18 @@ def fit(
     A warm-up with cross-entropy comes first and gives candidate zero. The solver then trains on the objective itself,
     in stages. Which weights are returned, and with which threshold, is decided on rows that did not train:
 
-    - **Folds**, with ``folds=5``, for a model that can be made afresh (a ``torch.nn.Linear`` or a callable). One model
-      for each fold trains without it, all side by side, so that every row trains and every row testifies. The model
-      that is returned is their average: one linear layer, or a
-      :class:`~metricopt.training.replicas.Ensemble` of networks. The threshold is chosen on the out-of-fold scores
-      (:mod:`metricopt.training.selection`).
-    - **A held-out part**, the default. After every epoch the exact metric is computed on it, and
+    - **Folds**, for a model that can be made afresh (a ``torch.nn.Linear`` or a callable) and data in memory. One model
+      for each of 5 folds trains without it, all side by side, so that every row trains and every row testifies. The
+      model that is returned is their average: one linear layer, or an :class:`~metricopt.training.replicas.Ensemble`
+      of networks. The threshold is chosen on the out-of-fold scores (:mod:`metricopt.training.selection`).
+    - **A held-out part**, elsewhere, or with ``folds=None``. After every epoch the exact metric is computed on it, and
       the best weights are returned, or the average of the best weights of several stages where that keeps up with
       them (:mod:`metricopt.training.averaging`): there the result is never below candidate zero.
     - **The training rows** themselves, with ``val_fraction=0``: the setting of the paper. What the result then says of
       the bound says nothing about new rows.
 
-    With a ``confidence``, the threshold is the best at which these rows support the bound with that confidence; where
-    they support it nowhere, the status says so, and the threshold is one that breaks no bound
-    (:func:`metricopt.choose_threshold`).
+    The threshold is the best at which these rows support the bound with the ``confidence`` asked; where they support it
+    nowhere, the status says so, and the threshold is one that breaks no bound (:func:`metricopt.choose_threshold`).
 
     In a launch of several processes (``torchrun --nproc_per_node 2 script.py``, ``accelerate launch``) all of them
     train as one would on batches as large as theirs together (:mod:`metricopt.processes`). Each returns the same
@@ -114,18 +112,17 @@ def fit(
     eval_dataset : Dataset
         The rows of ``loader.dataset`` without training augmentation; these are scored.
     folds : "auto", int, splitter, array or None
-        A number K gives K stratified folds; a splitter of scikit-learn or an array with the fold of each row is taken
-        as well. ``"auto"`` takes 5 folds for a model that can be made afresh and data in memory (a ``TensorDataset``),
-        unless ``val_loader`` or ``val_fraction`` is given; else a part is held out, and the summary says why. None,
-        the default, never takes folds.
+        The default takes 5 folds for a model that can be made afresh and data in memory (a ``TensorDataset``), unless
+        ``val_loader`` or ``val_fraction`` is given; else a part is held out, and the summary says why. A number K gives
+        K stratified folds; a splitter of scikit-learn or an array with the fold of each row is taken as well. None
+        never takes folds.
     val_fraction : float, in [0, 1)
         The fraction of the rows that is held out, stratified and seeded, instead of folds. The default without folds is
         0.2. With 0 the training rows decide.
     confidence : "auto", float in (0, 1), or None
-        How sure the bound must be on new rows. ``"auto"`` takes 0.9
+        How sure the bound must be on new rows. The default is 0.9
         (:data:`metricopt.evidence.rule.DEFAULT_CONFIDENCE`) where other rows decide than those that trained, and None
-        with ``val_fraction=0``. None, the default, takes the exact optimum of the rows that decide, which new rows
-        often miss.
+        with ``val_fraction=0``. None takes the exact optimum of the rows that decide, which new rows often miss.
     solver : str, Solver or loss
         ``"profiled"`` (default); ``"augmented_lagrangian"``, ``"lagrangian"`` or ``"exact_penalty"``, which keep one
         slack for each sample and label (for OAP one for each pair, of which there may be 4,000,000); or

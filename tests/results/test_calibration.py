@@ -11,6 +11,7 @@ import metricopt
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status
 from metricopt.evidence.certification import LabelCertificate
 from metricopt.results.scores import DataScores
+from tests.held_out import fit
 from tests.results.made import Scores, result_of
 
 DISTANCE = 2.5
@@ -333,7 +334,7 @@ def test_with_folds_the_rows_that_trained_are_found_and_new_ones_pass(tmp_path):
 
     train, new = draw(600), draw(600)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*train), 100, shuffle=True)
-    result = metricopt.fit(torch.nn.Linear(3, 1), loader, "FPOR", alpha=0.7, folds=3, epochs=4, progress=False)
+    result = fit(torch.nn.Linear(3, 1), loader, "FPOR", alpha=0.7, folds=3, epochs=4, progress=False)
     result.save(tmp_path / "saved")
     for one in (result, metricopt.load(tmp_path / "saved", torch.nn.Linear(3, 1))):
         assert one.data_scores["validation"].data == "out-of-fold"

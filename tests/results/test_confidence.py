@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from metricopt import InvalidInputError, Status
+from tests.held_out import fit
 
 
 def table(num_rows, seed=0, prevalence=0.08):
@@ -24,7 +25,7 @@ def fitted(num_rows=1500, objective="FPOR", alpha=0.6, confidence=0.9, model=Non
     x, y = table(num_rows)
     loader = DataLoader(TensorDataset(x, y), batch_size=256, shuffle=True)
     given = {"folds": 5, "epochs": 20, "progress": False, "confidence": confidence} | given
-    return metricopt.fit(nn.Linear(3, 1) if model is None else model, loader, objective, alpha=alpha, **given)
+    return fit(nn.Linear(3, 1) if model is None else model, loader, objective, alpha=alpha, **given)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +108,8 @@ def test_groups_testify_as_one():
     x, y = table(500)
     loader = DataLoader(TensorDataset(x[rows], y[rows]), batch_size=256, shuffle=True)
     given = {"alpha": 0.6, "folds": 5, "epochs": 10, "confidence": 0.9, "progress": False}
-    alone = metricopt.fit(nn.Linear(3, 1), loader, "FPOR", **given)
-    grouped = metricopt.fit(nn.Linear(3, 1), loader, "FPOR", **given, groups=rows)
+    alone = fit(nn.Linear(3, 1), loader, "FPOR", **given)
+    grouped = fit(nn.Linear(3, 1), loader, "FPOR", **given, groups=rows)
     cut = alone.threshold
     assert grouped.threshold > cut or grouped.status is Status.UNSUPPORTED
 

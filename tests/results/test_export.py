@@ -12,10 +12,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import FPOR, OFBS, InvalidInputError, fit
+from metricopt import FPOR, OFBS, InvalidInputError
 from metricopt.backbones import load_backbone, truncate
 from metricopt.results.export import _check_packages, _WithThresholds
 from tests.devices import WITHOUT_FLOAT64, NoFloat64
+from tests.held_out import fit
 
 pytestmark = pytest.mark.slow  # most wait for an exporter
 GENERATOR = torch.Generator().manual_seed(0)

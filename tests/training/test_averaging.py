@@ -6,12 +6,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR, fit
+from metricopt import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.problem.metrics import Counts, LinearForm, Ratio
 from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, standard_error, with_finalist
 from metricopt.training.state import Candidate
+from tests.held_out import fit
 
 
 def labels_of(num_positives, num_negatives=1000):

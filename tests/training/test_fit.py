@@ -19,13 +19,14 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from metricopt import FPOR, OAP, OFBS, InvalidInputError, Status, fit
+from metricopt import FPOR, OAP, OFBS, InvalidInputError, Status
 from metricopt.data import rath_hughes_toy
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.registry import REGISTRY
 from metricopt.solvers import Profiled, ProfiledRanking, Solver, Stage
 from metricopt.solvers.slack import SampleSlacks
 from tests import oracle
+from tests.held_out import fit
 
 NUMBERS = {
     "FPOR": {"alpha": 0.7},

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from metricopt import FPOR, OFBS, DirectMetricLoss, InvalidInputError, choose_threshold, fit
+from metricopt import FPOR, OFBS, DirectMetricLoss, InvalidInputError, choose_threshold
 from metricopt.losses import FocalLoss
 from metricopt.scoring.forward import score_loader
 from metricopt.solvers import ExactPenalty, Profiled, ProfiledRanking, Surrogate
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
 from metricopt.training.loss import DivergedError
+from tests.held_out import fit
 
 EPOCHS, BATCH, SEED = 8, 40, 3
 GUIDED = "guided ramp"

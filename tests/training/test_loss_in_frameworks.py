@@ -11,9 +11,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt.training.loss
-from metricopt import DirectMetricLoss, fit
+from metricopt import DirectMetricLoss
 from metricopt._torchvision import import_torchvision
 from metricopt.solvers import Profiled
+from tests.held_out import fit
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "own_loop.md"
 EPOCHS, STEPS, BATCH = 8, 5, 40

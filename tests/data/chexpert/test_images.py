@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from metricopt import InvalidInputError, fit
+from metricopt import InvalidInputError
 from metricopt.data import (
     COMMON_POLICY,
     CheXpertImages,
@@ -18,6 +18,7 @@ from metricopt.data import (
     write_synthetic_chexpert,
 )
 from metricopt.data.chexpert.images import IMAGENET_MEAN, IMAGENET_STD
+from tests.held_out import fit
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,33 @@
+"""The larger table of real patients that comes with the package: the records of UCI Thyroid Disease, 1984 to 1987."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+from metricopt.data.tables import Table, make_table, read_table
+
+
+def load_thyroid() -> Table:
+    """Return 9172 records of patients with 29 features, of whom 659 (7.2 %) are hypothyroid.
+
+    The features are age, sex, the source of the referral, yes/no findings and six blood tests. Of five tests 5 to 28 %
+    of the values are missing, of the sixth (TBG) 96 %. The file ``thyroid.txt`` beside the data names the source, the
+    licence (CC BY 4.0) and what was changed.
+
+    Returns
+    -------
+    Table
+        The label column is ``diagnosis``, and its positive value is ``hypothyroid``.
+
+    References
+    ----------
+    J. R. Quinlan (1987). Thyroid Disease. UCI Machine Learning Repository.
+    https://archive.ics.uci.edu/dataset/102/thyroid+disease
+
+    Examples
+    --------
+    >>> load_thyroid()
+    Table(9172 rows, 29 features, diagnosis = hypothyroid in 659)
+    """
+    with as_file(files("metricopt.data") / "thyroid.csv.gz") as path:
+        return make_table(read_table(path), label="diagnosis", positive="hypothyroid")
