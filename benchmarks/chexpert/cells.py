@@ -72,6 +72,7 @@ class ImageCell:
             objective,
             label_names=request.labels,
             val_loader=loaders["validation"],
+            confidence=None,
             eval_dataset=parts["train"].without_augmentation(),
             solver=METHODS[self.method](objective),
             epochs=request.epochs,

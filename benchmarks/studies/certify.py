@@ -290,7 +290,13 @@ def training(seed: int, deployed: float = 0.02, bound: float = 0.5) -> dict[str,
         torch.manual_seed(seed)
         loader = DataLoader(TensorDataset(*train), batch_size=512, shuffle=True)
         results[name] = metricopt.fit(
-            *(torch.nn.Linear(2, 1), loader, "FPOR"), alpha=bound, prevalence=prevalence, seed=seed, progress=False
+            *(torch.nn.Linear(2, 1), loader, "FPOR"),
+            alpha=bound,
+            prevalence=prevalence,
+            folds=None,
+            confidence=None,
+            seed=seed,
+            progress=False,
         )
     results["as_it_was"] = results["moved_to_it"]
     results["moved_to_it"] = results["moved_to_it"].at_prevalence(deployed)

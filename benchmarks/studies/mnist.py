@@ -154,6 +154,7 @@ def _train_head(
             DataLoader(train, batch_size=BATCH_SIZE, shuffle=True),
             OBJECTIVE,
             val_loader=DataLoader(validation, batch_size=len(validation)),
+            confidence=None,
             solver=method,
             epochs=epochs,
             warmup_epochs=round(METHODS[method] * epochs),

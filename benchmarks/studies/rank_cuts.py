@@ -144,7 +144,9 @@ def _judge(pooled: NDArray[np.float32], labels: NDArray[np.float64]) -> dict[str
 def _train(pooled: Tensor, labels: NDArray[np.float64], epochs: int | None, seed: int) -> tuple[nn.Module, int]:
     torch.manual_seed(seed)
     loader = DataLoader(TensorDataset(pooled, torch.from_numpy(labels).float()), batch_size=BATCH_SIZE, shuffle=True)
-    result = metricopt.fit(nn.Linear(pooled.shape[1], 1), loader, OAP(), epochs=epochs, seed=seed, progress=False)
+    result = metricopt.fit(
+        nn.Linear(pooled.shape[1], 1), loader, OAP(), folds=None, epochs=epochs, seed=seed, progress=False
+    )
     return result.model, len(result.history)
 
 

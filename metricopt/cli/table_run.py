@@ -372,8 +372,8 @@ def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
     for pair in run.reports:
         for method, report in zip(run.methods, pair, strict=True):
             one: LabelReport = report[0]
-            met = [] if one.met is None else ["met" if one.met else "MISSED"]
-            rows.append([report.data, method, *map(one.with_interval, names), *met])
+            said = [] if one.bounded_metric is None else [one.of_bound.replace("missed", "MISSED") or "-"]
+            rows.append([report.data, method, *map(one.with_interval, names), *said])
     return ["data", "trained on", *names, *(["bound"] if first.bounded_metric else [])], rows
 
 

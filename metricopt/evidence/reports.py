@@ -87,6 +87,13 @@ class LabelReport:
         """The four counts together."""
         return Counts(self.true_positives, self.false_positives, self.false_negatives, self.true_negatives)
 
+    @property
+    def of_bound(self) -> str:
+        """``"met"`` or ``"missed"``; "" without a bound, and where there was nothing to judge it by."""
+        if self.met is None or self.bounded_value is None or np.isnan(self.bounded_value):
+            return ""
+        return "met" if self.met else "missed"
+
     def with_interval(self, metric: str) -> str:
         """Return a metric as text, with its interval where there is one: ``0.912 (0.861-0.950)``.
 
@@ -147,6 +154,7 @@ class Report(ByLabel[LabelReport]):
     prevalence = OfOnlyLabel[float | None]()
     size = OfOnlyLabel[str]()
     counts = OfOnlyLabel[Counts]()
+    of_bound = OfOnlyLabel[str]()
     with_interval = OfOnlyLabel[Callable[[str], str]]()
 
     def __repr__(self) -> str:
@@ -298,9 +306,7 @@ def _one_line(report: LabelReport) -> str:
     if report.bounded_metric is None or report.bounded_value is None:
         return text
     text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)}"
-    if np.isnan(report.bounded_value):  # there was nothing to judge
-        return f"{text}, bound {report.bound}"
-    return f"{text}, bound {report.bound} {'met' if report.met else 'missed'}"
+    return f"{text}, bound {report.bound} {report.of_bound}".rstrip()
 
 
 def plain_number(value: float) -> float | str | None:

@@ -121,8 +121,12 @@ class Support:
             promising = some[sign * values[some] > best]  # no limit is better than the value itself
             if not len(promising):
                 break
-            limits = self.limit.value(self.rule.confidence, promising)
-            best = max(best, float(np.fmin(sign * limits, sign * values[promising]).max()))
+            reached = np.fmin(sign * self.limit.value(self.rule.confidence, promising), sign * values[promising])
+            for ranking in self.folds:
+                if _is_ever_defined(self._ratio, ranking):
+                    own = sign * np.asarray(self._ratio(ranking.counts(self.cuts.lowest_flagged[promising])))
+                    reached = np.minimum(reached, np.where(np.isnan(own), -math.inf, own))
+            best = max(best, float(reached.max()))
         return sign * best if best > -math.inf else math.nan
 
     @property

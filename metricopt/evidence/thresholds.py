@@ -150,12 +150,13 @@ def reachable_bound(
     sample_weight: Array | None = None,
     groups: Sequence[Any] | Array | None = None,
     prevalence: float | Sequence[float] | None = None,
+    folds: Array | None = None,
 ) -> Array:
     """Return the best bound that given scores support at any threshold with at least 10 alarms, whatever is asked.
 
     Parameters
     ----------
-    scores, labels, objective, alpha, sample_weight, groups, prevalence
+    scores, labels, objective, alpha, sample_weight, groups, prevalence, folds
         As for :func:`choose_threshold`; the objective has a bound, whose value does not matter.
     confidence : float, in (0, 1)
 
@@ -176,14 +177,14 @@ def reachable_bound(
     objective = get_objective(objective, alpha=alpha)
     if objective.bounded is None:
         reject("objective", "one with a bound", objective.name, "give e.g. FPOR(min_precision=0.9)")
-    rows = Rows.read(scores, labels, sample_weight=sample_weight, groups=groups, prevalence=prevalence)
-    reached = []
+    rows = Rows.read(scores, labels, sample_weight=sample_weight, groups=groups, prevalence=prevalence, folds=folds)
+    rule, reached = Rule(float(confidence), every_fold=folds is not None), []
     for own, single in zip(rows.of_labels(), objective.for_labels(rows.samples.num_labels), strict=True):
         if not len(own.ranking.positives.scores):
             reached.append(np.nan)
             continue
         cuts = Cuts.of(own.ranking, single.threshold_objective)
-        reached.append(support_of(own, cuts, Rule(float(confidence))).reachable_bound())
+        reached.append(support_of(own, cuts, rule).reachable_bound())
     return rows.samples.give_back(reached)
 
 

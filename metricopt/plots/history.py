@@ -9,13 +9,13 @@ import numpy as np
 
 from metricopt._validation import check_choice, reject
 from metricopt.plots._style import BOUND, INFEASIBLE, STYLES, in_words
+from metricopt.solvers import WARMUP
 from metricopt.solvers.agreement import TOLERANCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-WARMUP = "warm-up"
 _NUMBERS = ("epoch", "value", "bounded_value", "multiplier", "agreement")
 _PANEL_HEIGHT = 1.7
 (_BLUE, *_), (_ORANGE, *_), (_GREEN, *_) = STYLES[:3]

@@ -252,6 +252,7 @@ class Outcome:
             confidence=self.confidence,
             sample_weight=part.weight_of(which),
             groups=part.groups,
+            folds=part.asked_folds,
         )
         return float(found)
 

@@ -23,10 +23,13 @@ from metricopt.problem.objectives import Objective
 from metricopt.processes import is_main_process
 from metricopt.results.label_outcome import LabelOutcome
 from metricopt.results.scores import DataScores
+from metricopt.results.status import Status
+from metricopt.results.verdict import Verdict, headline, verdict_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_GOOD = (Status.FEASIBLE, Status.OPTIMIZED, Status.CERTIFIED)
 _USAGE = """import metricopt
 
 # result.save("model") wrote the folder; model is a module of the same architecture.
@@ -98,6 +101,7 @@ def write_page(
         baseline=methods[1],
         relation="≥" if objective.bound_direction == "min" else "≤",
         confidence=CONFIDENCE,
+        asked_confidence=outcomes[0].choice.confidence if objective.bounded else None,
         training={**training, **versions},
         versions=versions,
         usage=_USAGE if usage is None else usage,
@@ -132,11 +136,14 @@ def _label(
     test: Report | None,
     compare: Mapping[str, Sequence[Report]],
 ) -> dict[str, Any]:
-    """Return what the page says of one label."""
-    report = outcome.selection
+    """Return what the page says of one label; the samples that took no part in training, if any, speak first."""
+    report, direction = outcome.selection, outcome.choice.bound_direction
     said: dict[str, Any] = {
         "name": outcome.label,
         "status": outcome.status,
+        "verdict": None,
+        "badge": outcome.status,
+        "badge_class": "met" if outcome.status in _GOOD else "missed",
         "advice": outcome.advice,
         "threshold": outcome.threshold,
         "metrics": list(dict.fromkeys(filter(None, (report.metric, report.bounded_metric, "precision", "recall")))),
@@ -150,11 +157,16 @@ def _label(
     parts: list[tuple[str, str, tuple[LabelReport, ...]]] = []
     if test is not None:
         parts.append((test.data, "took no part in training", (test[which],)))
+        said["verdict"] = verdict_of(test[which], direction)
+        if said["verdict"] is not None:
+            said["badge"] = f"{said['verdict']} on {test.data} data"
+            said["badge_class"] = "met" if said["verdict"] is Verdict.MET else "missed"
     parts += [(data, _role(outcome, data), reports) for data, reports in outcome.reports.items()]
     for data, role, reports in parts:
         rows = list(zip(methods, reports, strict=False))
         rows += [(name, other[which]) for name, others in compare.items() for other in others if other.data == data]
         said["parts"].append({"report": reports[0], "data": data, "role": role, "rows": rows})
+    said["headline"] = headline(parts[0][2][0], parts[0][0], direction)
     said["subgroups"] = [] if test is None else _subgroups(test, which)
     said["pictures"] = [(text, _as_data_uri(ax)) for text, ax in _pictures(outcome, draw)]
     said["slack"] = None if outcome.slack is None else str(outcome.slack)

@@ -19,13 +19,14 @@ from metricopt.evidence.certification import Certificate
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, weights_at
-from metricopt.results import calibration, storage
+from metricopt.results import calibration, storage, words
 from metricopt.results.export import export
 from metricopt.results.outcome import Outcome
 from metricopt.results.page import write_page
 from metricopt.results.scores import DataScores, kept_labels, scores_at, selection_scores
 from metricopt.results.status import Status, status_of
 from metricopt.scoring.inputs import score_inputs, score_pairs
+from metricopt.solvers import WARMUP
 from metricopt.solvers.agreement import SlackAgreement
 
 
@@ -371,7 +372,9 @@ class FitResult(Outcome):
             training={
                 "model": f"{type(self.model).__name__}, {num_weights:,} weights",
                 "solver": self.solver,
+                "judged by": self.holdout,
                 "weights from": self.selected_stage,
+                **({"found": words.nothing_better(self._outcomes)} if self.selected_stage == WARMUP else {}),
                 "epochs": str(len(self.history) // len(self.label_names)),
                 "time": f"{self.seconds:.1f} s",
             },

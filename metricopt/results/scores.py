@@ -15,6 +15,7 @@ import numpy as np
 from metricopt._validation import reject
 from metricopt.evidence.bootstrap import PrecisionBand, precision_band
 from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.rule import EVERY_FOLD_BY_DEFAULT
 from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold
 from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
@@ -87,7 +88,13 @@ class DataScores:
             confidence=confidence,
             sample_weight=self.sample_weight,
             groups=self.groups if confidence is not None else None,
+            folds=self.asked_folds if confidence is not None else None,
         )
+
+    @property
+    def asked_folds(self) -> np.ndarray | None:
+        """The folds in each of which the bound must hold; None where the default rule does not ask that."""
+        return self.folds if EVERY_FOLD_BY_DEFAULT else None
 
     @property
     def counted_labels(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from metricopt.evidence.reports import LabelReport
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence
 from metricopt.results.label_outcome import LabelOutcome
+from metricopt.solvers import WARMUP
 
 
 def summary(
@@ -44,6 +45,7 @@ def summary(
         lines.append(f"Judged by {holdout}")
     if prevalence is not None:
         lines.append(f"For       a prevalence of {prevalence}, to which all metrics below are weighted")
+    width = max(map(len, methods))
     for outcome in outcomes:
         head = f"{outcome.label}: " if len(outcomes) > 1 else ""
         lines.append(f"Status    {head}{outcome.status}. {outcome.advice}")
@@ -52,13 +54,21 @@ def summary(
         lines.append(f"Threshold {head}{outcome.threshold:.6g} ({alarm_rule})")
         for data, reports in outcome.reports.items():
             lines.append(f"On {head}{data} data ({reports[0].size})")
-            lines += [f"  {name:40s}{_metrics(report)}" for name, report in zip(methods, reports, strict=True)]
+            lines += [f"  {name:{width}}  {_metrics(report)}" for name, report in zip(methods, reports, strict=True)]
     lines += [f"Certified {outcome.certificate}" for outcome in outcomes if outcome.certificate is not None]
     for outcome in outcomes:
         if outcome.slack is not None and outcome.has_threshold:
             lines.append(f"Slacks    {outcome.slack.label}: {outcome.slack}")
     lines.append(f"Weights from the stage {selected_stage!r}, after {seconds:.1f} s of training.")
+    if selected_stage == WARMUP:
+        lines.append(nothing_better(outcomes))
     return "\n".join(lines)
+
+
+def nothing_better(outcomes: Sequence[LabelOutcome]) -> str:
+    """Return the sentence that says that the returned weights are those of the warm-up."""
+    positives = sum(outcome.selection.counts.positives for outcome in outcomes)
+    return f"The model is the warm-up: training on the objective found nothing better on {positives:.6g} positives."
 
 
 def one_line(objective: Objective, outcomes: Sequence[LabelOutcome]) -> str:
@@ -77,6 +87,6 @@ def one_line(objective: Objective, outcomes: Sequence[LabelOutcome]) -> str:
 def _metrics(report: LabelReport) -> str:
     text = f"{report.metric} {report.with_interval(report.metric)}"
     if report.bounded_metric is not None:
-        met = "met" if report.met else "MISSED"
-        text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)} {met}"
-    return text
+        said = report.of_bound.replace("missed", "MISSED")
+        text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)} {said}"
+    return text.rstrip()

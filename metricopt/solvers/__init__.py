@@ -9,13 +9,13 @@ from torch import Tensor
 
 from metricopt._validation import check_choice, reject
 from metricopt.problem.objectives import CountObjective, Objective
-from metricopt.solvers.base import Solver, Stage
+from metricopt.solvers.base import WARMUP, Solver, Stage
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.profiled import Profiled
 from metricopt.solvers.profiled_ranking import ProfiledRanking
 from metricopt.solvers.surrogate import Surrogate
 
-__all__ = ["ExactPenalty", "Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "get_solver"]
+__all__ = ["WARMUP", "ExactPenalty", "Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "get_solver"]
 
 
 def __getattr__(name: str) -> Any:

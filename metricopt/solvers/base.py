@@ -18,6 +18,9 @@ from torch import Tensor
 from metricopt.problem.objectives import Objective
 from metricopt.solvers.agreement import SlackAgreement
 
+WARMUP = "warm-up"
+"""The name of the stage that trains with cross-entropy, before those of a solver."""
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -7,7 +7,7 @@ This file decides which scores a result holds. It leaves thresholds, reports and
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from torch import nn
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
 from metricopt.results.scores import OUT_OF_FOLD, DataScores
+from metricopt.solvers import Stage
 from metricopt.training.partition import FoldedRows, Part
 from metricopt.training.preparation import Training
 from metricopt.training.replicas import average_of
@@ -99,6 +100,13 @@ def _as_given(average: nn.Module, given: Any) -> nn.Module:
     return average
 
 
+def _name_of(baseline: Candidate, plan: Sequence[Stage]) -> str:
+    """Say what candidate zero is."""
+    if not baseline.epoch:
+        return "the model as passed"
+    return f"warm-up, {baseline.epoch} of {sum(stage.epochs for stage in plan)} epochs of cross-entropy"
+
+
 def _result(
     training: Training, state: State, best: Candidate, model: nn.Module, data_scores: dict[str, DataScores], **rest: Any
 ) -> FitResult:
@@ -112,7 +120,7 @@ def _result(
         holdout=training.holdout,
         prevalence=training.parts.prevalence,
         label_names=training.label_names,
-        baseline_name="cross-entropy" if state.baseline.epoch else "the model as passed",
+        baseline_name=_name_of(state.baseline, training.plan),
         history=History(state.history),
         selected_stage=best.stage,
         solver=training.loss.solver.name,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from metricopt.solvers import Solver, Stage
+from metricopt.solvers import WARMUP, Solver, Stage
 
 DEFAULT_STEPS = 6000
 DEFAULT_STEPS_WITH_FOLDS = 1000
@@ -59,6 +59,6 @@ def make_plan(
         epochs = max(default_epochs(steps_per_epoch, with_folds=with_folds), (warmup_epochs or 0) + 1)
     if warmup_epochs is None:
         warmup_epochs = default_warmup_epochs(solver, epochs)
-    warmup = [Stage("warm-up", warmup_epochs, is_direct=False)] if warmup_epochs else []
+    warmup = [Stage(WARMUP, warmup_epochs, is_direct=False)] if warmup_epochs else []
     direct = solver.stages(epochs - warmup_epochs, is_linear)
     return [*warmup, *(stage for stage in direct if stage.start == "warm" or not with_folds)]

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -365,7 +366,11 @@ def test_summary_says_what_was_asked_reached_on_which_data_and_against_what():
     positives = result.validation.counts.positives
     assert lines[3] == f"On validation data ({result.validation.num_samples} samples, {positives:g} positive)"
     assert lines[4].split() == ["FPOR", "(profiled)", *reached(result.validation)]
-    assert lines[5].split() == ["cross-entropy", "+", "tuned", "threshold", *reached(result.baseline_validation)]
+    assert re.fullmatch(r"warm-up, \d+ of \d+ epochs of cross-entropy", result.baseline_name)
+    assert lines[5].split() == [
+        *f"{result.baseline_name} + tuned threshold".split(),
+        *reached(result.baseline_validation),
+    ]
     assert lines[6].startswith("On train data (") and lines[7].split()[2:] == reached(result.train)
     assert lines[-1].startswith(f"Weights from the stage {result.selected_stage!r}, after ")
 
