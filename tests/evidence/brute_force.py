@@ -186,16 +186,21 @@ class Judge:
             return beta.ppf(1 - self.confidence, hits, misses + 1) if hits > 0 else 0.0
         return beta.ppf(self.confidence, hits + 1, misses) if misses > 0 else 1.0
 
+    def in_folds(self, cut):
+        """The metric in every fold where it is ever defined; nothing where folds do not count."""
+        values = []
+        for fold in {row.fold for row in self.rows} if self.has_folds else ():
+            own = [row for row in self.rows if row.fold == fold]
+            if any(not math.isnan(metric(self.name, own, end)) for end in (-math.inf, math.inf)):
+                values.append(metric(self.name, own, cut))
+        return values
+
     def supports(self, bound, cut):
         """Whether the rule is passed, and whether that is too close to tell."""
         if not meets(metric(self.name, self.rows, cut), bound, self.is_least) or self.num_alarms(cut) < MIN_ALARMS:
             return False, False
-        if self.has_folds:
-            for fold in {row.fold for row in self.rows}:
-                own = [row for row in self.rows if row.fold == fold]
-                is_ever = any(not math.isnan(metric(self.name, own, end)) for end in (-math.inf, math.inf))
-                if is_ever and not meets(metric(self.name, own, cut), bound, self.is_least):
-                    return False, False
+        if not all(meets(value, bound, self.is_least) for value in self.in_folds(cut)):
+            return False, False
         rate = self.rate(cut)
         if rate is None:
             sure, margin = self.confidence_in(bound, cut), 2e-3
@@ -252,15 +257,17 @@ def threshold_at(level, levels):
     return level if level == levels[-1] else (level + levels[levels.index(level) + 1]) / 2
 
 
-def reachable(name, rows, confidence, prevalence=None):
-    """The best of min(limit, value) over all cuts with enough alarms; NaN without positives."""
+def reachable(name, rows, confidence, prevalence=None, has_folds=False):
+    """The best over all cuts with enough alarms of the worst of limit, value and values in folds; NaN without any."""
     if not any(row.label for row in rows):
         return math.nan
     _, bounded = PROGRAMS[name]
-    judge = Judge(bounded, rows, confidence, prevalence)
+    judge = Judge(bounded, rows, confidence, prevalence, has_folds)
     found = []
     for level in levels_of(rows):
         value = metric(bounded, rows, level)
         if judge.num_alarms(level) >= MIN_ALARMS and not math.isnan(value):
-            found.append((min if judge.is_least else max)(judge.limit(level), value))
+            every = [judge.limit(level), value, *judge.in_folds(level)]
+            if not any(map(math.isnan, every)):
+                found.append((min if judge.is_least else max)(every))
     return (max if judge.is_least else min)(found) if found else math.nan

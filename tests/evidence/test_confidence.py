@@ -115,11 +115,10 @@ def test_reachable_bound_equals_brute_force(objective):
     found = []
     for _ in range(20):
         scores, labels, given = random_case(rng)
-        given.pop("folds", None)
         confidence = float(rng.choice([0.5, 0.7, 0.9]))
         rows = rows_of(scores, labels, given)
         reached = reachable_bound(scores, labels, objective(0.5), confidence=confidence, **given)
-        best = brute_force.reachable(objective.__name__, rows, confidence, given.get("prevalence"))
+        best = brute_force.reachable(objective.__name__, rows, confidence, given.get("prevalence"), "folds" in given)
         np.testing.assert_allclose(reached, best, rtol=0, atol=1e-3)
         found.append(math.isnan(best))
         if objective is FPOR and 0.01 < best < 0.99 and any(row.label for row in rows):
