@@ -257,7 +257,7 @@ def test_loaders_that_yield_one_item(argument, dataset, got):
         (DataLoader(Rows(X[:0], Y[:0])), "loader must be non-empty, got a data set of 0 samples"),
         (
             loader_of(batch_size=64, drop_last=True),
-            "loader must be one with at least one batch, got 48 training samples",
+            "loader must be one with at least one batch, got 60 training samples",
         ),
         (loader_of(batch_size=None), "loader must be one that makes batches, got batch_size=None; give batch_size"),
     ],

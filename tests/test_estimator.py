@@ -134,12 +134,12 @@ def test_modules(module, kind, num_layers):
 )
 def test_rows_that_did_not_train_choose_by_default(module, kind, judges):
     x, y = problem(600)
-    model = DirectMetricClassifier("FPOR", alpha=0.4, module=module, **SHORT).fit(x, y)
+    model = DirectMetricClassifier("FPOR", alpha=0.35, module=module, **SHORT).fit(x, y)
     result = model.result_
     assert type(result.model) is kind and result.holdout.startswith(judges)
     assert result.confidence == 0.9 and result.status is Status.FEASIBLE
     assert result.selection.num_samples == {"5 folds": 600, "20% of the": 120}[judges]
-    assert precision_score(y, model.predict(x)) >= 0.4
+    assert precision_score(y, model.predict(x)) >= 0.35
 
 
 def test_what_is_passed_is_left_as_it_was():

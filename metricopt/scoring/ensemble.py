@@ -7,7 +7,8 @@ This file decides how models of one architecture are called together. How they a
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from metricopt.evidence.frames import Frames
 
 class Replicas(nn.Module):
     """Models of one architecture side by side: a batch goes through all of them at once.
+
+    Where torch cannot do that (recurrent layers, branches that depend on values), one model follows the other.
 
     Parameters
     ----------
@@ -39,23 +42,49 @@ class Replicas(nn.Module):
         # Not a submodule: what is trained are the stacked weights. In a list, where torch does not look.
         self._template = [copy.deepcopy(models[0])]
         self.number = len(models)
+        self._goes_at_once: dict[bool, bool] = {}
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """Return the scores of all models, shape (B, R * L)."""
-        template = self._template[0]
+        template, (weights, buffers) = self._template[0], self._stacked()
         template.train(self.training)
 
         def one(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
             outputs: Tensor = functional_call(template, (weights, buffers), inputs, named)
             return outputs if outputs.ndim == 2 else outputs.unsqueeze(-1)  # (B,) -> (B, 1)
 
-        scores = vmap(one, randomness="different")(*self._stacked())  # (R, B, L)
+        at_once = vmap(one, randomness="different")
+        if self.training not in self._goes_at_once:
+            self._goes_at_once[self.training] = _works(at_once, weights, buffers)
+        if self._goes_at_once[self.training]:
+            scores = at_once(weights, buffers)  # (R, B, L)
+        else:
+            scores = torch.stack([one(*(_of(r, each) for each in (weights, buffers))) for r in range(self.number)])
         return scores.transpose(0, 1).flatten(1)
 
     def _stacked(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         buffers = [getattr(self, f"buffer_{number}") for number in range(len(self._buffer_names))]
         weights = dict(zip(self._names, self.weights, strict=True))
         return weights, dict(zip(self._buffer_names, buffers, strict=True))
+
+
+def _works(at_once: Callable[..., Tensor], weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> bool:
+    """Say whether all models can be called at once, there and back; leaves buffers and random numbers alone."""
+    with torch.random.fork_rng(), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # torch warns where it falls back to one model after the other
+        copies = {name: buffer.clone() for name, buffer in buffers.items()}
+        try:
+            scores = at_once(weights, copies)
+            trained = [weight for weight in weights.values() if weight.requires_grad]
+            if scores.requires_grad:
+                torch.autograd.grad(scores.sum(), trained, allow_unused=True)
+        except (RuntimeError, UserWarning):  # or a fault of the models themselves, which then show it by themselves
+            return False
+    return True
+
+
+def _of(number: int, stacked: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values[number] for name, values in stacked.items()}
 
 
 class Ensemble(nn.Module):

@@ -88,6 +88,7 @@ def score_loader(
     device: torch.device,
     num_labels: int | None = None,
     *,
+    num_replicas: int = 1,
     must_be_finite: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels of all samples, ``ndarray (n, L)`` each, in the order that they come.
@@ -101,6 +102,8 @@ def score_loader(
     device : torch.device
     num_labels : int, optional
         How many columns the model must return. The default is the number of columns of y.
+    num_replicas : int
+        How many models of one architecture stand side by side in ``model``; errors speak of one of them.
     must_be_finite : bool
         Whether scores that are NaN or infinite are rejected.
 
@@ -119,12 +122,10 @@ def score_loader(
                 check_scores(scores, x, number)
             wanted = labels.shape[1] if num_labels is None else num_labels
             if scores.shape != (len(labels), wanted) or labels.shape[1] != wanted:
-                reject(
-                    "model and labels",
-                    f"of one shape, with {wanted} label(s)",
-                    f"logits {tuple(scores.shape)} for labels {labels.shape}",
-                    "return one logit for each label",
-                )
+                logits, known = ((*shape[:1], shape[1] // num_replicas) for shape in (scores.shape, labels.shape))
+                rule = f"of one shape, with {wanted // num_replicas} label(s)"
+                got = f"logits {logits} for labels {known}"
+                reject("model and labels", rule, got, "return one logit for each label")
             all_scores.append(scores.cpu().numpy())
             all_labels.append(labels)
     if not all_scores:

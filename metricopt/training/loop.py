@@ -27,7 +27,7 @@ from metricopt.solvers.agreement import SlackAgreement
 from metricopt.training.averaging import average_weights, is_as_good
 from metricopt.training.conclusion import conclude, conclude_folds
 from metricopt.training.loss import DivergedError
-from metricopt.training.partition import Part
+from metricopt.training.partition import OTHER_LABELS, Part
 from metricopt.training.preparation import Training
 from metricopt.training.records import Callback, records_of
 from metricopt.training.replicas import without_diverged
@@ -132,11 +132,12 @@ class Loop:
         for part in filter(None, (self._parts.train, self._parts.validation)):
             batches = self._display.watch(part.batches, "checking the data")
             with self._processes.in_step():
-                scores, labels = score_loader(self._model, batches, self._device, part.labels.shape[1])
+                scores, labels = score_loader(
+                    self._model, batches, self._device, part.labels.shape[1], num_replicas=self._num_replicas
+                )
             scores, labels = self._processes.concatenated(scores), self._processes.concatenated(labels)
             if not self._parts.is_stream and not np.array_equal(labels, part.labels, equal_nan=True):
-                remedy = "let y agree with the data set's attribute `labels` or `targets`"
-                reject("loader", "one that yields the labels of its data set", "other values", remedy)
+                reject("loader", *OTHER_LABELS)
             if part is self._parts.train and not self._parts.is_stream:
                 self._loss.update(scores)
 

@@ -33,6 +33,13 @@ from metricopt.problem.labels import has_both_classes
 from metricopt.problem.prevalence import Prevalence, weights_at
 from metricopt.processes import ALONE, Processes
 
+OTHER_LABELS = (
+    "one that yields the labels of its data set",
+    "other values",
+    "let y agree with the data set's attribute `labels` or `targets`",
+)
+"""What is said of a loader whose batches have other labels than its data set: rule, what was found, remedy."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -213,6 +220,8 @@ def make_partition(
             trains = folds[:, np.newaxis] != np.arange(folds.max() + 1)
             numbers = None if own_groups is None else numbered("groups", own_groups, len(rows))
             folded = FoldedRows(labels[rows], own_weight, folds, trains, numbers)
+            if eval_dataset is not None:
+                reader.check_labels_of(loader, eval_dataset, rows, labels)
             return reader.folded(loader, scored, rows, len(labels), folded, seed)
         if validation is None and val_fraction > 0:
             rows, held_out = _hold_out(rows, labels, own_groups, val_fraction, seed)
@@ -285,6 +294,15 @@ class _Reader:
             keep_workers=self.keep_workers,
         )
         return Part(scoring, labels[rows], None if weight is None else weight[rows])
+
+    def check_labels_of(
+        self, loader: DataLoader[Any], dataset: Dataset[Any], rows: np.ndarray, labels: np.ndarray
+    ) -> None:
+        """Reject a data set whose own labels of chosen rows are others."""
+        part = self.rows(loader, dataset, rows, labels, None)
+        columns = [as_label_columns(split_batch(batch)[1]) for batch in self.watch(part.batches, "checking labels")]
+        if not np.array_equal(np.concatenate(columns), part.labels, equal_nan=True):
+            reject("loader", *OTHER_LABELS)
 
     def folded(
         self,

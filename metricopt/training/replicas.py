@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from metricopt._validation import reject
 from metricopt.evidence.frames import Frames
@@ -135,4 +136,7 @@ def _made_by(make: Callable[[], nn.Module]) -> nn.Module:
     made = make()
     if not isinstance(made, nn.Module):
         reject("model", "a Module or a callable that returns one", type(made).__name__, "return the network")
+    if any(map(is_lazy, made.parameters())):
+        remedy = "call it on one batch before you return it, or give the sizes of its layers"
+        reject("model", "one whose weights exist", "lazy layers", remedy)
     return made

@@ -18,6 +18,7 @@ from metricopt.cli.commands import app
 from metricopt.cli.table_run import load_run, notes
 from metricopt.data import make_table, stratified_split
 from metricopt.evidence.reports import Report, evaluate
+from metricopt.results.verdict import Verdict
 
 ASKED = ["--label", "outcome", "--positive", "sick", "--alpha", 0.7, "--drop", "id", "--group", "family"]
 # A held-out part and no confidence, so that few rows are enough.
@@ -187,6 +188,7 @@ def test_baseline_is_cross_entropy_for_as_many_epochs(fitted, table):
         metricopt.FPOR(0.7),
         groups=frame["family"].iloc[rest].astype(str).tolist(),
         val_fraction=0.25,
+        confidence=None,
         solver="cross_entropy",
         epochs=8,
         learning_rate=0.1,
@@ -274,7 +276,8 @@ def test_bound_that_cannot_be_met_is_code_3_with_all_files(folder):
     frame = patients()[["ward", "outcome"]]  # two scores, and nothing to learn
     frame.to_csv(folder / "useless.csv", index=False)
     out = folder / "infeasible"
-    result = run("fit", folder / "useless.csv", "--label", "outcome", "--alpha", 0.9, *FAST, "--out", out)
+    asked = ["--alpha", 0.9, *FAST, "--confidence", 0.9]
+    result = run("fit", folder / "useless.csv", "--label", "outcome", *asked, "--out", out)
     assert result.exit_code == 3
     report = json.loads((out / "report.json").read_text())
     assert report["status"] == "infeasible"
@@ -286,31 +289,92 @@ def test_bound_that_cannot_be_met_is_code_3_with_all_files(folder):
 
 
 @pytest.mark.parametrize(
-    ("threshold", "part"),
+    ("asked", "code", "said"),
     [
-        (9.0, "No alarm was raised on the test rows: precision is undefined there."),
-        (0.0, "On the test rows precision is 0.250 (0.006-0.806): a bound met"),
-        (1.0, None),
+        (["--alpha", 0.1], 0, "asked >= 0.1: the bound holds there."),
+        (["--alpha", 0.9], 3, "no alarm is raised, and 0 of"),
+        (["--alpha", 0.9, *HELD_OUT], 4, "asked >= 0.9: the bound fails there, by more than chance explains."),
     ],
 )
-def test_notes_say_why_the_bound_is_missed_on_the_test_rows(threshold, part):
-    def report(threshold, data):
-        scores = np.array([[1.0], [0.0], [0.0], [0.0]])
-        return evaluate(scores, scores, np.array([threshold]), FPOR(0.7), label_names=["label"], data=data)
+def test_exit_code_says_whether_the_bound_is_supported_and_holds(folder, asked, code, said):
+    patients(600)[["ward", "outcome"]].to_csv(folder / "useless.csv", index=False)  # nothing to learn
+    out = folder / f"exit {code}"
+    fast = [option for option in FAST if option not in HELD_OUT]
+    result = run("fit", folder / "useless.csv", "--label", "outcome", *fast, *asked, "--out", out)
+    assert result.exit_code == code, result.output
+    report = json.loads((out / "report.json").read_text())
+    first = " ".join(result.stdout.split())
+    assert first.startswith("On 120 test rows") and said in first
+    assert first.startswith(report["headline"]) and report["headline"] in (out / "summary.md").read_text()
+    assert report["supported"] == (code == 0)
+    assert (report["threshold"] == "inf") == (code == 3)
 
-    chosen, test = report(1.0, "validation"), report(threshold, "test")
+
+def test_folds_and_confidence_are_the_default(table, folder):
+    out = folder / "folds"
+    fast = [option for option in FAST if option not in HELD_OUT]
+    assert run("fit", table, *ASKED[:4], "--alpha", 0.3, *ASKED[6:], *fast, "--out", out).exit_code == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["confidence"] == 0.9 and report["judged_by"].startswith("5 folds")
+    assert set(report["reached"]) == {"test", "out-of-fold", "train"}
+    assert report["reached"]["out-of-fold"]["num_samples"] == report["reached"]["train"]["num_samples"]
+    preprocessor, result = load_run(out)
+    frame = pd.read_csv(table)
+    held = make_table(frame.iloc[parts_of(frame)[1]], "outcome", "sick")
+    again = result.evaluate((preprocessor.transform(held.features), held.labels))[0]
+    assert again.recall == report["reached"]["test"]["recall"]
+    # Rows of a family lie in one fold.
+    folds = result.selection_scores.folds
+    families = frame["family"].to_numpy()[parts_of(frame)[0]]
+    assert all(len(set(folds[families == family])) == 1 for family in set(families))
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_a_number_of_folds_and_a_confidence_can_be_given(table, folder, model):
+    out = folder / f"three folds {model}"
+    asked = ["--label", "outcome", "--alpha", 0.3, "--folds", 3, "--confidence", 0.6, "--model", model, "--epochs", 2]
+    assert run("fit", table, *asked, "--out", out).exit_code in (0, 3)
+    report = json.loads((out / "report.json").read_text())
+    assert report["confidence"] == 0.6 and report["judged_by"].startswith("3 folds")
+    assert run("predict", out, table).exit_code == 0
+    none = run("fit", table, *asked[:4], "--folds", "none", "--epochs", 2, "--out", folder / f"no folds {model}")
+    assert none.exit_code in (0, 3)
+    report = json.loads((folder / f"no folds {model}" / "report.json").read_text())
+    assert report["selected_on"] == "validation" and abs(report["reached"]["validation"]["num_samples"] - 60) <= 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--folds", "one"], "folds must be a number, auto or none, got 'one'; give e.g. 5"),
+        (["--folds", 1], "folds must be"),
+        (["--folds", 1000], "folds must be"),
+        (["--confidence", "sure"], "confidence must be a number, auto or none, got 'sure'; give e.g. 0.9"),
+        (["--confidence", 90], 'confidence must be "auto", None or a number in (0, 1), got 90.0'),
+        (["--confidence", 0.9, "--val-fraction", 0], "confidence must be left out where the training rows choose"),
+    ],
+)
+def test_bad_folds_and_confidence_end_before_training(table, tmp_path, wrong, message):
+    result = run("fit", table, "--label", "outcome", "--alpha", 0.5, *wrong, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict):
+    scores = np.array([[1.0], [0.0], [0.0], [0.0]])
+    report = evaluate(scores, scores, np.array([1.0]), FPOR(0.7), label_names=["label"], data="validation")
     run = SimpleNamespace(
-        result=SimpleNamespace(selection=chosen),
-        test_report=test,
-        reports=[(chosen, chosen), (test, test)],
+        result=SimpleNamespace(selection=report),
+        reports=[(report, report)],
         epochs=3,
-        bound_missed=False,
+        verdict=verdict,
+        is_supported=True,
         num_unlabelled=0,
         preprocessor=SimpleNamespace(dropped={}),
     )
     rest = notes(run)[2:]
-    assert len(rest) == (part is not None)
-    assert part is None or rest[0].startswith(part)
+    assert len(rest) == (verdict in (Verdict.NEAR, Verdict.MISSED))
+    assert all("ask for a higher confidence or a stricter bound" in note for note in rest)
 
 
 def test_result_is_not_overwritten_unasked(fitted, table, tmp_path):
@@ -460,14 +524,14 @@ def test_damaged_run_is_code_2(tmp_path, table, content):
 
 
 def test_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr("metricopt.training.plan.DEFAULT_STEPS", 60)  # the real one takes its time
+    monkeypatch.setattr("metricopt.training.plan.DEFAULT_STEPS_WITH_FOLDS", 60)  # the real one takes its time
     for _ in range(2):  # a second demo replaces the first
         result = run("demo", "--out", tmp_path / "demo")
         assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["asked"] == "maximise recall subject to precision >= 0.9"
-    assert report["reached"]["validation"]["precision"] >= 0.9
-    assert report["reached"]["test"]["num_samples"] + report["reached"]["train"]["num_samples"] > 2000
+    assert report["reached"]["out-of-fold"]["precision"] >= 0.9
+    assert report["reached"]["test"]["num_samples"] + report["reached"]["train"]["num_samples"] == 9172
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")

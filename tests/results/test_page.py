@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import FPOR, OAP, InvalidInputError
+from metricopt.results.verdict import verdict_of
 from tests.held_out import fit
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -103,7 +104,8 @@ def cells(report, metrics):
         text = ("undefined" if np.isnan(value) else f"{value:.3f}") + (
             f" {low:.3f}–{high:.3f}" if low is not None else ""
         )
-        met = "" if metric != report.bounded_metric else f" bound {'met' if report.met else 'missed'}"
+        is_said = metric == report.bounded_metric and not np.isnan(value)
+        met = f" bound {'met' if report.met else 'missed'}" if is_said else ""
         shown.append(text + met)
     tp, fp, fn = report.true_positives, report.false_positives, report.false_negatives
     return [*shown, f"{tp:g} of {tp + fn:g}", f"{fp:g} of {tp + fp:g}"]
@@ -142,9 +144,10 @@ def test_the_rest_is_said(result, test_data, tmp_path):
         "Asked: maximise recall subject to precision >= 0.7.",
         result.advice(),
         f"{result.threshold:.6g}: {result.alarm_rule}.",
-        "On test data, which took no part in training, the model finds",
-        f"finds {found:g} of {first.counts.positives:g} positives, and {found:g} of its {alarms:g} alarms are right",
-        f"precision ≥ 0.7; there: {first.with_interval('precision')}, {'met' if first.met else 'missed'}.",
+        f"{verdict_of(first, 'min')} on test data",
+        f"On {first.num_samples} test rows {found:g} of {alarms:g} alarms are right, and {found:g} of",
+        f"Precision {first.with_interval('precision')}, asked >= 0.7: the bound",
+        f"Status: {result.status}.",
         "Validation data, which chose model and threshold",
         "Train data, which fitted the weights:",
         'metricopt.load("model", model)',
@@ -165,7 +168,7 @@ def test_the_rest_is_said(result, test_data, tmp_path):
 def test_without_test_data_it_says_so(result, tmp_path):
     text = " ".join(page_of(result.report(tmp_path / "r.html")).text.split())
     assert "No test data are in this report: figures on validation data are optimistic" in text
-    assert "On validation data, which chose model and threshold, the model finds" in text
+    assert f"{result.status} On {result.validation.num_samples} validation rows" in text
 
 
 @pytest.mark.slow
@@ -179,7 +182,7 @@ def test_several_labels(several, tmp_path):
             shown = [str(labelled), f"{positives:g}", f"{positives / labelled:.2%}", str(whole - labelled)]
             assert rows[part.data, name] == shown
     assert len(page.of("img")) == 2  # none of the label that was left out
-    assert page.rows_of("never")[0] == ["no_positives", "-", "-"]
+    assert page.rows_of("never")[0] == ["no_positives", "-", "-", "-"]
     assert several.advice("never") in " ".join(page.text.split())
 
 
