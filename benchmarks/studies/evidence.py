@@ -1,89 +1,53 @@
-"""Whether thresholds chosen with confidence keep their bound on new rows as often as they say, and what that costs.
+"""The whole way from training to threshold, and how often the bound holds on new rows.
 
-Scores are drawn from known distributions (:mod:`benchmarks.data.score_families`), so what a bound reaches is exact.
-This file decides the cases, the rules that are compared, and what is counted; what is judged is
-:mod:`metricopt.evidence`.
+The first of some features separates the classes as a known distribution says (:mod:`benchmarks.data.score_families`),
+the others are noise. A linear model's scores are then of a known distribution too, and what it reaches on new rows is
+exact. Each draw is trained once, by :func:`metricopt.fit` with its defaults but for the number of epochs; the
+thresholds for other bounds, and by other rules, are chosen on the same out-of-fold scores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.data.score_families import FAMILIES, Family, Population
+import metricopt
+from benchmarks.data.score_families import FAMILIES, Component, Family
+from benchmarks.data.score_families import Rows as Drawn
+from benchmarks.studies.kept_bounds import RULES, asked_of, conclusions, tables, worth
+from benchmarks.studies.score_evidence import BOUNDS, CASES, Case, oracle_of, threshold_by
 from benchmarks.studies.study import Processes, Quick, finish, run_all
-from metricopt.evidence.rows import LabelRows, Rows
-from metricopt.evidence.rule import DEFAULT_CONFIDENCE, Rule
-from metricopt.evidence.thresholds import support_of
+from metricopt.evidence.rows import Rows
 from metricopt.problem.cuts import Cuts
 from metricopt.problem.metrics import Counts
-from metricopt.problem.objectives import FPOR, FROP, CountObjective, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.objectives import FPOR, FROP, CountObjective, RecallAtFPR
+from metricopt.results.result import FitResult
 
 NEEDS: tuple[str, ...] = ()
 
-NUM_DRAWS = 200
-NUM_FOLDS = 5
-LEAST = 0.85
-"""The fraction of draws in which a nominal confidence of .9 must keep the bound, or raise no alarm."""
-
+NUM_NOISE_FEATURES = 5
+TRAINED_FOR = FPOR(0.8)
+NUM_EPOCHS = 20
+BATCH_SIZE = 256
 POSITIVES = (25, 50, 100, 300)
-BOUNDS = (0.1, 0.3, 0.8, 0.95)
-RULES: dict[str, Rule | None] = {
-    "best cut": None,
-    "limit .5": Rule(0.5),
-    "limit .7": Rule(0.7),
-    "limit .9": Rule(0.9),
-    "every fold": Rule(None, every_fold=True),
-    "limit .9, every fold": Rule(0.9, every_fold=True),
-}
-DEFAULT = f"limit {DEFAULT_CONFIDENCE:g}".replace("0.", ".")
+PLAIN, PATIENTS, WEIGHTS, _, RARE = CASES
+NUM_DRAWS = {PLAIN: 100, PATIENTS: 30, WEIGHTS: 60, RARE: 60}
+OBJECTIVES: tuple[CountObjective, ...] = (*(FPOR(bound) for bound in BOUNDS), FROP(0.8), RecallAtFPR(0.1))
+
+NOISE = FAMILIES[-1]
+NOISE_PREVALENCE = 0.066
+NOISE_ROWS = 1_000
 
 
-@dataclass(frozen=True)
-class Case:
-    """How the rows of a family are made and what the metrics are meant for; ``prevalence`` is that of deployment."""
-
-    name: str
-    rows_per_patient: int = 1
-    uneven_weights: bool = False
-    weight_slope: float = 0.0
-    prevalence: float | None = None
-
-    def population(self, family: Family) -> Population:
-        """Return the population that rows are drawn from."""
-        return Population(
-            family,
-            rows_per_patient=self.rows_per_patient,
-            uneven_weights=self.uneven_weights,
-            weight_slope=self.weight_slope,
-        )
-
-
-CASES = (
-    Case("plain"),
-    Case("four rows a patient", rows_per_patient=4),
-    Case("weights", uneven_weights=True),
-    Case("weights that follow the score", uneven_weights=True, weight_slope=0.5),
-    Case("prevalence .01", prevalence=0.01),
-)
-OTHER_BOUNDS: tuple[CountObjective, ...] = (
-    *(FROP(0.5), FROP(0.8), FROP(0.95)),
-    *(RecallAtFPR(0.02), RecallAtFPR(0.1), RecallAtAlarmRate(0.02), RecallAtAlarmRate(0.1)),
-)
-"""What is asked of the plain case beside bounds on precision."""
-
-
-def simulate(
-    case: Case, family: Family, num_positives: int, objectives: tuple[CountObjective, ...], num_draws: int
-) -> list[dict[str, Any]]:
-    """Draw rows anew each time and choose by every rule; return a row for each objective and rule.
+def simulate(case: Case, family: Family, num_positives: int, num_draws: int) -> list[dict[str, Any]]:
+    """Draw rows and train anew each time; return a row for each objective and rule.
 
     ``num_positives`` counts patients, on average. A draw counts as raised when its threshold raises an alarm for a
     bound on precision or a rate, or spares one for a bound on recall, and as met when the bound holds on new rows.
@@ -91,148 +55,92 @@ def simulate(
     torch.set_num_threads(1)
     random = np.random.default_rng([CASES.index(case), FAMILIES.index(family), num_positives])
     population = case.population(family)
-    thresholds: dict[tuple[CountObjective, str], list[float]] = {
-        (objective, rule): [] for objective in objectives for rule in RULES
-    }
-    for _ in range(num_draws):
+    if family is NOISE:
+        population = replace(population, prevalence=NOISE_PREVALENCE)
+    prevalence = case.prevalence or population.prevalence
+    found: dict[tuple[CountObjective, str], list[tuple[float, float]]] = {key: [] for key in product(OBJECTIVES, RULES)}
+    for seed in range(num_draws):
         drawn = population.draw(random, round(num_positives / population.prevalence))
-        patient = np.arange(len(drawn.labels)) if drawn.patients is None else drawn.patients
+        result = train(drawn, random, case.prevalence, seed)
+        of_model = replace(population, family=scores_of(family, result))
+        part = result.selection_scores
         read = Rows.read(
-            drawn.scores,
-            drawn.labels,
-            sample_weight=drawn.weight,
-            groups=drawn.patients,
-            prevalence=case.prevalence,
-            folds=random.permutation(patient.max() + 1)[patient] % NUM_FOLDS,
+            part.scores,
+            part.labels,
+            sample_weight=part.sample_weight,
+            groups=part.groups,
+            prevalence=None,
+            folds=part.folds,
         )
         (own,) = read.of_labels()
-        for objective in objectives:
+        for objective in OBJECTIVES:
             cuts = Cuts.of(own.ranking, objective)
             for name, rule in RULES.items():
-                thresholds[objective, name].append(_threshold(own, cuts, rule, read.samples.dtype))
-    share = case.prevalence or population.prevalence
-    return [
-        {"case": case.name, "family": family.name, "positives": num_positives, "asked": _asked(objective), "rule": rule}
-        | _worth(objective, population, share, np.array(found))
-        for (objective, rule), found in thresholds.items()
-    ]
+                recall, wrong = of_model.rates(np.array([threshold_by(rule, own, cuts, read.samples.dtype)]))
+                found[objective, name].append((float(recall[0]), float(wrong[0])))
+    head = {"case": case.name, "family": family.name, "positives": num_positives}
+    rows = []
+    for (objective, name), all_rates in found.items():
+        rates = np.array(all_rates)
+        raised = ~np.isnan(rates[:, 0])  # NaN is a threshold that claims nothing
+        recall, wrong = (rates[raised] * [prevalence, 1 - prevalence]).T
+        counts = Counts(recall, wrong, prevalence - recall, 1 - prevalence - wrong)
+        said = worth(objective, raised, counts, oracle_of(objective, population, prevalence))
+        rows.append({**head, "asked": asked_of(objective), "rule": name, **said})
+    return rows
 
 
-def _threshold(rows: LabelRows, cuts: Cuts, rule: Rule | None, dtype: torch.dtype) -> float:
-    """Return the threshold that a rule chooses, NaN where it claims nothing."""
-    if rule is None:
-        return cuts.threshold(cuts.best(), dtype)
-    support = support_of(rows, cuts, rule)
-    best = support.best()
-    return support.cuts.threshold(best, dtype) if support.supported(np.array([best]))[0] else np.nan
+def train(drawn: Drawn, random: np.random.Generator, prevalence: float | None, seed: int) -> FitResult:
+    """Train a linear model on the scores of a draw, among features of noise."""
+    noise = random.standard_normal((len(drawn.labels), NUM_NOISE_FEATURES))
+    features = torch.from_numpy(np.column_stack([drawn.scores, noise]))
+    loader = DataLoader(TensorDataset(features, torch.from_numpy(drawn.labels)), batch_size=BATCH_SIZE, shuffle=True)
+    return metricopt.fit(
+        torch.nn.Linear(features.shape[1], 1).double(),
+        loader,
+        TRAINED_FOR,
+        groups=None if drawn.patients is None else drawn.patients.tolist(),
+        sample_weight=drawn.weight,
+        prevalence=prevalence,
+        epochs=NUM_EPOCHS,
+        seed=seed,
+        progress=False,
+    )
 
 
-def _worth(objective: CountObjective, population: Population, prevalence: float, found: np.ndarray) -> dict[str, Any]:
-    """Count what thresholds are worth on new rows; NaN is a threshold that claims nothing."""
-    raised = ~np.isnan(found)
-    counts = _counts(population, prevalence, found[raised])
-    met, values = objective.feasible(counts), objective.value(counts)
-    all_counts = _counts(population, prevalence, np.linspace(-6, 10, 16_001))
-    oracle = float(np.max(np.where(objective.feasible(all_counts), objective.value(all_counts), 0.0)))
-    return {
-        "draws": len(found),
-        "raised": int(raised.sum()),
-        "met": int(met.sum()),
-        "oracle": round(oracle, 4),
-        "value_where_met": round(float(values[met].mean()), 4) if met.any() else None,
-        "delivered": round(float(values[met].sum()) / len(found), 4),
-    }
+def scores_of(family: Family, result: FitResult) -> Family:
+    """Return the distribution of a trained linear model's scores on new rows."""
+    model = result.model
+    assert isinstance(model, torch.nn.Linear)
+    weight, bias = model.weight.detach()[0].numpy(), float(model.bias.detach()[0])
+    of_noise = float((weight[1:] ** 2).sum())
 
+    def moved(components: tuple[Component, ...]) -> tuple[Component, ...]:
+        return tuple(
+            Component(
+                each.fraction,
+                float(weight[0]) * each.mean + bias,
+                float(np.sqrt((weight[0] * each.deviation) ** 2 + of_noise)),
+            )
+            for each in components
+        )
 
-def _counts(population: Population, prevalence: float, thresholds: np.ndarray) -> Counts:
-    """Return the counts of thresholds on new rows, per row."""
-    recall, wrong = population.rates(thresholds)
-    of_positives, of_negatives = prevalence * recall, (1 - prevalence) * wrong
-    return Counts(of_positives, of_negatives, prevalence - of_positives, 1 - prevalence - of_negatives)
-
-
-def _asked(objective: CountObjective) -> str:
-    return str(objective).partition("subject to ")[2].replace("_", " ")
+    return Family(family.name, moved(family.negatives), moved(family.positives))
 
 
 def jobs(quick: bool) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Yield what is to be run, the longest first; each job returns rows."""
-    num_draws = 20 if quick else NUM_DRAWS
-    precisions = tuple(FPOR(bound) for bound in BOUNDS)
-    for num_positives, case, family in product(POSITIVES[::-1], CASES, FAMILIES):
-        if quick and (num_positives != 50 or family is not FAMILIES[0]):
-            continue
-        yield partial(simulate, case, family, num_positives, precisions, num_draws)
-        if case is CASES[0]:
-            yield partial(simulate, case, family, num_positives, OTHER_BOUNDS, num_draws)
-
-
-def measured(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the rows with what is quoted of them."""
-    frame = pd.DataFrame(rows)
-    frame["alarms raised"] = frame["raised"] / frame["draws"]
-    frame["met given raised"] = frame["met"] / frame["raised"].where(frame["raised"] > 0)
-    frame["not missed"] = 1 - (frame["raised"] - frame["met"]) / frame["draws"]
-    frame["given up"] = frame["oracle"] - frame["value_where_met"].astype(float)
-    frame["delivered / oracle"] = frame["delivered"] / frame["oracle"].where(frame["oracle"] > 0)
-    return frame
-
-
-QUOTED = ["alarms raised", "met given raised", "not missed", "given up", "delivered / oracle"]
-
-
-def tables(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
-    """Return the page's tables by heading."""
-    frame = measured(rows)
-    on_precision = frame[frame["asked"].str.startswith("precision")]
-    by_rule = [
-        on_precision.groupby(keys, sort=False)[QUOTED].mean().rename_axis([None] * len(keys))
-        for keys in (["rule"], ["rule", "case"], ["rule", "family"], ["rule", "positives"], ["rule", "asked"])
-    ]
-    default = frame[frame["rule"] == DEFAULT]
-    others = frame[~frame["asked"].str.startswith("precision")]
-    keys = ["case", "family", "positives", "asked"]
-    made = {
-        "Bounds on precision, by rule (means over all cells)": by_rule[0],
-        "By rule and case": by_rule[1],
-        "By rule and family": by_rule[2],
-        "By rule and number of positives": by_rule[3],
-        "By rule and bound": by_rule[4],
-        "Other bounds, plain, by rule": others.groupby(["rule", "asked"], sort=False)[QUOTED].mean(),
-        f"Cells in which {DEFAULT} keeps the bound in less than {LEAST:g} of the draws": default[
-            default["not missed"] < LEAST
-        ].set_index(keys)[QUOTED],
-        f"All cells, {DEFAULT}": default.sort_values(keys).set_index(keys)[QUOTED],
-    }
-    return {heading: table for heading, table in made.items() if len(table)}
-
-
-def conclusions(rows: list[dict[str, Any]]) -> list[str]:
-    """Return what the rows say."""
-    frame = measured(rows)
-    default = frame[frame["rule"] == DEFAULT]
-    enough = default[default["positives"] >= 50]
-    low = enough[enough["not missed"] < LEAST]
-    said = [
-        f"{DEFAULT}: of {len(enough)} cells with 50 positives or more, the bound is kept on new rows (or nothing is "
-        f"claimed) in {LEAST:g} of the draws or more in {len(enough) - len(low)}; the least is "
-        f"{enough['not missed'].min():.3f}. Met given raised, pooled over draws: "
-        f"{enough['met'].sum() / enough['raised'].sum():.3f}, with something raised in "
-        f"{enough['raised'].sum() / enough['draws'].sum():.3f} of the draws."
-    ]
-    for rule, own in frame[frame["asked"].str.startswith("precision")].groupby("rule", sort=False):
-        raised, met, draws = (own[name].sum() for name in ("raised", "met", "draws"))
-        oracle = (own["oracle"] * own["draws"]).sum()
-        delivered = (own["delivered"] * own["draws"]).sum() / oracle
-        said.append(
-            f"{rule}: raised in {raised / draws:.2f} of the draws, met given raised {met / raised:.3f}, "
-            f"delivered {delivered:.2f} of the oracle's recall (bounds on precision, all cells pooled)."
-        )
-    return said
+    if quick:
+        yield partial(simulate, PLAIN, FAMILIES[0], 50, 5)
+        return
+    for num_positives, (case, num_draws), family in product(POSITIVES[::-1], NUM_DRAWS.items(), FAMILIES[:-1]):
+        if case is PLAIN or num_positives >= 50:
+            yield partial(simulate, case, family, num_positives, num_draws)
+    yield partial(simulate, PLAIN, NOISE, round(NOISE_PREVALENCE * NOISE_ROWS), NUM_DRAWS[PLAIN])
 
 
 def main(quick: Quick = False, processes: Processes = 2) -> None:
-    """Draw scores, choose thresholds by every rule, and count how often the bound holds on new rows."""
+    """Train on drawn rows, choose thresholds by every rule, and count how often the bound holds on new rows."""
     rows = [row for part in run_all(list(jobs(quick)), processes) for row in part]
-    title = "Thresholds with confidence: does the bound hold on new rows, and what is given up"
+    title = "From training to threshold: does the bound hold on new rows, and what is given up"
     finish("evidence", title, rows, tables(rows), quick, conclusions(rows))
