@@ -3,8 +3,9 @@
 This file decides commands and what is printed. The training on a table and its folder are in
 :mod:`metricopt.cli.table_run`.
 
-Exit codes: 0 done; 2 bad input; 3 the bound could not be met on the data that chose the threshold (all files are
-written); 4 another process of the launch was lost. In a launch of several processes the main one prints and writes.
+Exit codes: 0 the bound is supported, or none was asked; 2 bad input; 3 the rows that choose do not support the bound;
+4 the interval of the test rows lies wholly beyond it; 5 another process of the launch was lost. All files are written in
+the cases 0, 3 and 4. In a launch of several processes the main one prints and writes.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ def fit_command(
         typer.Option(help="A column (patient, site) whose rows of equal value stay together. It is no feature."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of each of the two trainings. The default is about 6,000 steps.")
+        int | None,
+        typer.Option(
+            min=1, help="Epochs of each of the two trainings. The default is about 1,000 steps, 6,000 without folds."
+        ),
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Learning rate of Adam. The default depends on the size of the model.")
