@@ -4,8 +4,8 @@ This file decides commands and what is printed. The training on a table and its 
 :mod:`metricopt.cli.table_run`.
 
 Exit codes: 0 the bound is supported, or none was asked; 2 bad input; 3 the rows that choose do not support the bound;
-4 the interval of the test rows lies wholly beyond it; 5 another process of the launch was lost. All files are written in
-the cases 0, 3 and 4. In a launch of several processes the main one prints and writes.
+4 the interval of the test rows lies wholly beyond it; 5 another process of the launch was lost. All files are written
+in the cases 0, 3 and 4. In a launch of several processes the main one prints and writes.
 """
 
 from __future__ import annotations
