@@ -38,7 +38,8 @@ def plot_scores(
     scores, labels : array, shape (n,)
         The scores, and labels that are 0, 1 or NaN (missing).
     threshold : float
-        Scores at or above it are alarms. NaN, the threshold of a label that was left out, is not drawn.
+        Scores at or above it are alarms. An infinite threshold, which flags no row or every row, stands in the legend
+        alone. NaN, the threshold of a label that was left out, is not shown.
     sample_weight : array, shape (n,), optional
         Weights >= 0, of which the bars are then sums.
     ax : Axes, optional
@@ -70,6 +71,7 @@ def plot_scores(
     if not len(every):
         reject("labels", "of at least one sample", "none", "give labelled samples")
     from matplotlib.colors import to_rgba
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     ax = own_axes(ax, (6.4, 4.6))
@@ -86,7 +88,10 @@ def plot_scores(
         ax.stairs(counts, edges, fill=True, zorder=2, **look)
         label = f"{own.weight.sum():g} {name}" + (_outcome(own, name, threshold) if is_set else "")
         handles.append(Patch(label=label, **look))
-    if is_set:
+    if np.isinf(threshold):
+        flagged = "no row is flagged" if threshold > 0 else "every row is flagged"
+        handles.append(Line2D([], [], color="black", linewidth=1.2, label=f"threshold {threshold:g}: {flagged}"))
+    elif is_set:
         low, high = _margin(every, threshold)
         ax.axvspan(low, high, color="0.75", linewidth=0, zorder=1)
         label = f"threshold {threshold:.4g}, margin {low:.4g} to {high:.4g}"
@@ -107,7 +112,7 @@ def _edges(scores: np.ndarray, threshold: float) -> np.ndarray:
     if low == high:
         low, high = low - 0.5, high + 0.5
     width = (high - low) / _NUM_BINS
-    start = low if np.isnan(threshold) else threshold - np.ceil((threshold - low) / width) * width
+    start = low if not np.isfinite(threshold) else threshold - np.ceil((threshold - low) / width) * width
     edges: np.ndarray = start + width * np.arange(max(1, np.floor((high - start) / width) + 1) + 1)
     return edges
 

@@ -55,6 +55,16 @@ def test_weights_missing_labels_and_no_threshold():
     assert len(words(ax)) == 2 and not ax.lines and ax.get_ylabel() == "weight of samples"
 
 
+@pytest.mark.parametrize(
+    ("threshold", "says", "alarms"),
+    [(np.inf, "threshold inf: no row is flagged", 0), (-np.inf, "threshold -inf: every row is flagged", 2)],
+)
+def test_an_infinite_threshold_is_said_and_not_drawn(threshold, says, alarms):
+    ax = plot_scores([0.9, 0.8, 0.4, 0.2], [1, 0, 1, 0], threshold)
+    assert words(ax)[-1] == says and words(ax)[1].startswith(f"2 positives: {alarms} found")
+    assert not ax.lines and [counts.sum() for counts, _ in bars(ax)] == [2, 2]
+
+
 def test_one_score_and_one_class():
     ax = plot_scores([0.5, 0.5], [1, 1], 0.5)
     assert [counts.sum() for counts, _ in bars(ax)] == [0, 2]
