@@ -224,7 +224,8 @@ class FitResult(Outcome):
         """Return thresholds whose bound holds on new data with a stated confidence (Learn then Test).
 
         The objective must be FPOR or FROP. The statistics are those of :mod:`metricopt.evidence.certification`. This
-        needs ``pip install 'metricopt[certify]'``.
+        needs ``pip install 'metricopt[certify]'``. Where the evidence of the training supports no threshold, the
+        empirical one is what is tested and called the tuned one.
 
         Parameters
         ----------
@@ -260,11 +261,12 @@ class FitResult(Outcome):
         UserWarning
             If fewer positives or negatives, but more than by chance, are rows that trained or chose.
         """
+        tuned = np.where(np.isinf(self.thresholds), self.empirical_threshold, self.thresholds)
         certificates = calibration.certify(
             self.model,
             calibration_data,
             self.objective,
-            self.thresholds,
+            tuned,
             self.data_scores,
             self.label_names,
             prevalence=self.prevalence,

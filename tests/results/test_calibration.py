@@ -55,6 +55,14 @@ def test_a_result_is_certified_used_and_described(problem):
     assert "sick" in repr(certificate)
 
 
+def test_new_rows_can_certify_what_the_training_did_not_support(problem):
+    selection, calibration = problem
+    few = result_of(*(part[:500] for part in selection), FPOR(0.95), confidence=0.95)
+    assert few.status is Status.UNSUPPORTED and few.threshold == np.inf
+    certificate = few.certify(as_data(*calibration))
+    assert certificate.is_certified and certificate.threshold >= few.empirical_threshold
+
+
 def test_nothing_certified_raises_no_alarm_and_says_so(problem):
     selection, calibration = problem
     few = tuple(part[:30] for part in calibration)
