@@ -268,9 +268,13 @@ def test_empty_loaders(loader, message):
 
 
 def test_samplers_of_their_own_need_selection_data():
-    message = "loader must be without one to hold rows out, got a sampler of its own; pass val_loader"
+    message = (
+        "loader must be without a sampler of its own to hold rows out, got one; pass val_loader, or val_fraction=0"
+    )
     rejects(message, loader=sampled())
     run(loader=sampled(), val_loader=loader_of())
+    message = "loader must be without a sampler of its own for folds, got one; give shuffle=True, or val_loader instead"
+    rejects(message, loader=sampled(), folds=5)
 
 
 def test_iterable_data_sets_need_selection_data():
@@ -278,6 +282,10 @@ def test_iterable_data_sets_need_selection_data():
     rejects("loader must be over a map-style data set to hold rows out, got an iterable one; pass", loader=stream)
     run(loader=stream, val_loader=loader_of())
     run(loader=stream, val_fraction=0)
+    message = (
+        "loader must be over a map-style data set for folds, got an iterable one; pass val_loader instead of folds"
+    )
+    rejects(message, loader=stream, folds=5)
 
 
 @pytest.mark.parametrize("solver", ["augmented_lagrangian", "lagrangian", "exact_penalty"])

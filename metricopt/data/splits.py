@@ -78,8 +78,12 @@ def stratified_split(
         for name, truth in (("positives", 1), ("negatives", 0)):
             held = [int((columns[part] == truth).sum()) for part in parts]
             if min(held) == 0:
-                remedy = f"take fewer or larger parts than {tuple(fractions)}"
-                reject("labels", f"of enough {name} for every part", f"{sum(held)} {name}", remedy)
+                found = f"{sum(held)} {name}"
+                if groups is not None:
+                    num_groups = len(np.unique(group_of_row[columns[:, 0] == truth]))
+                    found += f" in {num_groups} group{'s' * (num_groups != 1)}"
+                remedy = f"add some, or take fewer or larger parts than {tuple(fractions)}"
+                reject("labels", f"of enough {name} for every part", found, remedy)
     return parts
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from metricopt._arrays import numbered
 from metricopt._validation import is_integer, reject
@@ -52,6 +53,7 @@ def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, 
     [1, 0, 1, 0, 0, 1]
     """
     columns = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
+    folds = folds.numpy(force=True) if isinstance(folds, Tensor) else folds
     if is_integer(folds):
         return _dealt_out(int(folds), columns, groups, seed)
     if hasattr(folds, "split") and not isinstance(folds, str):
@@ -84,7 +86,11 @@ def _by_splitter(splitter: Any, columns: np.ndarray, groups: Any) -> NDArray[np.
     rows = np.arange(len(columns))
     x = rows[:, np.newaxis]
     strata = columns[:, 0] if columns.shape[1] == 1 else columns
-    parts = [np.asarray(test) for _, test in splitter.split(x, strata, groups)]
+    try:
+        parts = [np.asarray(test) for _, test in splitter.split(x, strata, groups)]
+    except (TypeError, ValueError) as error:
+        remedy = "pass groups as well" if groups is None else "give another splitter, or a number"
+        reject("folds", "a splitter that can divide these rows", f"{splitter}: {error}", remedy)
     times = np.bincount(np.concatenate(parts).astype(np.intp), minlength=len(columns)) if parts else np.zeros(1)
     if len(parts) < 2 or (times != 1).any():
         got = f"{len(parts)} parts that test {int((times != 1).sum())} rows not once"

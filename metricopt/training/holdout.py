@@ -141,9 +141,11 @@ def _check_folds(request: Request, num_processes: int) -> None:
     ):
         faults.check(is_left_out, name, "left out beside folds", "given", "give one of the two")
     is_map_style = not is_iterable(loader)
-    faults.check(is_map_style, "loader", "over a map-style data set for folds", "an iterable one", "pass val_loader")
+    remedy = "pass val_loader instead of folds"
+    faults.check(is_map_style, "loader", "over a map-style data set for folds", "an iterable one", remedy)
     has_plain_order = not (is_map_style and has_own_order(loader))
-    faults.check(has_plain_order, "loader", "without a sampler of its own for folds", "one", "give shuffle=True")
+    remedy = "give shuffle=True, or val_loader instead of folds"
+    faults.check(has_plain_order, "loader", "without a sampler of its own for folds", "one", remedy)
     remedy = "pass folds=None to go on from the weights that the model has"
     has_warmup = request.warmup_epochs != 0
     faults.check(has_warmup, "warmup_epochs", "above 0 with folds, which start afresh", "0", remedy)

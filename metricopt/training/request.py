@@ -186,12 +186,13 @@ def _check_loaders(faults: Faults, request: Request) -> None:
     in_known_order = request.prevalence is None or not any(map(is_iterable, given.values()))
     remedy = "its order may change; use map-style ones"
     faults.check(in_known_order, "prevalence", "left out for an iterable data set", "given", remedy)
-    holds_out = request.val_loader is None and request.val_fraction != 0
+    has_folds = request.folds is not None and not (isinstance(request.folds, str) and request.folds == "auto")
+    holds_out = request.val_loader is None and request.val_fraction != 0 and not has_folds
     if is_iterable(loader):
         _check_stream(faults, request, holds_out)
         return
-    can_hold_out, remedy = not (holds_out and has_own_order(loader)), "pass val_loader"
-    faults.check(can_hold_out, "loader", "without one to hold rows out", "a sampler of its own", remedy)
+    can_hold_out, remedy = not (holds_out and has_own_order(loader)), "pass val_loader, or val_fraction=0"
+    faults.check(can_hold_out, "loader", "without a sampler of its own to hold rows out", "one", remedy)
     _check_rows(faults, request)
 
 

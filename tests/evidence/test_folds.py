@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import KFold, ShuffleSplit, StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedGroupKFold
 
 from metricopt import InvalidInputError
 from metricopt.evidence.folds import make_folds
@@ -67,6 +68,7 @@ def test_a_splitter_is_taken_at_its_word():
 def test_an_array_is_numbered_from_zero():
     folds = make_folds(np.array([7, 3, 3, 7]), np.array([1.0, 0.0, 1.0, 0.0]))
     assert folds.tolist() == [1, 0, 0, 1]
+    assert make_folds(torch.tensor([7, 3, 3, 7]), np.array([1.0, 0.0, 1.0, 0.0])).tolist() == [1, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def test_an_array_is_numbered_from_zero():
         (1, "folds must be an integer >= 2, got 1"),
         (24, r"at most the number of positives of every label \(23\), got 24; give at most 23"),
         ("five", "folds must be a number, a splitter or one number a row, got 'five'"),
+        (GroupKFold(4), r"a splitter that can divide these rows, got GroupKFold\(.*; pass groups as well"),
         (ShuffleSplit(3, random_state=0), "tests every row once"),
         (np.zeros(200), "of two folds or more"),
         (np.zeros(3), r"one number a row \(200\), got 3 values"),
