@@ -30,10 +30,11 @@ def plot_history(
 ) -> np.ndarray:
     """Draw what a training reached after every epoch: one panel for each quantity, with the stages shaded.
 
-    The panels show the metric at the exact threshold of the selection data, with the best value so far, by which the
-    model is chosen; the bounded metric and its bound; the multiplier of the bound; and the fraction of slacks that
-    agree with the model. A quantity that a training does not have gets no panel. Epochs that miss the bound are drawn
-    thin and grey: the metric of such an epoch is that at the threshold which comes nearest to the bound.
+    The panels show the metric at the exact threshold of the selection data, with the best value so far; the bounded
+    metric and its bound; the multiplier of the bound; and the fraction of slacks that agree with the model. A dashed
+    line marks the epoch whose weights the result has, or each of those whose average it has. A quantity that a training
+    does not have gets no panel. Epochs that miss the bound are drawn thin and grey: the metric of such an epoch is that
+    at the threshold which comes nearest to the bound.
 
     Parameters
     ----------
@@ -89,6 +90,7 @@ def plot_history(
             ax.set_ylabel(in_words(first["bounded_metric"]))
         else:
             ax.plot(epochs, columns[panel], color=_BLUE, linewidth=1)
+    _mark_chosen(axes, [record["epoch"] for record in own if record.get("chosen")])
     if "agreement" in panels:
         axes[-1].axhline(1 - TOLERANCE, label=f"slack gap below {1 - TOLERANCE:g}", **{**BOUND, "color": "0.5"})
     axes[-1].set_xlabel("epoch")
@@ -117,6 +119,14 @@ def _draw_best(ax: Axes, epochs: np.ndarray, values: np.ndarray, stages: Sequenc
     if warm and len(warm) < len(stages) and not np.isnan(best[warm[-1]]):
         after = [epochs[warm[-1]], epochs[-1]]
         ax.plot(after, [best[warm[-1]]] * 2, "-.", color=_GREEN, linewidth=1.4, zorder=3.5, label="best of the warm-up")
+
+
+def _mark_chosen(axes: np.ndarray, epochs: Sequence[int]) -> None:
+    """Draw a line through all panels at every epoch whose weights the result has."""
+    label = "chosen weights" if len(epochs) < 2 else "chosen weights (their average)"
+    for ax in axes:
+        for epoch in epochs:
+            ax.axvline(epoch, color="black", linestyle="--", linewidth=1.2, zorder=5, label=label)
 
 
 def _shade_stages(axes: np.ndarray, stages: Sequence[str], epochs: np.ndarray) -> None:

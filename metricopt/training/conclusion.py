@@ -110,7 +110,7 @@ def _name_of(baseline: Candidate, plan: Sequence[Stage]) -> str:
 def _result(
     training: Training, state: State, best: Candidate, model: nn.Module, data_scores: dict[str, DataScores], **rest: Any
 ) -> FitResult:
-    processes = training.processes
+    processes, chosen = training.processes, best.averaged or (best.epoch,)
     return result_from_scores(
         model,
         training.objective,
@@ -121,7 +121,7 @@ def _result(
         prevalence=training.parts.prevalence,
         label_names=training.label_names,
         baseline_name=_name_of(state.baseline, training.plan),
-        history=History(state.history),
+        history=History({**record, "chosen": record["epoch"] in chosen} for record in state.history),
         selected_stage=best.stage,
         solver=training.loss.solver.name,
         seconds=processes.from_main(lambda: state.seconds),

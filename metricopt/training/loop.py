@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -248,9 +249,8 @@ class Loop:
         """Return the average of as many finalists as keep up with the best, or the best itself."""
         state, finalists = self._state, [] if self._state.diverged else self._state.finalists
         for number in range(len(finalists), 1, -1):
-            self._model.load_state_dict(average_weights(finalists[:number]))
             try:
-                average = self._candidate(f"average of {number} paths", state.epoch)
+                average = self._average(finalists[:number])
             except DivergedError:  # finite weights whose average is not
                 continue
             if is_as_good(average, state.best, state.baseline, self._objective, self._parts.selection.labels):
@@ -264,11 +264,15 @@ class Loop:
         averaged = selection.to_average(state.finalists)
         if not averaged:
             return state.finalists or [state.baseline]
-        self._model.load_state_dict(average_weights(averaged))
         try:
-            return [state.baseline, self._candidate(f"average of {len(averaged)} paths", state.epoch)]
+            return [state.baseline, self._average(averaged)]
         except DivergedError:  # finite weights whose average is not
             return [state.baseline]
+
+    def _average(self, finalists: Sequence[Candidate]) -> Candidate:
+        self._model.load_state_dict(average_weights(finalists))
+        average = self._candidate(f"average of {len(finalists)} paths", self._state.epoch)
+        return replace(average, averaged=tuple(each.epoch for each in finalists))
 
     def _candidate(self, stage: str, epoch: int, slack: np.ndarray | None = None) -> Candidate:
         """Return the weights as they are, with what they are worth on the rows that choose."""

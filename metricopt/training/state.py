@@ -32,6 +32,8 @@ class Candidate:
         The out-of-fold scores of all rows, where replicas train.
     slack : ndarray or None
         The slacks that belong to the weights, if the solver has slacks.
+    averaged : tuple of int
+        The epochs whose weights these are the average of; empty for the weights of one epoch.
     """
 
     choice: ThresholdChoice
@@ -41,6 +43,7 @@ class Candidate:
     epoch: int
     evidence: np.ndarray | None = None
     slack: np.ndarray | None = None
+    averaged: tuple[int, ...] = ()
 
 
 @dataclass

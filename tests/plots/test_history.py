@@ -49,6 +49,24 @@ def test_stages_are_named_and_every_other_one_is_shaded():
         assert (patch.get_x(), patch.get_x() + patch.get_width()) == (20.5, 45.5)
 
 
+def test_epochs_whose_weights_were_chosen_are_marked_in_every_panel():
+    def marks(chosen):
+        history = [{**record, "chosen": record["epoch"] in chosen} for record in records()]
+        return [
+            {line.get_label(): [] for line in ax.lines}
+            | {
+                label: [line.get_xdata()[0] for line in ax.lines if line.get_label() == label]
+                for label in ("chosen weights", "chosen weights (their average)")
+            }
+            for ax in plot_history(history)
+        ]
+
+    for panel in marks([31]):
+        assert panel["chosen weights"] == [31] and not panel["chosen weights (their average)"]
+    for panel in marks([31, 60]):
+        assert panel["chosen weights (their average)"] == [31, 60] and not panel["chosen weights"]
+
+
 def test_nothing_without_a_panel():
     empty = {"bounded_metric": None, "bounded_value": None, "bound": None, "multiplier": None, "agreement": None}
     (ax,) = plot_history([{**record, **empty, "feasible": True} for record in records()])

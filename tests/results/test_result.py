@@ -402,7 +402,7 @@ def test_history_is_a_table():
     assert frame["epoch"].is_monotonic_increasing and frame["label"].tolist()[:4] == ["0", "1", "0", "1"]
     assert frame["stage"].tolist()[:6] == ["warm-up"] * 6
     expected = {"epoch", "stage", "label", "loss", "metric", "value", "bounded_metric", "bounded_value", "bound",
-                "feasible", "threshold", "multiplier", "agreement"}  # fmt: skip
+                "feasible", "threshold", "multiplier", "agreement", "chosen"}  # fmt: skip
     assert set(frame.columns) == expected and np.isfinite(frame["loss"]).all()
 
 
