@@ -88,6 +88,11 @@ class ThresholdChoice:
             return tuple(self[label]._missing() for label in range(len(self.threshold)))
         return self._missing()
 
+    @property
+    def holds_by_definition(self) -> bool:
+        """Whether the bounded metric of one label can have no other value, as recall where every row is flagged."""
+        return self.limit is not None and float(self.limit) == (1 if self.bound_direction == "min" else 0)
+
     def __str__(self) -> str:
         """Return threshold, counts and metrics as a person reads them, one block a label."""
         if not np.ndim(self.threshold):
@@ -149,7 +154,7 @@ class ThresholdChoice:
         text = "undefined without alarms" if np.isnan(value) else f"{value:.3f}"
         if self.limit is None or np.isnan(float(self.limit)):
             return text
-        if float(self.limit) == (1 if self.bound_direction == "min" else 0):
+        if self.holds_by_definition:
             return f"{text} by definition"
         side = "at least" if self.bound_direction == "min" else "at most"
         return f"{text}, on new rows {side} {float(self.limit):.3f} with confidence {self.confidence:g}"
@@ -171,10 +176,13 @@ class ThresholdChoice:
             return f"No cut meets the bound on these rows: the nearest {name} is {nearest:.3f}."
         unit, more = ("group", "groups with positives") if self.by_group else ("alarm", "positives")
         num = float(np.asarray(best.num_alarms))
+        if not num:
+            return "The best cut raises no alarm: it meets the bound, but finds no positive."
         stands = f"{num:g} {unit}{'s stand' if num != 1 else ' stands'} behind the best cut"
         needed = float(self.num_more_positives)
         if not needed:
-            return f"{stands}; no cut that the rows together support also finds a positive and meets it in every fold."
+            finds = "find no positive or do not meet it in every fold"
+            return f"{stands}. All rows together support the bound at some cuts, but these {finds}."
         if np.isnan(needed):
             return f"{stands}, and no cut is better than the bound: more rows like these are not enough."
         return f"{stands}; about {needed:.0f} more {more}, with their negatives, are needed."

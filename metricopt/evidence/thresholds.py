@@ -65,6 +65,8 @@ def choose_threshold(
     - If no cut is supported, the threshold is a safe one, and ``supported`` and ``feasible`` are False: it is infinite
       and raises no alarm for a bound on precision or on a rate, and minus infinity, which flags every row, for a bound
       on recall. ``advice`` says what is missing, ``empirical`` is the optimum of these rows.
+    - Where "flag everything" is the best for a bound on recall, the threshold is minus infinity as well: the bound then
+      holds for new rows below the lowest score, too.
     - The confidence is nominal: it is that of each cut by itself, for rows drawn alike and scores that these rows did
       not train. An objective without a bound is chosen for as without a confidence.
 
@@ -239,7 +241,7 @@ def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dt
     support = support_of(rows, cuts, rule)
     best = support.best()
     choice = _with_support(_choice_at(rows, asked, support.cuts, best, dtype), support, best)
-    if not choice.supported:
+    if not choice.supported or choice.holds_by_definition:
         choice = replace(choice, threshold=_for_all_rows(choice))
     more = 0.0 if choice.supported else np.nan if rule.confidence is None else support.num_more_positives()
     return replace(

@@ -71,7 +71,7 @@ class LabelOutcome:
         if self.status is Status.INFEASIBLE:
             best, report = self.choice.empirical or self.choice, self.selection
             reached = f"{float(np.asarray(best.bounded_value)):.3f}"
-            sentences.append(f"Best achievable {report.bounded_metric}: {reached} (asked {report.bound:g}).")
+            sentences.append(f"Best achievable {_in_words(report.bounded_metric)}: {reached} (asked {report.bound:g}).")
         if self.status is Status.UNSUPPORTED and isinstance(self.choice.advice, str):
             sentences.append(self.choice.advice)
         if self.status in (Status.UNSUPPORTED, Status.INFEASIBLE) and self.choice.confidence is not None:
@@ -85,12 +85,15 @@ class LabelOutcome:
     @property
     def _outlook(self) -> str:
         """What a bound that holds on the data that chose says of new data."""
-        choice, name = self.choice, self.selection.bounded_metric
+        choice, name = self.choice, _in_words(self.selection.bounded_metric)
         if choice.confidence is None or choice.limit is None:
+            side = "below" if choice.bound_direction == "min" else "above"
             return (
                 "New data can miss it: evaluate on a test set, and ask for a stricter bound if its interval reaches "
-                "below."
+                f"{side}."
             )
+        if choice.holds_by_definition:
+            return "Every row is flagged, so it holds on new data as well."
         side = "at least" if choice.bound_direction == "min" else "at most"
         limit = f"{side} {float(np.asarray(choice.limit)):.3f}"
         return f"On new data like these, {name} is {limit} with confidence {choice.confidence:g}."
@@ -103,13 +106,23 @@ class LabelOutcome:
         if self.reachable_bound is not None and not math.isnan(self.reachable_bound):
             sentences.append(
                 f"The best bound that these data support with confidence {self.choice.confidence:g} is "
-                f"{self.reachable_bound:.3f}."
+                f"{_safely(self.reachable_bound, self.choice.bound_direction)}."
             )
         best = self.choice.empirical
         if best is not None:
             found = f"{float(np.asarray(best.threshold)):.6g} ({self.selection.metric} {float(best.value):.3f})"
             sentences.append(f"The best cut on these data is result.empirical_threshold, {found}.")
         return sentences
+
+
+def _safely(bound: float, direction: str) -> str:
+    """Return a bound with three digits, rounded to the side on which it is supported too."""
+    rounded = math.floor(bound * 1000) if direction == "min" else math.ceil(bound * 1000)
+    return f"{rounded / 1000:.3f}"
+
+
+def _in_words(metric: str | None) -> str:
+    return str(metric).replace("_", " ")
 
 
 def _missing(report: LabelReport) -> str | None:

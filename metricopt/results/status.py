@@ -46,11 +46,11 @@ def status_of(
 
 _ADVICE = {
     Status.FEASIBLE: "The bound holds on the data that chose the threshold.",
-    Status.UNSUPPORTED: "The bound holds on the data that chose the threshold, but by too little to expect it of new "
-    "data.",
+    Status.UNSUPPORTED: "Some threshold meets the bound on the data that chose it, but these data give too little "
+    "reason to expect the bound of new data.",
     Status.OPTIMIZED: "The objective has no bound; its value is the best found on the data that chose the threshold.",
-    Status.INFEASIBLE: "No threshold meets the bound, not even on the data that chose it. Lower the bound to what is "
-    "achievable, or give more data, better features or a more flexible model.",
+    Status.INFEASIBLE: "No threshold of this model meets the bound, not even on the data that chose it. Lower the "
+    "bound to what is achievable, or give more data, better features or a more flexible model.",
     Status.SLACK_GAP: "The reported metrics are the model's own and hold on the data that chose the threshold, but the "
     "solver's slacks stood for others, by more than 1 %: what it optimized is not what the model does. Train for more "
     "epochs, or use solver='profiled'.",

@@ -68,7 +68,8 @@ def summary(
 def nothing_better(outcomes: Sequence[LabelOutcome]) -> str:
     """Return the sentence that says that the returned weights are those of the warm-up."""
     positives = sum(outcome.selection.counts.positives for outcome in outcomes)
-    return f"The model is the warm-up: training on the objective found nothing better on {positives:.6g} positives."
+    number = f"{positives:.6g} positive{'s' * (positives != 1)}"
+    return f"The model is the warm-up: training on the objective found nothing better on {number}."
 
 
 def one_line(objective: Objective, outcomes: Sequence[LabelOutcome]) -> str:

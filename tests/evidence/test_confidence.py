@@ -325,6 +325,20 @@ def test_unsupported_is_a_safe_threshold(objective, flags):
     assert choice.empirical.threshold != choice.threshold
 
 
+def test_flagging_every_row_is_for_rows_below_the_lowest_score_too():
+    # Only the lowest cut finds all positives, of which there are enough.
+    scores, labels = np.arange(100.0), np.append(np.ones(40), np.zeros(60))
+    choice = choose_threshold(scores, labels, FROP(0.94), confidence=0.9)
+    assert choice.supported and choice.counts.false_negatives == 0 and choice.limit == 1
+    assert choice.threshold == -np.inf and "1.000 by definition" in str(choice)
+
+
+def test_no_alarm_at_the_best_cut_is_said():
+    choice = choose_threshold(np.arange(100.0), np.arange(100) < 40, RecallAtAlarmRate(0.001), confidence=0.9)
+    assert not choice.supported
+    assert choice.advice == "The best cut raises no alarm: it meets the bound, but finds no positive."
+
+
 def scaled_support(objective, scores, labels, times, cuts):
     """Whether any of the cuts would be supported with as many times each count."""
     name, is_least = objective.bounded.name, objective.bound_direction == "min"

@@ -66,6 +66,13 @@ def test_a_bound_on_recall_that_is_not_supported_flags_every_row():
     assert "So the threshold flags every row." in result.advice()
 
 
+def test_the_bound_that_can_be_had_is_supported_as_it_is_printed(unsupported):
+    words = "these data support with confidence 0.9 is "
+    printed = float(unsupported.advice().split(words)[1].split(". ")[0])
+    assert unsupported.with_bound(printed).status is Status.FEASIBLE
+    assert unsupported.with_bound(printed + 0.001).status is Status.UNSUPPORTED
+
+
 def test_infeasible_names_the_bound_that_can_be_had():
     result = fitted(alpha=0.999, prevalence=0.001)
     assert result.status is Status.INFEASIBLE and result.threshold == np.inf
@@ -125,3 +132,12 @@ def test_the_training_rows_support_no_bound():
 def test_bad_confidence(confidence):
     with pytest.raises(InvalidInputError, match=r'confidence must be "auto", None or a number in \(0, 1\)'):
         fitted(confidence=confidence)
+
+
+def test_history_marks_the_epochs_whose_weights_are_returned(supported):
+    ends = list({record["stage"]: record["epoch"] for record in supported.history}.values())
+    chosen = [record["epoch"] for record in supported.history if record["chosen"]]
+    assert supported.selected_stage == f"average of {len(ends) - 1} paths" and chosen == ends[1:]
+    alone = fitted(folds=None, val_fraction=0, confidence=None, epochs=8)
+    (chosen,) = [record for record in alone.history if record["chosen"]]
+    assert chosen["stage"] == alone.selected_stage and chosen["threshold"] == alone.threshold
