@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import metricopt
-from benchmarks.chexpert.methods import METHODS, WARMED, WARMUP_SHARE
+from benchmarks.chexpert.methods import METHODS, WARMED, WARMUP_FRACTION
 from benchmarks.chexpert.request import Request
 from benchmarks.running.runner import Row
 from metricopt.evidence.reports import evaluate
@@ -76,7 +76,7 @@ class ImageCell:
             eval_dataset=parts["train"].without_augmentation(),
             solver=METHODS[self.method](objective),
             epochs=request.epochs,
-            warmup_epochs=round(WARMUP_SHARE * request.epochs) if self.method in WARMED else 0,
+            warmup_epochs=round(WARMUP_FRACTION * request.epochs) if self.method in WARMED else 0,
             learning_rate=request.learning_rate,
             seed=self.seed,
             progress=False,

@@ -9,7 +9,7 @@ from benchmarks.peers import soap
 from metricopt import losses
 from metricopt.problem.objectives import FPOR, FROP, OFBS, Objective
 
-WARMUP_SHARE = 0.25
+WARMUP_FRACTION = 0.25
 
 
 def _sigmoid(objective: Objective) -> losses.Loss:

@@ -12,7 +12,7 @@ from metricopt.data import CheXpertImages, CheXpertTable, apply_policy, read_che
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import get_objective
 
-SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
+FRACTIONS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Request:
     def split(self, table: CheXpertTable, seed: int) -> dict[str, np.ndarray]:
         """Return the rows of every part: patients stay whole, rare labels are dealt out first."""
         labels, _ = apply_policy(table, **self._policy())
-        rows = stratified_split(labels, tuple(SHARES.values()), seed, groups=table.patients)
-        return dict(zip(SHARES, rows, strict=True))
+        rows = stratified_split(labels, tuple(FRACTIONS.values()), seed, groups=table.patients)
+        return dict(zip(FRACTIONS, rows, strict=True))
 
     def make_images(self, table: CheXpertTable, model: Backbone, *, augment: bool = False) -> CheXpertImages:
         """Return the images of a part, scaled as the network wants them."""

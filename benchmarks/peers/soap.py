@@ -74,11 +74,13 @@ def make_optimizer(learning_rate: float) -> Callable[[Iterable[Any]], torch.opti
     return lambda parameters: SOAP(parameters, lr=learning_rate, mode="adam", device=torch.device("cpu"))
 
 
-def make_sampler(data: TensorDataset, batch_size: int, positive_share: float, seed: int) -> Sampler[int]:
+def make_sampler(data: TensorDataset, batch_size: int, positive_fraction: float, seed: int) -> Sampler[int]:
     """Return LibAUC's sampler: batches with a fixed share of positives; pass it with the same batch size."""
     import_torchvision()
     from libauc.sampler import DualSampler
 
     labels = data.tensors[1].numpy()
-    sampler: Sampler[int] = DualSampler(data, batch_size, labels=labels, sampling_rate=positive_share, random_seed=seed)
+    sampler: Sampler[int] = DualSampler(
+        data, batch_size, labels=labels, sampling_rate=positive_fraction, random_seed=seed
+    )
     return sampler

@@ -28,7 +28,7 @@ from metricopt.evidence.cross_fit import cross_fit
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import FPOR, FROP, OAP, Objective
 
-WARMUP_SHARE = 0.25
+WARMUP_FRACTION = 0.25
 LEARNING_RATE = {"linear": 0.02, "mlp": 0.003}
 SCORING_BATCH = 65_536
 
@@ -150,7 +150,7 @@ class Fitted(Method):
             confidence=None,
             solver=self.make_solver(objective, setting),
             epochs=epochs,
-            warmup_epochs=round(WARMUP_SHARE * epochs) if self._warms_up else 0,
+            warmup_epochs=round(WARMUP_FRACTION * epochs) if self._warms_up else 0,
             optimizer=self.make_optimizer(rate),
             seed=task.seed,
             progress=False,
@@ -302,7 +302,7 @@ class FittedOnFolds(Fitted):
                 confidence=None,
                 solver=self.make_solver(objective, setting),
                 epochs=epochs,
-                warmup_epochs=round(WARMUP_SHARE * epochs) if self._warms_up else None,
+                warmup_epochs=round(WARMUP_FRACTION * epochs) if self._warms_up else None,
                 optimizer=self.make_optimizer(LEARNING_RATE[task.model] * setting.get("learning_rate", 1.0)),
                 seed=task.seed,
                 progress=False,

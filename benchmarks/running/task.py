@@ -1,6 +1,6 @@
 """A split of a data set as a method may see it: features and labels to learn from, features alone to be judged on.
 
-This file decides shares, seeds and scaling: 60, 20 and 20 %, stratified, standardised on the training part. Data come
+This file decides fractions, seeds and scaling: 60, 20 and 20 %, stratified, standardised on the training part. Data come
 from :mod:`benchmarks.data`.
 """
 
@@ -20,7 +20,7 @@ from metricopt.data import stratified_split
 from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
 from metricopt.training.table_models import make_table_model
 
-SHARES = (0.6, 0.2, 0.2)
+FRACTIONS = (0.6, 0.2, 0.2)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def make_task(
     dict of str to Tensor
         The labels of every part, the test part's among them: for the judge alone.
     """
-    rows = dict(zip(("train", "validation", "test"), stratified_split(data.labels, SHARES, seed), strict=True))
+    rows = dict(zip(("train", "validation", "test"), stratified_split(data.labels, FRACTIONS, seed), strict=True))
     own = data.features[rows["train"]]
     mean, spread = own.mean(axis=0), own.std(axis=0)
     spread[spread == 0] = 1.0  # a constant column stays 0

@@ -35,14 +35,14 @@ NEEDS = packages_of(DATASETS)
 NUM_SPLITS = 10
 BATCH_SIZE = 256
 NUM_STEPS = 2_400
-WARMUP_SHARE = 0.25
+WARMUP_FRACTION = 0.25
 LEARNING_RATES = (0.01, 0.04, 0.16)
 # The best three of 26 tried on one split of each set that is not among those measured. A share of positives of 0 means
 # twice the prevalence: above it, as the documentation of LibAUC's sampler recommends.
 SOAP_SETTINGS = (
-    {"learning_rate": 0.003, "gamma": 0.5, "margin": 0.6, "sigmoid": 0, "positive_share": 0},
-    {"learning_rate": 0.005, "gamma": 0.5, "margin": 0.6, "sigmoid": 1, "positive_share": 0},
-    {"learning_rate": 0.003, "gamma": 0.9, "margin": 1.0, "sigmoid": 0, "positive_share": 0.5},
+    {"learning_rate": 0.003, "gamma": 0.5, "margin": 0.6, "sigmoid": 0, "positive_fraction": 0},
+    {"learning_rate": 0.005, "gamma": 0.5, "margin": 0.6, "sigmoid": 1, "positive_fraction": 0},
+    {"learning_rate": 0.003, "gamma": 0.9, "margin": 1.0, "sigmoid": 0, "positive_fraction": 0.5},
 )
 OURS, SOAP = "profiled OAP", "SOAP"
 
@@ -99,7 +99,7 @@ def run_one(dataset: str, seed: int) -> list[dict[str, Any]]:
     parts = split(dataset, seed)
     loader = DataLoader(parts.train, batch_size=BATCH_SIZE, shuffle=True)
     epochs = math.ceil(NUM_STEPS / len(loader))
-    warmup = round(WARMUP_SHARE * epochs)
+    warmup = round(WARMUP_FRACTION * epochs)
     torch.manual_seed(seed)
     model = torch.nn.Linear(parts.train.tensors[0].shape[1], 1)
     validation = DataLoader(parts.validation, batch_size=1024)
@@ -144,7 +144,7 @@ def _train(
         rate = setting["learning_rate"]
         result = metricopt.fit(model, loader, OAP(), solver=solver, epochs=epochs, learning_rate=rate, **arguments)
         return result, max(on_train)
-    share = setting["positive_share"] or 2 * float(parts.train.tensors[1].mean())
+    share = setting["positive_fraction"] or 2 * float(parts.train.tensors[1].mean())
     own_loader = DataLoader(
         parts.train,
         batch_size=BATCH_SIZE,

@@ -20,7 +20,7 @@ from metricopt.data.loaders import as_label_columns
 class BalancedBatchSampler(Sampler[list[int]]):
     r"""Draws every batch with the same number of positives, however rare they are.
 
-    Of a batch of B rows, :math:`B_+ = \text{positive\_share} \cdot B` (rounded, at least 1 and at most B - 1) are
+    Of a batch of B rows, :math:`B_+ = \text{positive\_fraction} \cdot B` (rounded, at least 1 and at most B - 1) are
     positives and the others negatives. The rows of each class come in shuffled passes: no row comes again before all
     rows of its class have come. So rare positives repeat within an epoch, and a class with fewer rows than it has
     places in a batch repeats within the batch.
@@ -35,7 +35,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
         Labels of all rows of the data set: 0, 1 or NaN (missing).
     batch_size : int, >= 2
         The number of rows in a batch.
-    positive_share : float, in (0, 1)
+    positive_fraction : float, in (0, 1)
         The fraction of a batch that is positive.
     num_batches : int, >= 1, optional
         The number of batches in an epoch. By default every labelled row comes at least once: an epoch is as many
@@ -69,7 +69,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
         self,
         labels: Any,
         batch_size: int,
-        positive_share: float = 0.5,
+        positive_fraction: float = 0.5,
         num_batches: int | None = None,
         label: int = 0,
         seed: int = 0,
@@ -78,8 +78,10 @@ class BalancedBatchSampler(Sampler[list[int]]):
         check_labels(columns)
         faults = Faults()
         faults.check_integer("batch_size", batch_size, 2, "give e.g. 64")
-        is_fraction = isinstance(positive_share, (float, np.floating)) and 0 < positive_share < 1
-        faults.check(is_fraction, "positive_share", "in (0, 1)", repr(positive_share), "give a fraction, e.g. 0.5")
+        is_fraction = isinstance(positive_fraction, (float, np.floating)) and 0 < positive_fraction < 1
+        faults.check(
+            is_fraction, "positive_fraction", "in (0, 1)", repr(positive_fraction), "give a fraction, e.g. 0.5"
+        )
         if num_batches is not None:
             faults.check_integer("num_batches", num_batches, 1, "leave it out for one pass")
         is_column = is_integer(label) and 0 <= label < columns.shape[1]
@@ -89,7 +91,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
         faults.raise_if_any()
 
         self.batch_size = int(batch_size)
-        num_positives = min(max(round(positive_share * self.batch_size), 1), self.batch_size - 1)
+        num_positives = min(max(round(positive_fraction * self.batch_size), 1), self.batch_size - 1)
         # By class, positives first: its rows, and its places in a batch.
         self._rows = [torch.from_numpy(np.flatnonzero(columns[:, label] == truth)) for truth in (1, 0)]
         self._places = [num_positives, self.batch_size - num_positives]

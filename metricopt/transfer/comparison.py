@@ -19,7 +19,7 @@ from metricopt._validation import check_choice, reject
 from metricopt.progress import Display
 from metricopt.transfer.activations import LayerOutputs, positions, spatial_mean
 from metricopt.transfer.heat_map import plot_heat_map
-from metricopt.transfer.representation import Spectrum, check_share, correlations_of, projection_weighted
+from metricopt.transfer.representation import Spectrum, check_leading, correlations_of, projection_weighted
 from metricopt.transfer.scatter import CrossScatter
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def compare(
     layers: Sequence[str],
     *,
     spatial: str = "positions",
-    share: float = 0.99,
+    fraction: float = 0.99,
     of: str = "variance",
     progress: bool | None = None,
 ) -> Comparison:
@@ -167,7 +167,7 @@ def compare(
         With ``"mean"`` the mean of each channel over the image is a feature and each image a sample; so layers of any
         size are compared, but on fewer samples. Positions of one image are similar, so they say less than as many
         images.
-    share, of
+    fraction, of
         The directions that SVCCA keeps (:func:`~metricopt.transfer.svcca`).
     progress : bool, optional
         Whether to show a progress bar. The default is to show one if standard error is a terminal.
@@ -209,7 +209,7 @@ def compare(
     imaging. NeurIPS, section 4: layers before and after training, and between initialisations.
     """
     check_choice("spatial", spatial, REDUCTIONS)
-    check_share(share, of)
+    check_leading(fraction, of)
     reduction = REDUCTIONS[spatial]
     listeners = (LayerOutputs(model_a, layers, reduction), LayerOutputs(model_b, layers, reduction))
     own = [{name: CrossScatter() for name in layers} for _ in listeners]
@@ -226,7 +226,9 @@ def compare(
                     scatter.update(_rows(outputs[0][a]), _rows(outputs[1][b]))
     _check_samples(own)
     spectra = [{name: Spectrum.of(scatter) for name, scatter in scatters.items()} for scatters in own]
-    pairs = [_similarity(a, b, spectra[0][a], spectra[1][b], scatter, share, of) for (a, b), scatter in crossed.items()]
+    pairs = [
+        _similarity(a, b, spectra[0][a], spectra[1][b], scatter, fraction, of) for (a, b), scatter in crossed.items()
+    ]
     _warn_of_few([pair for pair in pairs if pair.forced])
     return Comparison(tuple(pairs), tuple(layers), spatial)
 
@@ -237,14 +239,14 @@ def _rows(output: Tensor) -> Tensor:
 
 
 def _similarity(
-    name_a: str, name_b: str, a: Spectrum, b: Spectrum, cross: CrossScatter, share: float, of: str
+    name_a: str, name_b: str, a: Spectrum, b: Spectrum, cross: CrossScatter, fraction: float, of: str
 ) -> LayerSimilarity:
     measured = dict.fromkeys(MEASURES, math.nan)
     forced, chance = 0, math.nan
     number, ranks = cross.num_samples, (a.rank, b.rank)
     if number > 1 and min(ranks) > 0:
         sums = cross.sums.cpu().numpy()
-        leading = correlations_of(a.leading(share, of), b.leading(share, of), sums)
+        leading = correlations_of(a.leading(fraction, of), b.leading(fraction, of), sums)
         measured = {
             "cca": float(correlations_of(a, b, sums).mean()),
             "svcca": float(leading.mean()),

@@ -15,7 +15,7 @@ from metricopt._arrays import to_numpy
 from metricopt._validation import check_choice, check_finite, check_fraction, reject
 from metricopt.transfer.scatter import CrossScatter
 
-SHARES = ("variance", "singular_values")
+QUANTITIES = ("variance", "singular_values")
 
 
 class Spectrum(NamedTuple):
@@ -118,7 +118,7 @@ def cca(x: Any, y: Any) -> np.ndarray:
     return correlations_of(*_read(x, y))
 
 
-def svcca(x: Any, y: Any, *, share: float = 0.99, of: str = "variance") -> float:
+def svcca(x: Any, y: Any, *, fraction: float = 0.99, of: str = "variance") -> float:
     """Return the mean canonical correlation of the leading directions of two representations.
 
     Directions with hardly any variance are noise, and CCA would count them like others. So each side is first reduced
@@ -128,7 +128,7 @@ def svcca(x: Any, y: Any, *, share: float = 0.99, of: str = "variance") -> float
     ----------
     x, y : array, shape (n, d_x) and (n, d_y)
         The two representations, as for :func:`cca`.
-    share : float, in (0, 1]
+    fraction : float, in (0, 1]
         The fraction that is kept.
     of : str
         ``"variance"`` keeps a fraction of the variance, as in the paper. ``"singular_values"`` keeps a fraction of the
@@ -152,9 +152,9 @@ def svcca(x: Any, y: Any, *, share: float = 0.99, of: str = "variance") -> float
     M. Raghu, J. Gilmer, J. Yosinski, J. Sohl-Dickstein (2017). SVCCA: singular vector canonical correlation analysis
     for deep learning dynamics and interpretability. NeurIPS, section 2.1.
     """
-    check_share(share, of)
+    check_leading(fraction, of)
     left, right, cross = _read(x, y)
-    return float(correlations_of(left.leading(share, of), right.leading(share, of), cross).mean())
+    return float(correlations_of(left.leading(fraction, of), right.leading(fraction, of), cross).mean())
 
 
 def pwcca(x: Any, y: Any) -> float:
@@ -197,10 +197,10 @@ def pwcca(x: Any, y: Any) -> float:
     return projection_weighted(*_read(x, y))
 
 
-def check_share(share: Any, of: Any) -> None:
+def check_leading(fraction: Any, of: Any) -> None:
     """Reject a fraction, or a choice of what it is a fraction of, that :func:`svcca` cannot use."""
-    check_fraction("share", share)
-    check_choice("of", of, SHARES)
+    check_fraction("fraction", fraction)
+    check_choice("of", of, QUANTITIES)
 
 
 def _read(x: Any, y: Any) -> tuple[Spectrum, Spectrum, np.ndarray]:

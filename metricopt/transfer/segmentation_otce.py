@@ -22,7 +22,7 @@ def segmentation_otce(
     target_labels: Any,
     *,
     ignore_label: int | None = 255,
-    boundary_share: float = 0.5,
+    boundary_fraction: float = 0.5,
     boundary_width: int = 1,
     regularisation: float = 0.0,
     max_pixels: int = 10_000,
@@ -43,7 +43,7 @@ def segmentation_otce(
         pixel.
     ignore_label : int, optional
         The class of pixels that are left out.
-    boundary_share : float, in [0, 1]
+    boundary_fraction : float, in [0, 1]
         The fraction of the pixels that is drawn near boundaries, as far as there are enough. With 0 pixels elsewhere
         are preferred.
     boundary_width : int, >= 1
@@ -63,7 +63,7 @@ def segmentation_otce(
     -------
     Score
         A number in nats, in [-H(Y_t), 0]. ``details`` holds ``domain_difference``, ``task_difference`` and
-        ``boundary_share``, the fraction of the target's drawn pixels that lie near a boundary. The class counts are
+        ``boundary_fraction``, the fraction of the target's drawn pixels that lie near a boundary. The class counts are
         those of the drawn pixels.
 
     Warns
@@ -86,24 +86,24 @@ def segmentation_otce(
     >>> labels[:, 2:6, 2:6] = 1
     >>> maps = labels[:, None] + 0.1 * np.random.default_rng(0).normal(size=(2, 3, 8, 8))
     >>> score = segmentation_otce(maps, labels, maps[::-1], labels)
-    >>> score, round(score.details["boundary_share"], 2)
+    >>> score, round(score.details["boundary_fraction"], 2)
     (Score(0, 128 samples, 32 of the rarest class), 0.5)
     """
-    check_fraction("boundary_share", boundary_share, zero=True)
+    check_fraction("boundary_fraction", boundary_fraction, zero=True)
     check_size("max_pixels", max_pixels)
     boundary_width = check_integer("boundary_width", boundary_width, 1, "give for example 1")
     source = _Pixels("source", source_features, source_labels, ignore_label, boundary_width, min_classes=1)
     target = _Pixels("target", target_features, target_labels, ignore_label, boundary_width, min_classes=2)
     random = np.random.default_rng(seed)
-    some = source.draw(boundary_share, max_pixels, balanced, random)
-    others = target.draw(boundary_share, max_pixels, balanced, random)
+    some = source.draw(boundary_fraction, max_pixels, balanced, random)
+    others = target.draw(boundary_fraction, max_pixels, balanced, random)
     drawn = target.classes.take(others)
     matching = match(
         source.features(some), source.classes.take(some), target.features(others), drawn, 0.0, regularisation, balanced
     )
     caveats = matching.caveats + lost_classes(target.classes, drawn, "max_pixels")
     near = float(target.near[others].mean())
-    return report(-matching.task_difference, drawn.counts, caveats, **matching.differences, boundary_share=near)
+    return report(-matching.task_difference, drawn.counts, caveats, **matching.differences, boundary_fraction=near)
 
 
 class _Pixels:
@@ -127,9 +127,11 @@ class _Pixels:
             f"{side}_labels", array[counted], int(counted.sum()), f"{side}_features", min_classes=min_classes
         )
 
-    def draw(self, boundary_share: float, size: int, balanced: bool, random: np.random.Generator) -> NDArray[np.intp]:
+    def draw(
+        self, boundary_fraction: float, size: int, balanced: bool, random: np.random.Generator
+    ) -> NDArray[np.intp]:
         """Return the numbers of the labelled pixels that are drawn."""
-        groups, proportions = self.near.astype(np.intp), [1 - boundary_share, boundary_share]
+        groups, proportions = self.near.astype(np.intp), [1 - boundary_fraction, boundary_fraction]
         if balanced:
             groups, proportions = groups + 2 * self.classes.index, proportions * len(self.classes.names)
         return draw(groups, proportions, size, random)

@@ -104,8 +104,8 @@ def test_one_label_of_several_is_balanced_and_rows_without_it_are_left_out(kind)
     ("arguments", "message"),
     [
         ({"batch_size": 1}, "batch_size must be an integer >= 2, got 1; "),
-        ({"positive_share": 1.0}, r"positive_share must be in \(0, 1\), got 1.0; "),
-        ({"positive_share": 0.0}, r"positive_share must be in \(0, 1\), got 0.0; "),
+        ({"positive_fraction": 1.0}, r"positive_fraction must be in \(0, 1\), got 1.0; "),
+        ({"positive_fraction": 0.0}, r"positive_fraction must be in \(0, 1\), got 0.0; "),
         ({"num_batches": 0}, "num_batches must be an integer >= 1, got 0; "),
         ({"label": 1}, "label must be a column of labels, 0 to 0, got 1; "),
         ({"seed": -1}, r"seed must be an integer in \[0, 2\*\*32\), got -1; "),

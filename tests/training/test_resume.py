@@ -114,7 +114,7 @@ def sampled_by_own_generator():
 
 
 def balanced():
-    loader = DataLoader(TensorDataset(X, Y), batch_sampler=BalancedBatchSampler(Y, 20, positive_share=0.4, seed=3))
+    loader = DataLoader(TensorDataset(X, Y), batch_sampler=BalancedBatchSampler(Y, 20, positive_fraction=0.4, seed=3))
     return {"model": network(), "loader": loader, "val_loader": loader_of(TensorDataset(*blobs(seed=1)))}
 
 

@@ -39,7 +39,7 @@ def outputs(model, layer, x):
 @pytest.mark.parametrize("spatial", ["positions", "mean"])
 def test_streamed_equals_whole(spatial, batch_size):
     a, b, x = network(0), network(1), images()
-    comparison = compare(a, b, loader(x, batch_size), LAYERS, spatial=spatial, share=0.95)
+    comparison = compare(a, b, loader(x, batch_size), LAYERS, spatial=spatial, fraction=0.95)
     for layer in LAYERS:
         maps = [outputs(model, layer, x) for model in (a, b)]
         if spatial == "positions":
@@ -50,7 +50,7 @@ def test_streamed_equals_whole(spatial, batch_size):
         assert pair.samples == len(whole[0])
         # Convolutions of float32 depend on the batch in their last digits.
         assert pair.cca == pytest.approx(cca(*whole).mean(), abs=1e-5)
-        assert pair.svcca == pytest.approx(svcca(*whole, share=0.95), abs=1e-5)
+        assert pair.svcca == pytest.approx(svcca(*whole, fraction=0.95), abs=1e-5)
         assert pair.pwcca == pytest.approx(pwcca(*whole), abs=1e-5)
 
 
@@ -203,7 +203,7 @@ def test_layers_that_cannot_be_compared(layers, fault):
 def test_bad_arguments():
     model = nn.Sequential(nn.Linear(4, 2))
     x = [torch.randn(20, 4)]
-    for argument, value in (("spatial", "max"), ("share", 0), ("of", "mean")):
+    for argument, value in (("spatial", "max"), ("fraction", 0), ("of", "mean")):
         with pytest.raises(InvalidInputError, match=f"{argument} must be "):
             compare(model, model, x, ["0"], **{argument: value})
     for empty in ([], [torch.randn(1, 4)]):
@@ -211,4 +211,4 @@ def test_bad_arguments():
             compare(model, model, empty, ["0"])
     with pytest.raises(InvalidInputError, match="model_a must be one whose layers put out finite values, got NaN"):
         compare(model, model, [x[0] * math.nan], ["0"])
-    assert compare(model, model, x, ["0"], spatial="mean", share=1, of="variance")["0", "0"].samples == 20
+    assert compare(model, model, x, ["0"], spatial="mean", fraction=1, of="variance")["0", "0"].samples == 20

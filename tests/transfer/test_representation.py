@@ -68,7 +68,7 @@ def test_definitions(n, d_x, d_y):
         u, s, _ = np.linalg.svd(side - side.mean(axis=0), full_matrices=False)
         number = next(k for k in range(1, len(s) + 1) if (s[:k] ** 2).sum() >= 0.9 * (s**2).sum())
         reduced.append(u[:, :number])
-    assert svcca(x, y, share=0.9) == pytest.approx(
+    assert svcca(x, y, fraction=0.9) == pytest.approx(
         np.linalg.svd(reduced[0].T @ reduced[1], compute_uv=False).mean(), rel=1e-10
     )
 
@@ -88,7 +88,7 @@ def test_invariances_and_bounds(seed, d_x, d_y):
     # SVCCA: rotations, shifts and one scale a side; all of CCA where everything is kept.
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(d_x, d_x)))[0]
     assert svcca(3 * x @ rotation + 1, y) == pytest.approx(svcca(x, y), abs=1e-8)
-    assert svcca(x, y, share=1.0) == pytest.approx(found.mean(), abs=1e-10)
+    assert svcca(x, y, fraction=1.0) == pytest.approx(found.mean(), abs=1e-10)
     # PWCCA: maps of the side that gives no weights.
     assert found[-1] - 1e-12 <= pwcca(x, y) <= found[0] + 1e-12
     if d_x <= d_y:
@@ -164,8 +164,8 @@ def test_bad_arrays(measure, x, y, fault):
 
 
 def test_bad_shares():
-    with pytest.raises(InvalidInputError, match=r"share must be in \(0, 1\], got 99"):
-        svcca(A, B, share=99)
+    with pytest.raises(InvalidInputError, match=r"fraction must be in \(0, 1\], got 99"):
+        svcca(A, B, fraction=99)
     with pytest.raises(InvalidInputError, match="of must be one of 'singular_values', 'variance', got 'std'"):
         svcca(A, B, of="std")
-    assert svcca(A, B, share=1, of="variance") == pytest.approx(np.mean(CORRELATIONS))
+    assert svcca(A, B, fraction=1, of="variance") == pytest.approx(np.mean(CORRELATIONS))

@@ -57,16 +57,16 @@ def test_boundaries_are_where_another_class_is_near(width):
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.3, 0.3), (0.5, 0.5)])
 def test_boundary_pixels_are_drawn_by_their_share(share, expected):
     (features, labels), (others, target) = scenes(0, 8), scenes(1, 8)
-    score = segmentation_otce(features, labels, others, target, boundary_share=share, max_pixels=100)
+    score = segmentation_otce(features, labels, others, target, boundary_fraction=share, max_pixels=100)
     assert score.num_samples == 100
-    assert score.details["boundary_share"] == pytest.approx(expected, abs=0.011)
+    assert score.details["boundary_fraction"] == pytest.approx(expected, abs=0.011)
 
 
 def test_all_boundary_pixels_come_before_others():
     (features, labels), (others, target) = scenes(0), scenes(1)
     there = near_boundary(target, target >= 0).sum()
-    score = segmentation_otce(features, labels, others, target, boundary_share=1, max_pixels=int(there) + 20)
-    assert score.details["boundary_share"] == pytest.approx(there / (there + 20))
+    score = segmentation_otce(features, labels, others, target, boundary_fraction=1, max_pixels=int(there) + 20)
+    assert score.details["boundary_fraction"] == pytest.approx(there / (there + 20))
 
 
 def test_balanced_draws_of_each_class_alike():
@@ -74,7 +74,7 @@ def test_balanced_draws_of_each_class_alike():
     assert target.mean() < 0.25
     score = segmentation_otce(features, labels, others, target, max_pixels=120, balanced=True)
     assert score.class_counts == {0: 60, 1: 60}
-    assert score.details["boundary_share"] == pytest.approx(0.5, abs=0.02)
+    assert score.details["boundary_fraction"] == pytest.approx(0.5, abs=0.02)
     assert score < 0
 
 
@@ -100,7 +100,7 @@ def test_the_seed_decides_the_draw():
         ({"target_labels": np.full((2, 12, 12), np.nan)}, "target_labels must be finite"),
         ({"target_features": np.ones((2, 3, 12, 12))}, "target_features must be different"),
         ({"source_features": np.ones((24, 3))}, "source_features must be an array of 4 axes"),
-        ({"boundary_share": 1.5}, "boundary_share must be in"),
+        ({"boundary_fraction": 1.5}, "boundary_fraction must be in"),
         ({"boundary_width": 0}, "boundary_width must be an integer >= 1"),
         ({"max_pixels": 0}, "max_pixels must be an integer >= 2"),
     ],
