@@ -1,7 +1,7 @@
 """A split of a data set as a method may see it: features and labels to learn from, features alone to be judged on.
 
-This file decides fractions, seeds and scaling: 60, 20 and 20 %, stratified, standardised on the training part. Data come
-from :mod:`benchmarks.data`.
+This file decides fractions, seeds and scaling: 60, 20 and 20 %, stratified, standardised on the training part. Data
+come from :mod:`benchmarks.data`.
 """
 
 from __future__ import annotations
