@@ -374,8 +374,8 @@ def _finish(run: Run, out: Path) -> None:
     console.print(f"[bold {color}]{escape(run.headline)}[/]")
     asked = f"{run.result.objective}{asked_confidence(run)}"
     console.print(f"[bold]Asked[/]   {escape(run.label)} = {escape(run.positive)}: {asked}")
-    console.print(f"[bold]Status[/]  [{'green' if run.is_supported else 'red'}]{run.result.status}[/]. ", end="")
-    console.print(escape(run.result.advice()))
+    status = f"[{'green' if run.is_supported else 'red'}]{run.result.status}[/]"
+    console.print(f"[bold]Status[/]  {status}. {escape(run.result.advice())}")
     header, rows = comparison(run)
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in header:

@@ -386,15 +386,16 @@ def asked_confidence(run: Run) -> str:
 def notes(run: Run) -> list[str]:
     """Return the sentences that say how to read the comparison."""
     sizes = "; ".join(f"{own.data} {own[0].size}" for own, _ in run.reports)
+    best = "that these rows support, if they support one" if asked_confidence(run) else "on these rows"
     notes = [
         f"Rows: {sizes}. In brackets: 95 % intervals.",
         f"Model and threshold were chosen by {_judges(run)}. Both trainings took {run.epochs} epochs at most, and the "
-        "threshold of each is the best that these rows support.",
+        f"threshold of each is the best {best}.",
     ]
     if run.verdict in (Verdict.NEAR, Verdict.MISSED) and run.is_supported:
         notes.append(
-            "A bound that the rows which chose the threshold support can be missed on new ones, and on as few as these "
-            "by chance. If you need a margin, ask for a higher confidence or a stricter bound."
+            "A bound that holds on the rows which chose the threshold can be missed on new ones, and on as few as "
+            "these by chance. If you need a margin, ask for a higher confidence or a stricter bound."
         )
     if run.num_unlabelled:
         notes.append(f"Left out: {run.num_unlabelled} rows without a label.")

@@ -151,6 +151,7 @@ def _label(
         "subgroups": [],
         "pictures": [],
         "slack": None,
+        "certificate": None if outcome.certificate is None else str(outcome.certificate),
     }
     if not outcome.has_threshold:
         return said
@@ -202,13 +203,13 @@ def _sizes(
 ) -> list[dict[str, Any]]:
     """Return how many samples, positives and missing labels each part of the data has, label by label."""
     sizes = []
-    for data, part in data_scores.items():
+    for part in data_scores.values():
         missing = np.isnan(part.labels).sum(axis=0)
         positives = np.nansum(part.labels, axis=0)
         weighted = part.sample_weight is not None
         for which, label in enumerate(label_names):
             labelled = len(part.labels) - int(missing[which])
-            sizes.append(_size(data, label, labelled, int(positives[which]), int(missing[which]), weighted))
+            sizes.append(_size(part.data, label, labelled, int(positives[which]), int(missing[which]), weighted))
     if test is not None:
         for report in test:
             sizes.append(_size(test.data, report.label, report.num_samples, int(report.counts.positives), None, False))

@@ -359,12 +359,15 @@ def test_bad_folds_and_confidence_end_before_training(table, tmp_path, wrong, me
     assert result.exit_code == 2 and message in " ".join(result.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("confidence", "best"), [(0.9, "best that these rows support, if they support one."), (None, "best on these rows.")]
+)
 @pytest.mark.parametrize("verdict", Verdict)
-def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict):
+def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict, confidence, best):
     scores = np.array([[1.0], [0.0], [0.0], [0.0]])
     report = evaluate(scores, scores, np.array([1.0]), FPOR(0.7), label_names=["label"], data="validation")
     run = SimpleNamespace(
-        result=SimpleNamespace(selection=report),
+        result=SimpleNamespace(selection=report, confidence=confidence, objective=FPOR(0.7)),
         reports=[(report, report)],
         epochs=3,
         verdict=verdict,
@@ -372,6 +375,7 @@ def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict):
         num_unlabelled=0,
         preprocessor=SimpleNamespace(dropped={}),
     )
+    assert notes(run)[1].endswith(f"the threshold of each is the {best}")
     rest = notes(run)[2:]
     assert len(rest) == (verdict in (Verdict.NEAR, Verdict.MISSED))
     assert all("ask for a higher confidence or a stricter bound" in note for note in rest)

@@ -1,6 +1,7 @@
 """The page says what the result says, needs nothing but itself, and a browser shows all of it, also on a phone."""
 
 import base64
+import dataclasses
 import json
 import os
 import re
@@ -18,7 +19,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from metricopt import FPOR, OAP, InvalidInputError
 from metricopt.results.verdict import verdict_of
 from tests.held_out import fit
+from tests.results.made import result_of
 
+RANDOM = np.random.default_rng(0)
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(400, 3, generator=GENERATOR)
 Y = (X + 0.8 * torch.randn(400, 3, generator=GENERATOR) > 1).float()
@@ -169,6 +172,23 @@ def test_without_test_data_it_says_so(result, tmp_path):
     text = " ".join(page_of(result.report(tmp_path / "r.html")).text.split())
     assert "No test data are in this report: figures on validation data are optimistic" in text
     assert f"{result.status} On {result.validation.num_samples} validation rows" in text
+
+
+def test_what_folds_do_not_support_is_said_truly(tmp_path):
+    result = trained(Y[:, 0], FPOR(0.99), folds=3, confidence=0.9)
+    assert np.isinf(result.threshold)
+    page = page_of(result.report(tmp_path / "r.html"))
+    text = " ".join(page.text.split())
+    assert "where they support it nowhere, it raises no alarm" in text and "Threshold inf" in text
+    assert "out-of-fold" in [row[0] for row in page.rows] and "validation" not in text
+
+
+def test_a_certificate_is_on_the_page(tmp_path):
+    scores, labels = RANDOM.normal(size=40), np.repeat([0.0, 1.0], 20)
+    certified = result_of(scores, labels, FPOR(0.9)).certify((torch.randn(40, 1), torch.from_numpy(labels))).result
+    certified = dataclasses.replace(certified, versions={"metricopt": "1"})
+    text = " ".join(page_of(certified.report(tmp_path / "r.html")).text.split())
+    assert f"Certificate of {certified.certificates[0]}" in text and "No threshold could be certified" in text
 
 
 @pytest.mark.slow
