@@ -113,7 +113,7 @@ class ThresholdChoice:
         advice = self._missing()
         if advice is not None:
             lines.append(f"  {advice}")
-            if self.empirical is not None and self.empirical.feasible:
+            if self.empirical is not None and self.empirical.feasible and self.empirical.num_alarms:
                 lines.append(f"  The best cut on these rows, which this does not support: {self.empirical._short()}")
         return lines
 
@@ -146,7 +146,7 @@ class ThresholdChoice:
             _number(number) for number in (counts.true_positives, counts.false_positives, counts.false_negatives)
         )
         text = f"{_number(counts.true_positives + counts.false_positives)}: {right} right, {wrong} wrong"
-        text += f"; {missed} positives missed"
+        text += f"; {missed} positive{'s' * (missed != '1')} missed"
         return text if not self.by_group or self.num_alarms is None else f"{text}; {float(self.num_alarms):g} groups"
 
     def _bounded(self) -> str:

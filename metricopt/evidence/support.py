@@ -60,12 +60,10 @@ class Support:
         return passes
 
     def limits(self, at: np.ndarray) -> np.ndarray:
-        """Return the limits at the cuts ``at``; where the metric can have one value only, that. NaN where undefined."""
+        """Return the limits at the cuts ``at``; NaN where the metric is undefined."""
         values, confidence = self.cuts.bounded_value, self.rule.confidence
         assert values is not None
         limits = np.full(len(at), np.nan) if confidence is None else self.limit.value(confidence, at)
-        for position, known in self._by_definition():
-            limits = np.where(at == position, known, limits)
         return np.where(np.isnan(values[at]), np.nan, limits)
 
     def best(self) -> int:
@@ -75,7 +73,7 @@ class Support:
         is not said to be. Where there is no such cut either, the bounded metric speaks of no row at the safe cut.
         """
         certain = np.zeros(len(self.cuts.feasible), bool)
-        for position, _ in self._by_definition():
+        for position in self.by_definition():
             certain[position] = self.cuts.feasible[position]
         enough = self.cuts.feasible & (self.evidence.num_alarms >= MIN_ALARMS)
         for some in _in_parts(self.cuts.best_first(np.flatnonzero(enough | certain))):
@@ -129,6 +127,25 @@ class Support:
             best = max(best, float(reached.max()))
         return sign * best if best > -math.inf else math.nan
 
+    def by_definition(self) -> dict[int, float]:
+        """Return the only value that the metric can have, by the position of "flag everything" and "flag nothing".
+
+        There is none where it can have several, or is undefined on these rows.
+        """
+        counts, own, last = self.cuts.counts, self.cuts.bounded_value, len(self.cuts.feasible) - 1
+        assert own is not None
+        ends = []
+        if not counts.false_negatives[0] + counts.true_negatives[0]:
+            ends.append((0, _everything_flagged))
+        if not counts.true_positives[last] + counts.false_positives[last]:
+            ends.append((last, _nothing_flagged))
+        known = {}
+        for position, counts_of in ends:
+            values = {float(self._ratio(counts_of(*sizes))) for sizes in ((1.0, 1.0), (1.0, 2.0), (2.0, 1.0))}
+            if len(values) == 1 and not np.isnan(value := values.pop()) and not np.isnan(own[position]):
+                known[position] = value
+        return known
+
     @property
     def _ratio(self) -> Ratio:
         ratio = self.cuts.objective.bounded
@@ -138,19 +155,6 @@ class Support:
     @property
     def _bound(self) -> float:
         return float(np.asarray(self.cuts.objective.bound))
-
-    def _by_definition(self) -> Iterator[tuple[int, float]]:
-        """Yield the positions of "flag everything" and "flag nothing" where the metric can have one value only."""
-        counts, last = self.cuts.counts, len(self.cuts.feasible) - 1
-        ends = []
-        if not counts.false_negatives[0] + counts.true_negatives[0]:
-            ends.append((0, _everything_flagged))
-        if not counts.true_positives[last] + counts.false_positives[last]:
-            ends.append((last, _nothing_flagged))
-        for position, counts_of in ends:
-            values = {float(self._ratio(counts_of(*sizes))) for sizes in ((1.0, 1.0), (1.0, 2.0), (2.0, 1.0))}
-            if len(values) == 1 and not np.isnan(value := values.pop()):
-                yield position, value
 
 
 def cuts_to_support(cuts: Cuts, is_by_row: bool) -> Cuts:

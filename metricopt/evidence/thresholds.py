@@ -241,7 +241,10 @@ def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dt
     support = support_of(rows, cuts, rule)
     best = support.best()
     choice = _with_support(_choice_at(rows, asked, support.cuts, best, dtype), support, best)
-    if not choice.supported or choice.holds_by_definition:
+    known = support.by_definition().get(best)
+    if known is not None:
+        choice = replace(choice, limit=known)
+    if not choice.supported or known is not None:
         choice = replace(choice, threshold=_for_all_rows(choice))
     more = 0.0 if choice.supported else np.nan if rule.confidence is None else support.num_more_positives()
     return replace(

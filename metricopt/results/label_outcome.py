@@ -109,7 +109,7 @@ class LabelOutcome:
                 f"{_safely(self.reachable_bound, self.choice.bound_direction)}."
             )
         best = self.choice.empirical
-        if best is not None:
+        if best is not None and best.num_alarms:
             found = f"{float(np.asarray(best.threshold)):.6g} ({self.selection.metric} {float(best.value):.3f})"
             sentences.append(f"The best cut on these data is result.empirical_threshold, {found}.")
         return sentences

@@ -248,7 +248,8 @@ def choose(name, rows, bound, confidence, prevalence=None, has_folds=False):
     certain = judge.certain(level)
     limit = judge.limit(level) if certain is None else certain
     for_all_rows = math.inf if level == math.inf else -math.inf  # new scores may lie beyond these
-    return Found(threshold_at(level, levels) if supported else for_all_rows, supported, value, limit, is_close)
+    threshold = threshold_at(level, levels) if supported and certain is None else for_all_rows
+    return Found(threshold, supported, value, limit, is_close)
 
 
 def threshold_at(level, levels):

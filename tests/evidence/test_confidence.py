@@ -331,11 +331,14 @@ def test_flagging_every_row_is_for_rows_below_the_lowest_score_too():
     choice = choose_threshold(scores, labels, FROP(0.94), confidence=0.9)
     assert choice.supported and choice.counts.false_negatives == 0 and choice.limit == 1
     assert choice.threshold == -np.inf and "1.000 by definition" in str(choice)
+    # The best cut on these rows is a finite threshold, below which new positives may lie.
+    assert np.isfinite(choice.empirical.threshold) and choice.empirical.limit == pytest.approx(0.1 ** (1 / 40))
 
 
 def test_no_alarm_at_the_best_cut_is_said():
     choice = choose_threshold(np.arange(100.0), np.arange(100) < 40, RecallAtAlarmRate(0.001), confidence=0.9)
     assert not choice.supported
+    assert "best cut on these rows" not in str(choice)
     assert choice.advice == "The best cut raises no alarm: it meets the bound, but finds no positive."
 
 
