@@ -27,7 +27,8 @@ class Frames:
     Attributes
     ----------
     centre, spread : ndarray, shape (R, L), float64
-        The spread is above 0. Both are NaN for a model without finite training scores.
+        The spread is above 0. Both are NaN for a model without finite training scores; a label that no row has keeps
+        the scores as they are.
     """
 
     centre: np.ndarray
@@ -60,11 +61,15 @@ class Frames:
         """
         num_models, num_labels = scores.shape[1:]
         centre, spread = np.full((2, num_models, num_labels), np.nan)
+        has_rows = ~np.isnan(labels).all(axis=0)
         for model in range(num_models):
             for label in range(num_labels):
                 counted = trains[:, model] & ~np.isnan(labels[:, label])
-                own = scores[counted, model, label].astype(np.float64)
+                own = scores[counted if has_rows[label] else slice(None), model, label].astype(np.float64)
                 if not len(own) or not np.isfinite(own).all():
+                    continue
+                if not has_rows[label]:
+                    centre[model, label], spread[model, label] = 0.0, 1.0
                     continue
                 weight = np.ones(len(own)) if sample_weight is None else sample_weight[counted, label]
                 centre[model, label], spread[model, label] = _frame(own, labels[counted, label] == 1, weight)

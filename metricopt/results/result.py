@@ -54,7 +54,8 @@ class FitResult(Outcome):
     baseline_train, baseline_validation : Report
         The same for candidate zero with its own exact threshold.
     baseline_name : str
-        What candidate zero is: the best epoch of the cross-entropy warm-up, or the model as it was passed.
+        What candidate zero is: the best epoch of the cross-entropy warm-up, or the model as it was passed,
+        or, with folds, untrained.
     history : History
         What was reached after each epoch.
     selected_stage : str

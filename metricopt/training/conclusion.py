@@ -100,10 +100,10 @@ def _as_given(average: nn.Module, given: Any) -> nn.Module:
     return average
 
 
-def _name_of(baseline: Candidate, plan: Sequence[Stage]) -> str:
+def _name_of(baseline: Candidate, plan: Sequence[Stage], *, has_folds: bool) -> str:
     """Say what candidate zero is."""
     if not baseline.epoch:
-        return "the model as passed"
+        return "the untrained model" if has_folds else "the model as passed"
     return f"warm-up, {baseline.epoch} of {sum(stage.epochs for stage in plan)} epochs of cross-entropy"
 
 
@@ -120,7 +120,7 @@ def _result(
         holdout=training.holdout,
         prevalence=training.parts.prevalence,
         label_names=training.label_names,
-        baseline_name=_name_of(state.baseline, training.plan),
+        baseline_name=_name_of(state.baseline, training.plan, has_folds=training.parts.folded is not None),
         history=History({**record, "chosen": record["epoch"] in chosen} for record in state.history),
         selected_stage=best.stage,
         solver=training.loss.solver.name,

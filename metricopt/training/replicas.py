@@ -36,13 +36,16 @@ def fresh_models(model: nn.Module | Callable[[], nn.Module], number: int, seed: 
     Raises
     ------
     InvalidInputError
-        If a module cannot be started afresh, or the callable returns something else than a module.
+        If a module cannot be started afresh, or the callable returns something else than a new module.
     """
     models = []
     for replica in range(number):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((seed + replica) % 2**63)
             models.append(_started_afresh(model) if isinstance(model, nn.Module) else _made_by(model))
+    if len(set(map(id, models))) < number:
+        rule, remedy = "a callable that makes a new Module each time", "build the network in it: lambda: MyModel()"
+        reject("model", rule, "one that returns the same Module twice", remedy)
     return models
 
 

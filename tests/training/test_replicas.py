@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from metricopt import InvalidInputError
+from metricopt import InvalidInputError, Status
 from metricopt.evidence.frames import Frames
 from metricopt.losses import FocalLoss, WeightedCrossEntropy
 from metricopt.problem.objectives import FPOR, OAP, OFBS
@@ -95,6 +95,10 @@ def test_what_cannot_start_afresh_is_rejected():
     assert len(fresh_models(Stubborn, 2, seed=0)) == 2
     with pytest.raises(InvalidInputError, match="a Module or a callable that returns one, got int"):
         fresh_models(lambda: 3, 2, seed=0)
+    only = mlp()
+    with pytest.raises(InvalidInputError, match="makes a new Module each time, got one that returns the same Module"):
+        fresh_models(lambda: only, 2, seed=0)
+    assert fresh_models(lambda: only, 1, seed=0) == [only]
 
 
 def train(model, loss_of, x, labels, num_steps, optimizer, batch_size=64):
@@ -219,6 +223,15 @@ def test_several_labels_weights_groups_and_missing_labels():
     assert isinstance(result.model, Ensemble)
     assert result.scores(x).shape == (400, 2)
     assert result.validation["second"].num_samples == int((~labels[:, 1].isnan()).sum())
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(4, 2), lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))])
+def test_a_label_that_is_missing_everywhere_is_left_out(make):
+    x, y = table()
+    labels = torch.stack([y, torch.full_like(y, torch.nan)], dim=1)
+    result = metricopt.fit(make, loader_of(x, labels), "FPOR", alpha=0.1, folds=3, epochs=1, progress=False)
+    assert result.statuses[1] is Status.NO_POSITIVES and np.isnan(result.thresholds[1])
+    assert not result.predict(x)[:, 1].any() and result.baseline_name == "the untrained model"
 
 
 def test_at_a_prevalence_all_rows_are_weighted_to_it():
