@@ -71,12 +71,13 @@ def load(folder: Path, model: nn.Module) -> dict[str, Any]:
         data_scores = _load_scores(load_file(folder / _SCORES))
         for data, part in data_scores.items():
             data_scores[data] = replace(part, data=attributes[data].data)
+        given = type(model).__name__
         if saved.get("ensemble") is not None:
             model = Ensemble.like(model, tuple(saved["ensemble"]))
         try:
             load_model(model, folder / _WEIGHTS)
         except RuntimeError as error:
-            reject("model", "of the architecture that was saved", type(model).__name__, f"build the same one: {error}")
+            reject("model", "of the architecture that was saved", given, f"build the same one: {error}")
     return {"model": model, "data_scores": data_scores, **attributes}
 
 

@@ -99,6 +99,8 @@ def test_an_ensemble_is_saved_as_one_model(tmp_path):
     result, x = fitted(model=make), table(40, seed=2)[0]
     again = metricopt.load(result.save(tmp_path / "ensemble"), make())
     assert np.array_equal(again.scores(x), result.scores(x))
+    with pytest.raises(InvalidInputError, match="model must be of the architecture that was saved, got Linear"):
+        metricopt.load(tmp_path / "ensemble", nn.Linear(3, 1))
     assert len(again.data_scores["validation"].folds) == 1500 and again.validation.data == "out-of-fold"
 
 
