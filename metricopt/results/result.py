@@ -37,7 +37,8 @@ class FitResult(Outcome):
     Attributes
     ----------
     model : Module
-        The module that was passed, with the best weights found, in the mode that it had.
+        The module that was passed, with the best weights found, in the mode that it had. With folds it is the average
+        of their models: a ``torch.nn.Linear``, or an :class:`~metricopt.scoring.ensemble.Ensemble` of networks.
     objective : Objective
     label_names : tuple of str
     confidence : float or None
@@ -50,9 +51,10 @@ class FitResult(Outcome):
     statuses : tuple of Status
         How the training ended, for each label.
     train, validation : Report
-        What the thresholds reach on the training part and on the held-out part (None if ``val_fraction=0``).
+        What the thresholds reach on the training part, and on the rows that chose them: the held-out part, or with
+        folds all rows by the models that did not see them (None if ``val_fraction=0``).
     baseline_train, baseline_validation : Report
-        The same for candidate zero with its own exact threshold.
+        The same for candidate zero with its own threshold.
     baseline_name : str
         What candidate zero is: the best epoch of the cross-entropy warm-up, or the model as it was passed,
         or, with folds, untrained.
@@ -165,7 +167,7 @@ class FitResult(Outcome):
     def with_bound(self, alpha: Bound | dict[str, float]) -> FitResult:
         """Return the same model at the threshold for another bound, without training.
 
-        Training for that bound with :func:`metricopt.fit` can only do better on the selection data.
+        Training for that bound with :func:`metricopt.fit` can do better.
 
         Parameters
         ----------
@@ -184,7 +186,7 @@ class FitResult(Outcome):
         """Return the same model for another prevalence: thresholds are chosen anew and reports are weighted to it.
 
         This takes for granted that positives and negatives look the same there (:mod:`metricopt.problem.prevalence`).
-        Training for that prevalence, ``fit(..., prevalence=...)``, can only do better on the selection data.
+        Training for that prevalence, ``fit(..., prevalence=...)``, can do better.
 
         Parameters
         ----------
@@ -396,7 +398,8 @@ def load(path: str | Path, model: nn.Module) -> FitResult:
     path : str or Path
         The folder.
     model : Module
-        A model of the same architecture, whose weights are replaced.
+        A model of the same architecture, whose weights are replaced. For an average of several networks it is one of
+        their architecture.
 
     Raises
     ------
