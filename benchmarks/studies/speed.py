@@ -25,6 +25,7 @@ from benchmarks.studies.study import Quick, finish
 from metricopt._torchvision import import_torchvision
 from metricopt.problem.objectives import FPOR, OAP, Objective
 from metricopt.solvers.lagrangian import AugmentedLagrangian
+from metricopt.training.table_models import TABLE_MODELS
 
 NEEDS: tuple[str, ...] = (TORCHVISION,)
 
@@ -153,6 +154,29 @@ def explicit_slack_ratio(largest: int = 1_000_000, repeats: int = 7, steps: int 
     return [*rows, _bytes_row("bytes a sample and label: slack, multiplier, latest score", held / largest, 16.0)]
 
 
+def training_cost(model: str, num_rows: int, num_features: int, budget: float) -> dict[str, Any]:
+    """Measure what a whole training with the defaults of ``fit`` costs: 5 folds, all paths, one thread.
+
+    Parameters
+    ----------
+    model : str
+        A name in :data:`metricopt.training.table_models.TABLE_MODELS`.
+    num_rows, num_features : int
+        Of the table, of which a twentieth is positive.
+    budget : float
+        CPU seconds.
+    """
+    torch.manual_seed(0)
+    features = torch.randn(num_rows, num_features)
+    labels = (features[:, 0] + torch.randn(num_rows) > 2.33).float()
+    loader = DataLoader(TensorDataset(features, labels), batch_size=256, shuffle=True)
+    began = time.process_time()
+    result = metricopt.fit(partial(TABLE_MODELS[model], num_features), loader, FPOR(0.8), progress=False)
+    seconds = time.process_time() - began
+    what = f"training: {model}, {num_rows:,} x {num_features}, {len(result.history) * len(loader):,} steps, 5 folds"
+    return {"what": what, "cpu_seconds": round(seconds, 2), "budget": budget, "within_budget": seconds <= budget}
+
+
 def imported_packages() -> list[dict[str, Any]]:
     """Count the heavy packages that ``import metricopt`` loads, in a fresh process."""
     heavy = ("sklearn", "torchvision", "matplotlib", "pandas", "cooper", "accelerate", "mapie")
@@ -172,6 +196,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
         *image_step_ratio(64 if quick else 128, epochs=4, repeats=2 if quick else 5),
         *threshold_ratio(**({"num_samples": 200_000, "repeats": 3} if quick else {})),
         *explicit_slack_ratio(**({"largest": 200_000, "repeats": 3} if quick else {})),
+        training_cost("linear", 3_000, 25, budget=3.0),
+        training_cost("mlp", 3_000, 25, budget=10.0),
+        *([] if quick else [training_cost("linear", 100_000, 20, budget=10.0)]),
         *imported_packages(),
     ]
 
