@@ -129,8 +129,8 @@ def fit(
         ``"cross_entropy"``. An instance is taken as well, of which a copy trains, and so is any loss
         ``(scores, labels) -> scalar``, to compare with.
     epochs : int
-        The number of epochs in total, warm-up included. The default makes about 6,000 steps (1,000 with folds), and at
-        least 20 epochs.
+        The number of epochs in total, warm-up included. The default makes about 6,000 steps and at least 20 epochs;
+        with folds 1,000 and 8.
     warmup_epochs : int
         The number of these epochs that train with cross-entropy. The default is a quarter; 0 starts from the model as
         it is.

@@ -27,6 +27,7 @@ from metricopt.solvers import Stage
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.training.averaging import average_weights, is_as_good
 from metricopt.training.conclusion import conclude, conclude_folds
+from metricopt.training.copies import warn_of_copies
 from metricopt.training.loss import DivergedError
 from metricopt.training.partition import OTHER_LABELS, Part
 from metricopt.training.preparation import Training
@@ -141,6 +142,8 @@ class Loop:
                 reject("loader", *OTHER_LABELS)
             if part is self._parts.train and not self._parts.is_stream:
                 self._loss.update(scores)
+        if (folded := self._parts.folded) is not None and folded.groups is None:
+            warn_of_copies(scores[:, 0], folded.labels[:, 0])
 
     def _begin_stage(self) -> None:
         """Begin a stage: its weights, its optimizer, and for the solver the scores that these weights give."""

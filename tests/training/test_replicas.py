@@ -258,3 +258,18 @@ def test_bad_input(given, message):
     x, y = table()
     with pytest.raises(InvalidInputError, match=message):
         metricopt.fit(nn.Linear(4, 1), loader_of(x, y), "FPOR", alpha=0.8, epochs=8, progress=False, **given)
+
+
+@pytest.mark.parametrize("times", [(1, 1), (8, 8), (3, 1)])
+def test_copies_of_rows_are_warned_of_unless_they_are_one_group(times):
+    y = (torch.arange(60) % 3 == 0).float()
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)) + y[:, None]
+    rows = torch.repeat_interleave(torch.arange(60), torch.where(y == 1, *map(torch.tensor, times)))
+    loader = DataLoader(TensorDataset(x[rows], y[rows]), batch_size=64)
+    asked = {"alpha": 0.4, "epochs": 2, "progress": False}
+    if times == (1, 1):
+        metricopt.fit(nn.Linear(3, 1), loader, "FPOR", **asked)
+    else:
+        with pytest.warns(UserWarning, match=f"In loader each positive row is there {times[0]} times or more"):
+            metricopt.fit(nn.Linear(3, 1), loader, "FPOR", **asked)
+    metricopt.fit(nn.Linear(3, 1), loader, "FPOR", groups=rows.tolist(), **asked)  # a warning would be an error
