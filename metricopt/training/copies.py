@@ -34,7 +34,7 @@ def warn_of_copies(scores: np.ndarray, labels: np.ndarray) -> None:
             found.append(f"each {kind} row is there {times} times or more")
     if found:
         warnings.warn(
-            f"In loader {' and '.join(found)}. So a copy of each row that is judged has trained, and the bound may fail "
+            f"In loader {' and '.join(found)}. So a copy of each row that is judged has trained: the bound may fail "
             "on new rows however well it is supported here: leave the copies out (sample_weight= makes a row count "
             "more), or give the copies of a row one value of groups=.",
             UserWarning,
