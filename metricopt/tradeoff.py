@@ -20,7 +20,7 @@ from torch import nn
 from metricopt._validation import Faults, check_choice, check_fraction, reject
 from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.reports import Report
-from metricopt.evidence.thresholds import choose_threshold, selection_criterion
+from metricopt.evidence.thresholds import selection_criterion
 from metricopt.problem.labels import mask_labels
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.registry import get_objective
@@ -339,10 +339,7 @@ def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
 
     def rank(result: FitResult) -> tuple[float, float]:
         part = result.selection_scores
-        kept = ~np.isnan(result.thresholds)
-        choice = choose_threshold(
-            part.scores, mask_labels(part.labels, kept), objective, sample_weight=part.sample_weight
-        )
+        choice = part.choose(part.model, objective, ~np.isnan(result.thresholds), result.confidence)
         return selection_criterion(choice, objective)
 
     best = max(ordered, key=rank)

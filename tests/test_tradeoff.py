@@ -10,11 +10,12 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt.tradeoff
-from metricopt import FPOR, FROP, InvalidInputError, RecallAtFPR, Tradeoff, choose_threshold, tradeoff
+from metricopt import FPOR, FROP, InvalidInputError, RecallAtFPR, Status, Tradeoff, choose_threshold, tradeoff
 from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.tradeoff import _best_at
 from metricopt.training.fit import fit
+from tests.results.made import result_of
 
 RANDOM = np.random.default_rng(0)
 LABELS = torch.from_numpy((RANDOM.random(400) < 0.25).astype(np.float32))
@@ -263,3 +264,13 @@ def test_rejects_a_factory_of_one_model(factory):
 
 def test_public_name_is_the_function():
     assert callable(metricopt.tradeoff) and metricopt.Tradeoff is Tradeoff
+
+
+def test_a_model_whose_rows_support_the_bound_wins_over_a_better_empirical_cut():
+    labels = np.tile([1.0, 1.0, 1.0, 0, 0, 0, 0, 0, 0, 0], 30)  # 90 of 300: every tenth part has precision .3
+    even = np.arange(300)[::-1] // 10 + 0.0
+    sharp = np.where(labels == 1, np.arange(300) < 150, np.arange(300) < 60) + 0.0
+    unsupported, supported = (result_of(scores, labels, FPOR(0.3), confidence=0.9) for scores in (even, sharp))
+    assert unsupported.status is Status.UNSUPPORTED and supported.status is Status.FEASIBLE
+    assert unsupported.choice.empirical.value[0] > supported.selection.recall
+    assert _best_at(FPOR(0.3), [unsupported, supported]) is supported
