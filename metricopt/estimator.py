@@ -107,7 +107,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
     >>> x, y = load_breast_cancer(return_X_y=True)
-    >>> model = make_pipeline(StandardScaler(), DirectMetricClassifier("FPOR", alpha=0.99, epochs=50, random_state=0))
+    >>> model = make_pipeline(StandardScaler(), DirectMetricClassifier("FPOR", alpha=0.95, epochs=50, random_state=0))
     >>> model.fit(x, y)[-1].result_.status
     <Status.FEASIBLE: 'feasible'>
     """

@@ -185,7 +185,7 @@ def fit(
     --------
     >>> import torch
     >>> from torch.utils.data import DataLoader, TensorDataset
-    >>> x = torch.linspace(-1, 1, 200)[:, None]
+    >>> x = torch.linspace(-1, 1, 500)[:, None]
     >>> y = (x[:, 0] > 0.8).float()
     >>> loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
     >>> result = fit(torch.nn.Linear(1, 1), loader, "FPOR", alpha=0.9, epochs=40)

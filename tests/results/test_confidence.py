@@ -117,7 +117,8 @@ def test_groups_testify_as_one():
     x, y = table(500)
     loader = DataLoader(TensorDataset(x[rows], y[rows]), batch_size=256, shuffle=True)
     given = {"alpha": 0.6, "folds": 5, "epochs": 10, "confidence": 0.9, "progress": False}
-    alone = fit(nn.Linear(3, 1), loader, "FPOR", **given)
+    with pytest.warns(UserWarning, match="In loader each positive row is there 4 times or more and each negative row"):
+        alone = fit(nn.Linear(3, 1), loader, "FPOR", **given)
     grouped = fit(nn.Linear(3, 1), loader, "FPOR", **given, groups=rows)
     cut = alone.threshold
     assert grouped.threshold > cut or grouped.status is Status.UNSUPPORTED

@@ -87,7 +87,7 @@ def test_score_loader_scores_in_evaluation_mode_and_leaves_every_mode():
     assert [module.training for module in model.modules()] == modes
     assert labels.tolist() == [[1], [0], [1], [0]]
     expected = model.eval()(X).detach().numpy()
-    assert scores == pytest.approx(expected, rel=1e-6)
+    assert scores == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 def test_score_loader_leaves_every_mode_after_an_error():
