@@ -529,6 +529,7 @@ def test_damaged_run_is_code_2(tmp_path, table, content):
 
 def test_demo(tmp_path, monkeypatch):
     monkeypatch.setattr("metricopt.training.plan.DEFAULT_STEPS_WITH_FOLDS", 60)  # the real one takes its time
+    monkeypatch.setattr("metricopt.training.plan.MIN_DEFAULT_EPOCHS_WITH_FOLDS", 2)
     for _ in range(2):  # a second demo replaces the first
         result = run("demo", "--out", tmp_path / "demo")
         assert result.exit_code == 0, result.output
