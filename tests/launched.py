@@ -22,6 +22,7 @@ from tests.held_out import fit
 
 NAMES = ["a", "b", "c"]
 BATCH = 20
+ASKED = "--label sick --alpha 0.3 --val-fraction 0.2 --model linear --epochs 6".split()
 
 
 def blobs(num_rows=180, seed=0):
@@ -249,20 +250,7 @@ def faults(folder, number):
 
 def fit_by_command(folder):
     """Run ``python -m metricopt fit`` on FOLDER/table.csv, as if this process had been started for it."""
-    options = [
-        "--label",
-        "sick",
-        "--alpha",
-        "0.3",
-        "--val-fraction",
-        "0.2",
-        "--model",
-        "linear",
-        "--epochs",
-        "6",
-        "--batch-size",
-        "50",
-    ]
+    options = [*ASKED, "--batch-size", "50"]
     arguments, sys.argv[1:] = sys.argv[1:], ["fit", str(folder / "table.csv"), *options, "--out", str(folder / "two")]
     try:
         runpy.run_module("metricopt", run_name="__main__")

@@ -46,7 +46,7 @@ _SOLVERS = ("profiled", "cross_entropy")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a training on a table. Both fractions are fractions of all rows; the first is for no folds."""
+    """The options of a training on a table. Fractions are of all rows; ``val_fraction`` takes the place of folds."""
 
     objective: str = "FPOR"
     alpha: float | None = None

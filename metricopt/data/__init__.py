@@ -15,10 +15,9 @@ from metricopt.data.chexpert import (
     soft_targets,
     write_synthetic_chexpert,
 )
-from metricopt.data.hypothyroid import load_hypothyroid
 from metricopt.data.splits import stratified_split
 from metricopt.data.tables import Table, TablePreprocessor, make_table, read_table
-from metricopt.data.thyroid import load_thyroid
+from metricopt.data.thyroid import load_hypothyroid, load_thyroid
 from metricopt.data.toy import rath_hughes_toy
 
 __all__ = [

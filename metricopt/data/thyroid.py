@@ -1,4 +1,4 @@
-"""The larger table of real patients that comes with the package: the records of UCI Thyroid Disease, 1984 to 1987."""
+"""The tables of real patients that come with the package: two of UCI Thyroid Disease, by Quinlan (1987)."""
 
 from __future__ import annotations
 
@@ -29,5 +29,33 @@ def load_thyroid() -> Table:
     >>> load_thyroid()
     Table(9172 rows, 29 features, diagnosis = hypothyroid in 659)
     """
-    with as_file(files("metricopt.data") / "thyroid.csv.gz") as path:
+    return _bundled("thyroid.csv.gz")
+
+
+def load_hypothyroid() -> Table:
+    """Return 3163 patients with 25 features, of whom 151 (4.8 %) are hypothyroid.
+
+    The features are age, sex, yes/no findings and six blood tests. Of five tests 8 to 22 % of the values are missing,
+    of the sixth (TBG) 92 %. The file ``hypothyroid.txt`` beside the data names the source and the licence (CC BY 4.0).
+
+    Returns
+    -------
+    Table
+        The label column is ``diagnosis``, and its positive value is ``hypothyroid``.
+
+    References
+    ----------
+    J. R. Quinlan (1987). Thyroid Disease. UCI Machine Learning Repository.
+    https://archive.ics.uci.edu/dataset/102/thyroid+disease
+
+    Examples
+    --------
+    >>> load_hypothyroid()
+    Table(3163 rows, 25 features, diagnosis = hypothyroid in 151)
+    """
+    return _bundled("hypothyroid.csv.gz")
+
+
+def _bundled(name: str) -> Table:
+    with as_file(files("metricopt.data") / name) as path:
         return make_table(read_table(path), label="diagnosis", positive="hypothyroid")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from metricopt import InvalidInputError
 from metricopt.cli.commands import app
-from tests.launched import BATCH, CASES, EQUAL, NAMES, kept, outcome
+from tests.launched import ASKED, BATCH, CASES, EQUAL, NAMES, kept, outcome
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -161,20 +161,7 @@ def test_one_process_goes_on_where_two_were_with_batches_of_twice_the_size(after
 def test_the_command_line_in_a_launch(after_a_kill, tmp_path):
     folder, said = after_a_kill
     assert said.count("Training on FPOR, 6 epochs") == said.count("Written: ") == 1
-    options = [
-        "--label",
-        "sick",
-        "--alpha",
-        "0.3",
-        "--val-fraction",
-        "0.2",
-        "--model",
-        "linear",
-        "--epochs",
-        "6",
-        "--batch-size",
-        "100",
-    ]
+    options = [*ASKED, "--batch-size", "100"]
     alone = CliRunner().invoke(app, ["fit", str(folder / "table.csv"), *options, "--out", str(tmp_path / "one")])
     assert alone.exit_code == 0
     two, one = (json.loads((place / "report.json").read_text()) for place in (folder / "two", tmp_path / "one"))
