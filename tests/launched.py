@@ -22,7 +22,7 @@ from tests.held_out import fit
 
 NAMES = ["a", "b", "c"]
 BATCH = 20
-ASKED = "--label sick --alpha 0.3 --val-fraction 0.2 --model linear --epochs 6".split()
+ASKED = ["--label", "sick", "--alpha", "0.3", "--val-fraction", "0.2", "--model", "linear", "--epochs", "6"]
 
 
 def blobs(num_rows=180, seed=0):
