@@ -37,42 +37,25 @@ def said(outcome):
     return " ".join(outcome.output.replace("│", " ").split())
 
 
-def test_run_then_report(folders):
+def test_run_then_report_and_go_on_from_the_results_that_came_with_the_code(folders):
     assert run("run", "tiny", "--processes", "1").exit_code == 0
-    page = folders / "results" / "tiny.md"
-    text = page.read_text()
+    page, table = folders / "results" / "tiny.md", folders / "results" / "tiny.parquet"
+    text, frame = page.read_text(), pd.read_parquet(table)
     assert "# A tiny suite" in text and "`python -m benchmarks run tiny`" in text
     assert "| toy | 570 | 2 | 120 |" in text and "AP-Perf" in text
     assert list((folders / "results" / "tiny").glob("*.png"))
-    finished = (folders / "runs" / "tiny.jsonl").read_bytes()
-    assert run("run", "tiny").exit_code == 0
-    assert (folders / "runs" / "tiny.jsonl").read_bytes() == finished
     # The rows that come with the code are enough for the same report.
     (folders / "runs" / "tiny.jsonl").unlink()
     page.unlink()
     assert run("report", "tiny").exit_code == 0
     assert page.read_text() == text
-
-
-def test_run_goes_on_from_the_results_that_came_with_the_code(folders):
-    assert run("run", "tiny", "--processes", "1").exit_code == 0
-    page, table = folders / "results" / "tiny.md", folders / "results" / "tiny.parquet"
-    text, frame = page.read_text(), pd.read_parquet(table)
-    (folders / "runs" / "tiny.jsonl").unlink()
-    assert run("run", "tiny").exit_code == 0
-    assert page.read_text() == text
-    assert pd.read_parquet(table).equals(frame)  # with the seconds of the first run: no cell was run again
-    (folders / "runs" / "tiny.jsonl").unlink()
     is_lost = frame["cell"] == frame["cell"].iloc[2]
     frame[~is_lost].to_parquet(table, index=False)
     assert run("run", "tiny", "--processes", "1").exit_code == 0
     again = pd.read_parquet(table)
-    assert again[~is_lost].equals(frame[~is_lost])
+    assert again[~is_lost].equals(frame[~is_lost])  # with the seconds of the first run: no cell was run again
     assert again[is_lost].drop(columns="seconds").equals(frame[is_lost].drop(columns="seconds"))
-    assert run("run", "tiny", "--fresh", "--processes", "1").exit_code == 0
-    fresh = pd.read_parquet(table)
-    assert fresh.drop(columns="seconds").equals(frame.drop(columns="seconds"))
-    assert not fresh["seconds"].equals(frame["seconds"])
+    assert not again["seconds"].equals(frame["seconds"])
 
 
 def test_quick_leaves_results_alone_and_fresh_forgets_what_is_finished(folders):

@@ -290,12 +290,12 @@ def test_kill_9(tmp_path, monkeypatch):
     """Every solver, and more and longer trainings: ``python -m benchmarks resume``."""
 
     def start(solver, folder):
-        code = "import sys, pathlib; from benchmarks.studies import resume; resume.EPOCHS = 12; "
+        code = "import sys, pathlib; from benchmarks.studies import resume; resume.EPOCHS = 8; "
         code += "print(resume.train(sys.argv[1], pathlib.Path(sys.argv[2])))"
         command = [sys.executable, "-c", code, solver, str(folder)]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    monkeypatch.setattr(resume, "EPOCHS", 12)
+    monkeypatch.setattr(resume, "EPOCHS", 8)
     monkeypatch.setattr(resume, "_start", start)
     wanted = resume.train("profiled", tmp_path)
     num_steps = max(int(file.stem.removeprefix("step-")) for file in tmp_path.glob("step-*.safetensors"))
