@@ -93,7 +93,11 @@ class Solver(ABC):
     def refresh(  # noqa: B027 - many solvers have no threshold to refresh
         self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None
     ) -> None:
-        """Take note of the latest scores of the training samples; all three of shape (n, L)."""
+        """Take note of the latest scores of the training samples; all three of shape (n, L).
+
+        Labels of samples without a score so far are missing (NaN). For a label that lacks positives or negatives here,
+        what the solver learnt of it before remains.
+        """
 
     @abstractmethod
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:

@@ -106,7 +106,7 @@ class ExplicitSlack(PathSolver):
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         self._slacks.refresh(scores, labels, sample_weight)
         if self._is_new:
-            self._slacks.restart(scores, labels, sample_weight)
+            self._slacks.restart(scores, sample_weight)
             self._is_new = False
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:

@@ -67,8 +67,8 @@ class PairSlacks(Slacks):
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         self._spread = spread_of(scores, sample_weight)
 
-    def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        for label in range(labels.shape[1]):
+    def restart(self, scores: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        for label in range(self._labels.shape[1]):
             self._pairs(label)[:] = self._indicators(scores, label)
         self._sums = self._sums_of(self.values)
 

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from metricopt._validation import reject
 from metricopt.evidence.thresholds import choose_threshold
+from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.solvers.base import Stage, spread_of, with_derivatives
 from metricopt.solvers.class_weighting import MULTIPLIER_STEP, ClassWeighting
@@ -62,8 +63,11 @@ class Profiled(PathSolver):
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         choice = choose_threshold(scores, labels, self._weighting.objective, sample_weight=sample_weight)
-        self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
-        self._spread = spread_of(scores, sample_weight)
+        found = choice.threshold, choice.value, spread_of(scores, sample_weight)
+        before, is_judged = (self._threshold, self._value, self._spread), has_both_classes(labels, sample_weight)
+        self._threshold, self._value, self._spread = (
+            np.where(is_judged, now, old) for now, old in zip(found, before, strict=True)
+        )
         self._weighting.set_value(self._value)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from metricopt._arrays import Samples
 from metricopt._validation import reject
+from metricopt.problem.labels import has_both_classes
 from metricopt.problem.metrics import Ranking
 from metricopt.problem.objectives import OAP, Objective
 from metricopt.solvers.base import Stage, spread_of, with_derivatives
@@ -80,16 +81,20 @@ class ProfiledRanking(PathSolver):
         self._samples_per_positive = len(labels) / positives[self._learnable]
         self._position = Position(paths=RANKING_PATHS)
         self._sample_weight = sample_weight
+        self._scores, self._labels = np.zeros_like(labels), labels
         self.refresh(np.zeros_like(labels), labels, sample_weight)
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position = Position(stage.name, num_steps, RANKING_PATHS)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        self._scores, self._labels = scores.copy(), labels.copy()  # the loop goes on writing into both
-        samples = Samples.read(scores, labels, sample_weight)
+        is_judged = has_both_classes(labels, sample_weight)
+        # Copies, as the loop goes on writing into both.
+        self._scores = np.where(is_judged, scores, self._scores)
+        self._labels = np.where(is_judged, labels, self._labels)
+        samples = Samples.read(self._scores, self._labels, sample_weight)
         self._stored = [self._store(Ranking.of(samples, label)) for label in self._learnable]
-        self._spread = spread_of(scores, sample_weight)
+        self._spread = spread_of(self._scores, sample_weight)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         own, truth = scores.detach().cpu().numpy().astype(np.float64), labels.cpu().numpy()

@@ -67,10 +67,10 @@ class Slacks(ABC):
 
     @abstractmethod
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        """Take note of the latest scores (n, L) of all samples."""
+        """Take note of the latest scores (n, L) of all samples; labels of those not seen so far are missing."""
 
     @abstractmethod
-    def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+    def restart(self, scores: np.ndarray, sample_weight: np.ndarray | None) -> None:
         """Set all slacks to the predictions of a model with these scores (n, L), after :meth:`refresh`."""
 
     @abstractmethod
@@ -144,7 +144,7 @@ class SampleSlacks(Slacks):
         self._weighting = ClassWeighting(objective, labels, sample_weight)
         self.has_bound = objective.bounded is not None
         num_labels = labels.shape[1]
-        self._shape = labels.shape
+        self._labels, self._shape = labels, labels.shape
         self.values = np.zeros(labels.size, dtype=np.float32)
         self._errors = np.zeros(2 * num_labels)
         self._threshold, self._value = np.zeros((2, num_labels))
@@ -156,11 +156,11 @@ class SampleSlacks(Slacks):
         self._spread = spread_of(scores, sample_weight)
         self._weighting.set_value(self._value)
 
-    def restart(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+    def restart(self, scores: np.ndarray, sample_weight: np.ndarray | None) -> None:
         alarms = scores >= self._threshold
         self.values = alarms.astype(np.float32).ravel()
         weight = 1.0 if sample_weight is None else sample_weight
-        wrong = [(weight * ((labels == truth) & (alarms != truth))).sum(axis=0) for truth in (0, 1)]
+        wrong = [(weight * ((self._labels == truth) & (alarms != truth))).sum(axis=0) for truth in (0, 1)]
         self._errors = np.concatenate(wrong).astype(np.float64)
 
     def items(

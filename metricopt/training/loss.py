@@ -55,7 +55,7 @@ from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import get_objective
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
-from metricopt.training.plan import default_warmup_epochs
+from metricopt.training.plan import WARMUP_FRACTION, default_warmup_epochs
 from metricopt.training.score_memory import ScoreMemory
 
 MIN_REFRESH_STEPS = 10
@@ -91,7 +91,8 @@ class DirectMetricLoss(nn.Module):
       threshold, what it reaches and whether the bound holds; ``loss.threshold`` is that of the training samples.
 
     Pass the row of each sample, ``index``, to solvers with explicit slacks, with ``sample_weight``, and where a sampler
-    draws some rows more often than others; else the scores of the last n samples stand for the training set.
+    draws some rows more often than others; else the scores of the last n samples stand for the training set. While
+    these hold no positive or no negative of a label, its threshold stays where it was.
 
     All that moves is in ``state_dict()``, which ``torch.load`` reads with ``weights_only=True``. There are no weights,
     and nothing leaves the CPU.
@@ -123,8 +124,9 @@ class DirectMetricLoss(nn.Module):
         the one for networks, "guided ramp", which keeps some cross-entropy (for average precision "ramp"), or the one
         that an instance names: ``metricopt.solvers.Profiled(path="hinge")``.
     warmup_epochs : int
-        The number of these epochs that train with cross-entropy. The default is a quarter; 0 is for a model that is
-        trained already.
+        The number of these epochs that train with cross-entropy. The default is a quarter, in a training of one or two
+        epochs a quarter of the batches; 0 is for a model that is trained already. Where ``update`` has given the scores
+        before the first batch, one or two epochs train on the objective from the beginning.
     sample_weight : array, shape (n,) or (n, L)
         The weights of the training samples, >= 0.
 
@@ -208,6 +210,10 @@ class DirectMetricLoss(nn.Module):
         epochs_on_path = epochs - self.warmup_epochs
         self._path = replace(self.solver.stages(epochs_on_path, is_linear=False)[0], epochs=epochs_on_path)
         self._steps_per_epoch = int(steps_per_epoch)
+        self._num_batches = epochs * self._steps_per_epoch
+        self._warmup_batches = self.warmup_epochs * self._steps_per_epoch
+        if warmup_epochs is None and self.solver.warms_up and not self.warmup_epochs:
+            self._warmup_batches = max(1, round(WARMUP_FRACTION * self._num_batches))
         self._refresh_steps = max(MIN_REFRESH_STEPS, self._steps_per_epoch // REFRESHES_AN_EPOCH)
         self._progress = _Progress()
 
@@ -237,11 +243,11 @@ class DirectMetricLoss(nn.Module):
         index = None if index is None else index.cpu()
         self._memory.check(truth, index)
         progress = self._progress
-        if not progress.is_on_path and progress.batches >= self.warmup_epochs * self._steps_per_epoch:
+        if not progress.is_on_path and self._is_warm:
             if self._memory.is_empty and self.solver.warms_up:
                 remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
                 reject("scores", "known before a training without warm-up", "none", remedy)
-            self._start(self._path)
+            self._start(self._path, max(self._num_batches - progress.batches, 1))
         weight = None if self._weight is None or index is None else self._weight[index].to(scores.device)
         solver = self.solver if progress.is_on_path else self._warm_up
         loss = solver.loss(scores, truth, weight, index)
@@ -299,7 +305,7 @@ class DirectMetricLoss(nn.Module):
             If a score is NaN or infinite.
         """
         self._memory.replace(scores, labels)
-        self._start(path)
+        self._start(path, path.epochs * self._steps_per_epoch)
 
     @property
     def latest_scores(self) -> np.ndarray:
@@ -310,7 +316,8 @@ class DirectMetricLoss(nn.Module):
     def threshold(self) -> Any:
         """The exact threshold for the latest scores of the training samples: a float, or with several labels (L,).
 
-        On these samples it is optimistic, as is any threshold on the data that chose it.
+        On these samples it is optimistic, as is any threshold on the data that chose it. It is NaN while no positive is
+        among them.
         """
         if self._memory.is_empty:
             reject("scores", "known for a threshold", "none", "train first, or call loss.update(scores)")
@@ -389,8 +396,15 @@ class DirectMetricLoss(nn.Module):
             if progress.on_paths % self._refresh_steps == 0:
                 self._refresh()
 
-    def _start(self, path: Stage) -> None:
-        self.solver.start(path, path.epochs * self._steps_per_epoch)
+    @property
+    def _is_warm(self) -> bool:
+        """Whether the warm-up is over, or one of less than an epoch is not needed as all scores are known already."""
+        batches = self._progress.batches
+        is_trained_already = batches == 0 == self.warmup_epochs and not self._memory.is_empty
+        return batches >= self._warmup_batches or is_trained_already
+
+    def _start(self, path: Stage, num_steps: int) -> None:
+        self.solver.start(path, num_steps)
         self._progress.is_on_path = True
         self._refresh()
 

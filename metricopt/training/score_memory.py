@@ -19,21 +19,17 @@ from metricopt._validation import check_labels, reject
 class ScoreMemory:
     """The latest score of every training sample, at its row, or in order of arrival where batches do not name rows.
 
-    In order of arrival the memory holds the scores and labels of the last n samples that were seen.
+    In order of arrival the memory holds the scores and labels of the last n samples that were seen: where a sampler
+    draws at random, or a batch is dropped, possibly none of a rare class.
 
     Parameters
     ----------
     labels : ndarray, shape (n, L), float32
         The labels of all training samples; NaN marks a missing one.
-
-    Attributes
-    ----------
-    labels : ndarray, shape (n, L), float32
-        The labels that belong to the scores.
     """
 
     def __init__(self, labels: np.ndarray) -> None:
-        self.labels = self._labels_of_rows = labels
+        self._labels = self._labels_of_rows = labels
         self._scores = np.zeros_like(labels)
         self._is_unseen: np.ndarray | None = np.ones(len(labels), dtype=bool)  # None once there is none
         self._arrived = 0
@@ -42,6 +38,13 @@ class ScoreMemory:
     def is_empty(self) -> bool:
         """Whether no sample was seen so far."""
         return self._is_unseen is not None and bool(self._is_unseen.all())
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels that belong to the scores, shape (n, L); those of samples not seen so far are missing."""
+        if self._is_unseen is None:
+            return self._labels
+        return np.where(self._is_unseen[:, np.newaxis], np.float32(np.nan), self._labels)
 
     @property
     def scores(self) -> np.ndarray:
@@ -61,7 +64,7 @@ class ScoreMemory:
             The labels that belong to the scores, if these come in another order than that of the rows.
         """
         self._scores = scores.copy()
-        self.labels = self._labels_of_rows if labels is None else labels.copy()
+        self._labels = self._labels_of_rows if labels is None else labels.copy()
         self._is_unseen, self._arrived = None, 0
 
     def check(self, labels: Tensor, index: Tensor | None) -> None:
@@ -72,18 +75,18 @@ class ScoreMemory:
         InvalidInputError
             If only some batches come with an index, or labels are not those of their rows, or are not 0, 1 or NaN.
         """
-        if index is not None and self.labels is not self._labels_of_rows:
+        if index is not None and self._labels is not self._labels_of_rows:
             got = "given after batches or an update without it"
             reject("index", "given for every batch or for none", got, "leave it out, or give it always")
         if self._is_unseen is None:
             return
-        truth, num_rows = labels.cpu().numpy(), len(self.labels)
+        truth, num_rows = labels.cpu().numpy(), len(self._labels)
         if index is None:
             check_labels(truth)
         elif len(index) != len(truth) or not ((index >= 0) & (index < num_rows)).all():
             got = f"{len(index)} of {int(index.min())} to {int(index.max())}" if len(index) else "none"
             reject("index", f"{len(truth)} rows from 0 to {num_rows - 1}", got, "pass the row of each sample")
-        elif not np.array_equal(self.labels[index.cpu().numpy()], truth, equal_nan=True):
+        elif not np.array_equal(self._labels[index.cpu().numpy()], truth, equal_nan=True):
             remedy = "let index name rows of the labels that the loss was made with"
             reject("labels", "those of the rows in index", "other values", remedy)
 
@@ -99,9 +102,9 @@ class ScoreMemory:
         if index is None:
             rows = (self._arrived + np.arange(len(scores))) % len(self._scores)
             self._arrived += len(scores)
-            if self.labels is self._labels_of_rows:
-                self.labels = self.labels.copy()
-            self.labels[rows] = labels.cpu().numpy()
+            if self._labels is self._labels_of_rows:
+                self._labels = self._labels.copy()
+            self._labels[rows] = labels.cpu().numpy()
         else:
             rows = index.cpu().numpy()
         self._scores[rows] = scores.detach().cpu().numpy()
@@ -111,7 +114,7 @@ class ScoreMemory:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that moves, as tensors and numbers."""
-        labels = None if self.labels is self._labels_of_rows else self.labels
+        labels = None if self._labels is self._labels_of_rows else self._labels
         arrays = {"scores": self._scores, "labels": labels, "is_unseen": self._is_unseen}
         tensors = {name: None if array is None else torch.from_numpy(array.copy()) for name, array in arrays.items()}
         return {**tensors, "arrived": self._arrived}
@@ -120,5 +123,5 @@ class ScoreMemory:
         """Take over what :meth:`state_dict` returned."""
         labels, is_unseen = state["labels"], state["is_unseen"]
         self._scores, self._arrived = state["scores"].numpy().copy(), state["arrived"]
-        self.labels = self._labels_of_rows if labels is None else labels.numpy().copy()
+        self._labels = self._labels_of_rows if labels is None else labels.numpy().copy()
         self._is_unseen = None if is_unseen is None else is_unseen.numpy().copy()

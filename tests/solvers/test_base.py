@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtFPR
+from metricopt.solvers import get_solver
 from metricopt.solvers.base import spread_of, with_derivatives
+from tests.solvers.driving import loss_and_gradient, problem
 
 
 @pytest.mark.parametrize("constant", [0.0, 1e-3, -7.3, 1e30])
@@ -36,3 +39,17 @@ def test_a_loss_with_known_derivatives():
     (3 * loss).backward()
     assert loss.item() == 0.5 and scores.grad.tolist() == (3 * derivatives).tolist()
     assert loss.dtype == scores.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("truth", [0.0, 1.0])
+@pytest.mark.parametrize("objective", [FPOR(0.8), FROP(0.7), OFBS(2.0), RecallAtFPR(0.1), OAP()], ids=str)
+def test_what_a_solver_knows_of_a_label_remains_where_one_of_its_classes_is_not_to_be_seen(objective, truth):
+    scores, labels = problem(num_labels=2)
+    solver, of_both, of_one = get_solver("profiled", objective), [], labels.copy()
+    of_one[:, 0] = truth
+    solver.prepare(objective, labels, None)
+    for truths, seen in ((labels, scores), (of_one, 3 * scores + 1)):
+        solver.refresh(seen, truths, None)
+        of_both.append(loss_and_gradient(solver, scores, labels)[1])
+    np.testing.assert_array_equal(of_both[0][:, 0], of_both[1][:, 0])
+    assert not np.array_equal(of_both[0][:, 1], of_both[1][:, 1])

@@ -349,7 +349,7 @@ def test_an_integer_weight_repeats_the_sample(kind, objective):
         solver._slacks._spread = np.ones(1)  # weights leave a sample its part in the spread, copies have one each
         solver._slacks._threshold = choose_threshold(scores, labels, objective, sample_weight=weight).threshold
         solver._slacks._weighting.set_value(choose_threshold(scores, labels, objective, sample_weight=weight).value)
-        solver._slacks.restart(scores[rows], labels[rows], own)
+        solver._slacks.restart(scores[rows], own)
     for _ in range(4):
         loss, gradient = loss_and_gradient(solvers[0], scores, labels, weight)
         expected, by_copy = loss_and_gradient(solvers[1], scores[of_copy], labels[of_copy])

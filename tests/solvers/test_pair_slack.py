@@ -15,7 +15,7 @@ def ready(scores, labels, weight=None):
     """Slacks that stand for the order that the scores make."""
     slacks = PairSlacks(labels, weight)
     slacks.refresh(scores, labels, weight)
-    slacks.restart(scores, labels, weight)
+    slacks.restart(scores, weight)
     return slacks
 
 

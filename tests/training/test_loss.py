@@ -369,15 +369,99 @@ def test_the_warm_up_is_cross_entropy_and_brings_the_scores():
     assert call(loss, scores, y, rows)[0] != plain(scores[rows], y[rows]).item()
 
 
-def test_rows_that_no_batch_has_shown_count_as_average():
-    """With drop_last, say: their labels count, and their scores are nobody's highest."""
+@pytest.mark.parametrize("with_index", [True, False])
+def test_rows_that_no_batch_has_shown_are_left_out(with_index):
+    """With drop_last, say: the threshold is that of the samples whose scores are known."""
     x, y = blobs()
     loss = DirectMetricLoss("FPOR", y, alpha=0.7, epochs=4, steps_per_epoch=4)
     seen = torch.arange(150)
-    call(loss, x[:, :1], y, seen)
-    expected = x[:, :1].clone()
-    expected[150:] = x[:150, :1].mean()
-    assert loss.threshold == pytest.approx(choose_threshold(expected.numpy(), y.numpy(), loss.objective).threshold[0])
+    loss(x[seen, :1].requires_grad_(), y[seen], seen if with_index else None)
+    assert loss.threshold == choose_threshold(x[seen, 0].numpy(), y[seen, 0].numpy(), loss.objective).threshold
+
+
+OBJECTIVES = {
+    "FPOR": {"alpha": 0.7},
+    "FROP": {"alpha": 0.7},
+    "OFBS": {},
+    "OAP": {},
+    "RecallAtFPR": {"alpha": 0.1},
+    "RecallAtAlarmRate": {"alpha": 0.1},
+}
+
+
+@pytest.mark.parametrize("rare", [0, 1])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_what_is_known_of_a_label_outlives_a_memory_without_one_of_its_classes(objective, rare):
+    """One sample of a class in 40, drawn with replacement: without rows the last 40 hold none of it now and then."""
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    y = torch.stack([1.0 - rare * torch.ones(40), torch.tensor([0.0, 1] * 20)], dim=1)
+    y[0, 0] = rare
+    loss = DirectMetricLoss(objective, y, epochs=8, steps_per_epoch=20, warmup_epochs=0, **OBJECTIVES[objective])
+    loss.update(x)
+    common = torch.arange(1, 40)
+    before = call_without_rows(loss, x, y, torch.arange(40))[1]
+    for _ in range(10):  # past a refresh
+        call_without_rows(loss, x, y, common)
+    assert np.isnan(loss.threshold[0]) == rare and np.isfinite(loss.threshold[1])
+    again = DirectMetricLoss(objective, y, epochs=8, steps_per_epoch=20, warmup_epochs=0, **OBJECTIVES[objective])
+    again.load_state_dict(loss.state_dict())
+    after = call_without_rows(loss, x, y, torch.arange(40))
+    assert after == call_without_rows(again, x, y, torch.arange(40))
+    pulls_rare = np.array([before[0][0], after[1][0][0]])
+    assert (pulls_rare != 0).all() and (np.sign(pulls_rare) == (-1 if rare else 1)).all()
+
+
+def call_without_rows(loss, scores, labels, rows):
+    batch = scores[rows].detach().requires_grad_()
+    value = loss(batch, labels[rows])
+    (gradient,) = torch.autograd.grad(value, batch)
+    return value.item(), gradient.tolist()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("solver", ["profiled", "exact_penalty", "augmented_lagrangian", "cross_entropy"])
+@pytest.mark.parametrize("unseen", [1, 0])
+def test_epochs_and_batches_of_one_class(objective, solver, unseen):
+    y = torch.tensor([1.0 - unseen] * 38 + [float(unseen)] * 2)
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    model = nn.Linear(2, 1)
+    loss = DirectMetricLoss(objective, y, epochs=6, steps_per_epoch=4, solver=solver, **OBJECTIVES[objective])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(6):
+        for rows in torch.arange(36).split(10):  # the class of the last two is never seen
+            optimizer.zero_grad()
+            loss(model(x[rows]), y[rows], rows if loss.solver.needs_index else None).backward()
+            optimizer.step()
+    assert all(weights.isfinite().all() for weights in model.parameters())
+
+
+@pytest.mark.parametrize("objective", ["FPOR", "FROP", "OAP"])
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 8), (2, 4), (2, 1), (1, 1)])
+def test_a_short_training_begins_with_a_quarter_of_cross_entropy(objective, epochs, steps):
+    x, y = blobs()
+    arguments = OBJECTIVES[objective]
+    loss = DirectMetricLoss(objective, y, epochs=epochs, steps_per_epoch=steps, **arguments)
+    plain, num_batches = nn.functional.binary_cross_entropy_with_logits, epochs * steps
+    is_plain, rows = [], torch.arange(200).split(200 // steps)
+    for batch in rows * epochs:
+        is_plain.append(call(loss, x[:, :1], y, batch)[0] == plain(x[batch, :1], y[batch]).item())
+    num_plain = max(1, num_batches // 4)
+    assert is_plain == [True] * num_plain + [False] * (num_batches - num_plain)
+    if num_batches > num_plain:  # the whole path in what is left
+        assert loss.state_dict()["_extra_state"]["solver"]["num_steps"] == num_batches - num_plain
+
+
+@pytest.mark.parametrize("objective", ["FPOR", "OAP"])
+def test_a_short_training_of_known_scores_begins_on_the_objective(objective):
+    x, y = blobs()
+    loss = DirectMetricLoss(objective, y, epochs=1, steps_per_epoch=8, **OBJECTIVES[objective])
+    loss.update(x[:, 0])
+    again = DirectMetricLoss(objective, y, epochs=1, steps_per_epoch=8, **OBJECTIVES[objective])
+    again.load_state_dict(loss.state_dict())
+    for each in (loss, again):
+        call(each, x[:, :1], y, torch.arange(50))
+        state = each.state_dict()["_extra_state"]["solver"]
+        assert (state["step"], state["num_steps"]) == (1, 8)
 
 
 def test_past_its_epochs_it_goes_on_as_at_their_end():

@@ -26,6 +26,8 @@ def test_scores_stay_at_their_rows():
     assert not memory.is_empty
     np.testing.assert_array_equal(memory.scores[:, 0], [10, 6.5, 6.5, 3, 6.5])
     np.testing.assert_array_equal(memory.scores[:, 1], -memory.scores[:, 0])
+    is_seen = np.array([[True], [False], [False], [True], [False]])
+    np.testing.assert_array_equal(memory.labels, np.where(is_seen, LABELS, np.nan))
     put_rows(memory, [4, 1, 2, 0], 4, 1, 2, 0)
     np.testing.assert_array_equal(memory.scores[:, 0], [0, 1, 2, 3, 4])
     assert memory.labels is LABELS
@@ -65,7 +67,6 @@ def test_state(in_order):
         each.put(batch(7, 8), torch.from_numpy(LABELS[:2]), torch.arange(2) if in_order else None)
     np.testing.assert_array_equal(memory.scores, other.scores)
     np.testing.assert_array_equal(memory.labels, other.labels)
-    assert (other.labels is LABELS) == in_order
     assert state["scores"].tolist() != memory.scores.tolist()  # a copy, not an alias
 
 
