@@ -21,6 +21,7 @@ from metricopt.problem.metrics import (
 )
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.problem.registry import register_objective
+from metricopt.results.from_scores import from_scores
 from metricopt.results.result import FitResult, load
 from metricopt.results.status import Status
 from metricopt.tradeoff import Tradeoff, tradeoff
@@ -56,6 +57,7 @@ __all__ = [
     "f_beta",
     "false_positive_rate",
     "fit",
+    "from_scores",
     "load",
     "load_run",
     "precision",

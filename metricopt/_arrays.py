@@ -120,6 +120,8 @@ class Samples:
 def to_numpy(argument: str, values: Any) -> np.ndarray:
     """Return ``values`` as a float array: in their own precision if floating-point (bfloat16 in float32), else float64.
 
+    Nullable columns of pandas and polars become float64, with NaN where a value is missing.
+
     Raises
     ------
     InvalidInputError
@@ -132,9 +134,33 @@ def to_numpy(argument: str, values: Any) -> np.ndarray:
         array = np.asarray(values)
         if array.dtype in (np.float16, np.float32, np.float64):
             return array
-        return array.astype(np.float64, casting="same_kind" if array.dtype.kind == "c" else "unsafe")
+        if array.dtype == object:  # a column with missing values of its own kind
+            listed = [np.nan if is_missing(value) else value for value in array.ravel().tolist()]
+            if any(isinstance(value, str) for value in listed):
+                raise TypeError("text is no number")
+            return np.array(listed, dtype=np.float64).reshape(array.shape)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{array.dtype} is no kind of real number")
+        return array.astype(np.float64)
     except (TypeError, ValueError):
         reject(argument, "an array of real numbers", type(values).__name__, "give a NumPy array, tensor or list")
+
+
+def columns_of(values: Any) -> tuple[list[Any], list[str] | None]:
+    """Return the columns of an array, a tensor, a list, or a column or a frame of pandas or polars, and their names.
+
+    One dimension is one column. The names are None where the columns have none.
+    """
+    if hasattr(values, "columns"):
+        return [values[name] for name in values.columns], [str(name) for name in values.columns]
+    if hasattr(values, "to_numpy"):  # a column
+        return [values], None if values.name in (None, "") else [str(values.name)]
+    array = values.detach().cpu() if isinstance(values, torch.Tensor) else values
+    if isinstance(values, (list, tuple)):
+        array = np.array(values, dtype=object)  # else NumPy would make text of numbers beside text
+    if np.ndim(array) > 1:
+        return [array[:, column] for column in range(array.shape[1])], None
+    return [array], None
 
 
 def numbered(argument: str, values: Any, num_rows: int) -> np.ndarray:
@@ -171,7 +197,7 @@ def numbered(argument: str, values: Any, num_rows: int) -> np.ndarray:
         return np.argsort(np.argsort(first))[inverse]
     listed = values.tolist() if isinstance(values, torch.Tensor) else list(values)  # tensors are equal by identity
     for row, value in enumerate(listed):
-        if _is_missing(value):
+        if is_missing(value):
             reject(argument, "given for every row", f"{value!r} in row {row}", f"give such a row a {one} of its own")
     numbers: dict[Any, int] = {}
     try:
@@ -180,9 +206,10 @@ def numbered(argument: str, values: Any, num_rows: int) -> np.ndarray:
         reject(argument, "hashable values, one a row", str(error), "give text, numbers or tuples")
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Say whether a value stands for a missing one: None, NaN or pandas.NA, or a tuple with one of them."""
     if isinstance(value, tuple):
-        return any(map(_is_missing, value))
+        return any(map(is_missing, value))
     try:
         return value is None or bool(value != value)
     except TypeError:  # pandas.NA has no truth value

@@ -120,6 +120,8 @@ def run_one(dataset: str, split: int) -> list[dict[str, Any]]:
             slack = None if result.slack is None else result.slack[0]
             bound, reached = result.train.bound, result.train.bounded_value
             assert bound is not None and reached is not None, "the objectives of this study have a bound"
+            warm = result.baseline_train
+            assert warm is not None, "a training has a candidate zero"
             records.append(
                 {
                     "dataset": dataset,
@@ -131,7 +133,7 @@ def run_one(dataset: str, split: int) -> list[dict[str, Any]]:
                     "value": result.train.value if result.train.met else 0.0,
                     "bounded_value": reached,
                     "violation": max(0.0, bound - reached),
-                    "baseline_value": result.baseline_train.value if result.baseline_train.met else 0.0,
+                    "baseline_value": warm.value if warm.met else 0.0,
                     "test_value": on_test.value,
                     "test_bounded_value": on_test.bounded_value,
                     "status": str(result.status),

@@ -106,6 +106,7 @@ def run_one(seed: int, name: str, batch_size: int | None) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - began
     value = result.train.value if result.status != metricopt.Status.INFEASIBLE else 0.0
+    assert result.baseline_train is not None, "a training has a candidate zero"
     warm = result.baseline_train.value if result.baseline_train.met in (True, None) else 0.0
     return {
         "problem": seed,

@@ -58,6 +58,8 @@ def run_one(solver: str, bound: float, batch_size: int | None, seed: int) -> dic
         seed=seed,
         progress=False,
     )
+    warm = result.baseline_train
+    assert warm is not None, "a training has a candidate zero"
     return {
         "solver": solver,
         "bound": bound,
@@ -68,7 +70,7 @@ def run_one(solver: str, bound: float, batch_size: int | None, seed: int) -> dic
         "precision": result.train.precision,
         "optimum": OPTIMA[bound],
         "at_optimum": bool(result.train.met and result.train.true_positives == OPTIMA[bound]),
-        "cross_entropy_true_positives": int(result.baseline_train.true_positives) if result.baseline_train.met else 0,
+        "cross_entropy_true_positives": int(warm.true_positives) if warm.met else 0,
         "seconds": round(time.perf_counter() - began, 2),
     }
 

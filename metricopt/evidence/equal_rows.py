@@ -174,7 +174,7 @@ def copies_of_each(identity: NDArray[np.intp]) -> int:
 
 def number_scores(scores: NDArray[np.floating]) -> NDArray[np.intp]:
     """Return a number for each score, the same for scores that are equal up to rounding."""
-    order = np.argsort(scores, kind="stable")
+    order = np.argsort(scores)  # ties get one number, in whatever order they come
     ascending = scores[order].astype(np.float64)
     low, high = np.quantile(ascending, [0.25, 0.75]) if len(ascending) else (0.0, 0.0)
     is_next = np.diff(ascending, prepend=ascending[:1]) > TOLERANCE * (np.abs(ascending) + high - low)

@@ -7,11 +7,10 @@ This file decides which objectives and data can be certified at all. The statist
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from torch import nn
 
 from metricopt._arrays import Samples, numbered
 from metricopt._validation import reject
@@ -22,15 +21,13 @@ from metricopt.problem.objectives import FPOR, FROP, Objective
 from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
 from metricopt.results.scores import OUT_OF_FOLD, DataScores, selection_scores
 from metricopt.results.status import Status
-from metricopt.scoring.inputs import score_and_number_pairs
 
 MOST = 0.5
 """The fraction of a class's rows above which calibration data are rejected as rows that trained or chose."""
 
 
 def certify(
-    model: nn.Module,
-    calibration_data: Any,
+    read: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray | None]],
     objective: Objective,
     thresholds: np.ndarray,
     data_scores: Mapping[str, DataScores],
@@ -40,11 +37,15 @@ def certify(
     confidence: float,
     groups: Sequence[Any] | None = None,
 ) -> tuple[LabelCertificate, ...]:
-    """Certify the thresholds of a model, label by label; see :meth:`metricopt.FitResult.certify`."""
+    """Certify the thresholds of a result, label by label; see :meth:`metricopt.FitResult.certify`.
+
+    ``read`` gives scores and labels of the calibration data, shape (n, L) each, and a number for each row by its
+    inputs, or None (:func:`metricopt.results.given.scored_and_numbered_pairs`); the other arguments are of the result.
+    """
     num_labels = len(label_names)
     objectives = _objectives(objective, num_labels, confidence)
     import_control()
-    scores, labels, identity = score_and_number_pairs(calibration_data, model, num_labels)
+    scores, labels, identity = read()
     group_of_row = None if groups is None else numbered("groups", groups, len(labels))
     _check_new(scores, labels, data_scores, label_names)
     if group_of_row is None:

@@ -30,8 +30,9 @@ class LabelOutcome:
         What stands behind the threshold on the data that chose it.
     threshold : float
         The threshold is NaN for a label that was left out.
-    reports : dict of str to (LabelReport, LabelReport)
-        The reports of model and candidate zero, by the name of the data; the data that chose the model come first.
+    reports : dict of str to tuple of LabelReport
+        The reports of the model and, if there is one, of candidate zero, by the name of the data; the data that chose
+        the model come first.
     slack : SlackAgreement or None
     certificate : LabelCertificate or None
     reachable_bound : float or None
@@ -42,7 +43,7 @@ class LabelOutcome:
     status: Status
     choice: ThresholdChoice
     threshold: float
-    reports: dict[str, tuple[LabelReport, LabelReport]]
+    reports: dict[str, tuple[LabelReport, ...]]
     slack: SlackAgreement | None = None
     certificate: LabelCertificate | None = None
     reachable_bound: float | None = None
@@ -77,7 +78,7 @@ class LabelOutcome:
         if self.status in (Status.UNSUPPORTED, Status.INFEASIBLE) and self.choice.confidence is not None:
             sentences += self._without_support
         if self.status is Status.NO_POSITIVES:
-            parts = [(data, own) for data, (own, _) in reversed(self.reports.items())]
+            parts = [(data, own) for data, (own, *_) in reversed(self.reports.items())]
             missing = [f"no {kind} in the {data} data" for data, own in parts if (kind := _missing(own))]
             sentences.append(f"There are {' and '.join(missing)}. It raises no alarm.")
         return " ".join(sentences)

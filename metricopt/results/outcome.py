@@ -17,6 +17,7 @@ from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.reports import LabelReport, Report
 from metricopt.evidence.thresholds import ThresholdChoice, reachable_bound
 from metricopt.plots import plot_history, plot_labels, plot_precision_recall, plot_scores
+from metricopt.problem.classes import Classes
 from metricopt.problem.metrics import PrecisionRecallCurve
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence
@@ -44,7 +45,7 @@ class Outcome:
     statuses: tuple[Status, ...]
     train: Report
     validation: Report | None
-    baseline_train: Report
+    baseline_train: Report | None
     baseline_validation: Report | None
     baseline_name: str
     history: History
@@ -56,6 +57,7 @@ class Outcome:
     slack: tuple[SlackAgreement, ...] | None = None
     prevalence: Prevalence | None = None
     certificates: tuple[LabelCertificate, ...] | None = None
+    classes: tuple[Classes | None, ...] | None = None
 
     @cached_property
     def choice(self) -> ThresholdChoice:
@@ -109,9 +111,14 @@ class Outcome:
         return self.validation or self.train
 
     @property
-    def baseline(self) -> Report:
-        """The report on candidate zero, on the same data as :attr:`selection`."""
+    def baseline(self) -> Report | None:
+        """The report on candidate zero, on the same data as :attr:`selection`; None for a result of scores alone."""
         return self.baseline_validation or self.baseline_train
+
+    @property
+    def label_classes(self) -> tuple[Classes | None, ...]:
+        """The classes of each label, None for one whose labels are 0 and 1."""
+        return (None,) * len(self.label_names) if self.classes is None else self.classes
 
     @property
     def selection_scores(self) -> DataScores:
@@ -126,6 +133,7 @@ class Outcome:
             self._methods,
             confidence=self.confidence if self.objective.bounded is not None else None,
             holdout=self.holdout,
+            classes=self.label_classes,
             alarm_rule=self.alarm_rule,
             prevalence=self.prevalence,
             selected_stage=self.selected_stage,
@@ -219,20 +227,24 @@ class Outcome:
     def _curves(self, which: int) -> tuple[dict[str, PrecisionRecallCurve], dict[str, LabelReport]]:
         """Return the curves of model and candidate zero for a label, and their operating points, by name."""
         names = self.objective.name, self.baseline_name
-        points = self.selection[which], self.baseline[which]
-        return dict(zip(names, self.selection_scores.curves(which), strict=True)), dict(zip(names, points, strict=True))
+        points = [report[which] for report in (self.selection, self.baseline) if report is not None]
+        return dict(zip(names, self.selection_scores.curves(which), strict=False)), dict(
+            zip(names, points, strict=False)
+        )
 
     @property
     def _outcomes(self) -> tuple[LabelOutcome, ...]:
         """What texts and pages say of each label."""
-        pairs = ((self.validation, self.baseline_validation), (self.train, self.baseline_train))
+        pairs = [(self.train, self.baseline_train)]
+        if self.validation is not None:
+            pairs.insert(0, (self.validation, self.baseline_validation))
         return tuple(
             LabelOutcome(
                 label=name,
                 status=self.statuses[which],
                 choice=self.choice[which],
                 threshold=float(self.thresholds[which]),
-                reports={own.data: (own[which], other[which]) for own, other in pairs if own and other},
+                reports={pair[0].data: tuple(report[which] for report in pair if report) for pair in pairs},
                 slack=None if self.slack is None else self.slack[which],
                 certificate=None if self.certificates is None else self.certificates[which],
                 reachable_bound=self._reachable_bound(which),
@@ -257,6 +269,8 @@ class Outcome:
         return float(found)
 
     @property
-    def _methods(self) -> tuple[str, str]:
-        """How texts and pages call the model and candidate zero."""
+    def _methods(self) -> tuple[str, ...]:
+        """How texts and pages call the model and, if there is one, candidate zero."""
+        if self.baseline is None:
+            return (self.objective.name,)
         return f"{self.objective.name} ({self.solver})", f"{self.baseline_name} + tuned threshold"

@@ -30,19 +30,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _GOOD = (Status.FEASIBLE, Status.OPTIMIZED, Status.CERTIFIED)
-_USAGE = """import metricopt
+_CHOSE = {True: "chose model and threshold", False: "chose the threshold"}
+"""What the selection data did, for a result with a model and for one without."""
+
+_USAGE = {
+    True: """import metricopt
 
 # result.save("model") wrote the folder; model is a module of the same architecture.
 result = metricopt.load("model", model)
 alarms = result.predict(x)  # 1 where score >= threshold
-"""
+""",
+    False: """import metricopt
+
+# result.save("scores") wrote the folder; new_scores are of the model that gave the scores above.
+result = metricopt.load("scores")
+alarms = result.predict(new_scores)  # 1 where score >= threshold
+""",
+}
 
 
 def write_page(
     path: Path,
     objective: Objective,
     outcomes: Sequence[LabelOutcome],
-    methods: tuple[str, str],
+    methods: tuple[str, ...],
     data_scores: Mapping[str, DataScores],
     *,
     draw: Callable[[str], Axes],
@@ -62,7 +73,7 @@ def write_page(
     outcomes : sequence of LabelOutcome
         There is one for each label.
     methods : tuple of str
-        How the page calls the model and candidate zero.
+        How the page calls the model and, if there is one, candidate zero.
     data_scores : dict of str to DataScores
         The data of the training, whose sizes the page states.
     draw : callable ``(label name) -> Axes``
@@ -70,7 +81,8 @@ def write_page(
     alarm_rule : str
         What the threshold does.
     training, versions : dict of str to str
-        What the page says about the training, and which software it took: one line of a table for each.
+        What the page says about the training, and which software it took: one line of a table for each. Nothing is said
+        of the training of a result of scores alone.
     test, compare, usage
         The arguments of :meth:`metricopt.FitResult.report`.
 
@@ -98,13 +110,15 @@ def write_page(
         selected_on=selected_on,
         overview_on=selected_on if test is None else test.data,
         alarm_rule=alarm_rule,
-        baseline=methods[1],
+        trained=bool(training),
+        chose=_CHOSE[bool(training)],
+        baseline=methods[-1],
         relation="≥" if objective.bound_direction == "min" else "≤",
         confidence=CONFIDENCE,
         asked_confidence=outcomes[0].choice.confidence if objective.bounded else None,
         training={**training, **versions},
         versions=versions,
-        usage=_USAGE if usage is None else usage,
+        usage=_USAGE[bool(training)] if usage is None else usage,
         written=datetime.now().astimezone(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,13 +145,14 @@ def _check(path: Path, label_names: list[str], test: Report | None) -> None:
 def _label(
     outcome: LabelOutcome,
     which: int,
-    methods: tuple[str, str],
+    methods: tuple[str, ...],
     draw: Callable[[str], Axes],
     test: Report | None,
     compare: Mapping[str, Sequence[Report]],
 ) -> dict[str, Any]:
     """Return what the page says of one label; the samples that took no part in training, if any, speak first."""
     report, direction = outcome.selection, outcome.choice.bound_direction
+    trained = len(methods) > 1
     said: dict[str, Any] = {
         "name": outcome.label,
         "status": outcome.status,
@@ -157,12 +172,13 @@ def _label(
         return said
     parts: list[tuple[str, str, tuple[LabelReport, ...]]] = []
     if test is not None:
-        parts.append((test.data, "took no part in training", (test[which],)))
+        parts.append((test.data, f"took no part in {'training' if trained else 'the choice'}", (test[which],)))
         said["verdict"] = verdict_of(test[which], direction)
         if said["verdict"] is not None:
             said["badge"] = f"{said['verdict']} on {test.data} data"
             said["badge_class"] = "met" if said["verdict"] is Verdict.MET else "missed"
-    parts += [(data, _role(outcome, data), reports) for data, reports in outcome.reports.items()]
+    for data, reports in outcome.reports.items():
+        parts.append((data, _role(outcome, data) if trained else _CHOSE[False], reports))
     for data, role, reports in parts:
         rows = list(zip(methods, reports, strict=False))
         rows += [(name, other[which]) for name, others in compare.items() for other in others if other.data == data]
@@ -195,7 +211,7 @@ def _pictures(outcome: LabelOutcome, draw: Callable[[str], Axes]) -> Iterator[tu
 def _role(outcome: LabelOutcome, data: str) -> str:
     """Say what data of the training were for: the last ones fitted the weights, the first ones selected."""
     fitted, selected = data == list(outcome.reports)[-1], data == outcome.selected_on
-    return " and ".join(["fitted the weights"] * fitted + ["chose model and threshold"] * selected)
+    return " and ".join(["fitted the weights"] * fitted + [_CHOSE[True]] * selected)
 
 
 def _sizes(

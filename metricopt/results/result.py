@@ -14,31 +14,32 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from metricopt._validation import per_label
+from metricopt._validation import per_label, reject
 from metricopt.evidence.certification import Certificate
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, weights_at
 from metricopt.results import calibration, storage, words
 from metricopt.results.export import export
+from metricopt.results.given import reject_without_model, scored_and_numbered_pairs, scored_pairs, scores_of
 from metricopt.results.outcome import Outcome
 from metricopt.results.page import write_page
 from metricopt.results.scores import DataScores, kept_labels, scores_at, selection_scores
 from metricopt.results.status import Status, status_of
-from metricopt.scoring.inputs import score_inputs, score_pairs
 from metricopt.solvers import WARMUP
 from metricopt.solvers.agreement import SlackAgreement
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FitResult(Outcome):
-    """A trained model with its threshold.
+    """A trained model with its threshold, or a threshold for scores alone (:func:`metricopt.from_scores`).
 
     Attributes
     ----------
-    model : Module
+    model : Module or None
         The module that was passed, with the best weights found, in the mode that it had. With folds it is the average
-        of their models: a ``torch.nn.Linear``, or an :class:`~metricopt.scoring.ensemble.Ensemble` of networks.
+        of their models: a ``torch.nn.Linear``, or an :class:`~metricopt.scoring.ensemble.Ensemble` of networks. None
+        for a result of scores alone, whose methods take scores where they take inputs otherwise.
     objective : Objective
     label_names : tuple of str
     confidence : float or None
@@ -52,9 +53,10 @@ class FitResult(Outcome):
         How the training ended, for each label.
     train, validation : Report
         What the thresholds reach on the training part, and on the rows that chose them: the held-out part, or with
-        folds all rows by the models that did not see them (None if ``val_fraction=0``).
+        folds all rows by the models that did not see them (None if ``val_fraction=0``). For scores alone ``train``
+        speaks of the rows given, which chose.
     baseline_train, baseline_validation : Report
-        The same for candidate zero with its own threshold.
+        The same for candidate zero with its own threshold; None for scores alone.
     baseline_name : str
         What candidate zero is: the best epoch of the cross-entropy warm-up, or the model as it was passed,
         or, with folds, untrained.
@@ -76,9 +78,11 @@ class FitResult(Outcome):
         None stands for that of the data.
     certificates : tuple of LabelCertificate, or None
         What was certified of each label, where :meth:`certify` gave the thresholds.
+    classes : tuple of Classes or None, or None
+        The two classes of each label that was not given as 0 and 1.
     """
 
-    model: nn.Module
+    model: Any
 
     def scores(self, data: Any) -> np.ndarray:
         """Return the model's scores.
@@ -87,7 +91,8 @@ class FitResult(Outcome):
         ----------
         data : Tensor, ndarray, tuple or dict of these, Dataset or DataLoader
             Inputs as the model takes them, or a data set of (x, y) pairs or of inputs alone. Floats in arrays are
-            converted to the precision of the model's weights.
+            converted to the precision of the model's weights. Without a model: scores, shape (n,) or (n, L), which are
+            returned as they are.
 
         Returns
         -------
@@ -98,9 +103,9 @@ class FitResult(Outcome):
         ------
         InvalidInputError
             If inputs or scores are not finite, or a tuple or dict does not fit the model's arguments. A pair (x, y)
-            usually does not.
+            usually does not. If there is no model and the data are no scores.
         """
-        scores = score_inputs(data, self.model)
+        scores = scores_of(data, self.model, len(self.label_names))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, data: Any) -> np.ndarray:
@@ -120,6 +125,7 @@ class FitResult(Outcome):
     def evaluate(
         self,
         test_data: Any,
+        labels: Any = None,
         *,
         by: Any = None,
         data: str = "test",
@@ -130,6 +136,9 @@ class FitResult(Outcome):
         Parameters
         ----------
         test_data : DataLoader, Dataset of (x, y), or tuple (x, y)
+            Or inputs alone, with ``labels``. Without a model: scores, shape (n,) or (n, L).
+        labels : array, shape (n,) or (n, L), optional
+            0, 1 or missing, or the classes that the result was made with.
         by : array, shape (n,), optional
             A value for each sample, such as its site; the report then holds the same by subgroup. At a prevalence, each
             class is weighted by one factor in all data: a subgroup's report states the prevalence that its own samples
@@ -151,15 +160,15 @@ class FitResult(Outcome):
         """
         asked: Any = self.prevalence if prevalence is None else None if prevalence == "observed" else prevalence
         meant = read_prevalence(asked, self.label_names)
-        scores, labels = score_pairs(test_data, self.model, len(self.label_names))
+        scores, truth = scored_pairs(test_data, labels, self.model, self.label_classes, self.label_names)
         return evaluate(
             scores,
-            labels,
+            truth,
             self.thresholds,
             self.objective,
             label_names=self.label_names,
             data=data,
-            sample_weight=None if meant is None else weights_at(meant, labels),
+            sample_weight=None if meant is None else weights_at(meant, truth),
             prevalence=meant,
             by=by,
         )
@@ -215,14 +224,19 @@ class FitResult(Outcome):
             name: getattr(self, name)
             for name in (
                 *("label_names", "baseline_name", "history", "selected_stage", "solver", "seconds", "versions"),
-                *("confidence", "holdout", "prevalence"),
+                *("confidence", "holdout", "prevalence", "classes"),
             )
         }
         diverged = Status.DIVERGED in self.statuses
         return result_from_scores(self.model, objective, data_scores, diverged=diverged, **rest)
 
     def certify(
-        self, calibration_data: Any, confidence: float = 0.9, *, groups: Sequence[Any] | None = None
+        self,
+        calibration_data: Any,
+        labels: Any = None,
+        *,
+        confidence: float = 0.9,
+        groups: Sequence[Any] | None = None,
     ) -> Certificate[FitResult]:
         """Return thresholds whose bound holds on new data with a stated confidence (Learn then Test).
 
@@ -236,7 +250,9 @@ class FitResult(Outcome):
             Samples that took no part in training or selection. They must be drawn as new ones will be; with a
             :attr:`prevalence`, the samples of each class must be. Samples that trained or chose are found by their
             score and label, and repeated ones by their inputs, unless chance makes as many equal
-            (:mod:`metricopt.evidence.equal_rows`).
+            (:mod:`metricopt.evidence.equal_rows`). Or inputs alone, with ``labels``; without a model: scores.
+        labels : array, shape (n,) or (n, L), optional
+            The same as for :meth:`evaluate`.
         confidence : float, in (0, 1)
             The least probability that the certified bound holds, for each label by itself, over the draw of these data.
         groups : sequence, shape (n,), optional
@@ -264,10 +280,13 @@ class FitResult(Outcome):
         UserWarning
             If fewer positives or negatives, but more than by chance, are rows that trained or chose.
         """
+        if isinstance(labels, float):
+            reject("confidence", "given by its name", labels, f"pass confidence={labels:g}")
         tuned = np.where(np.isinf(self.thresholds), self.empirical_threshold, self.thresholds)
         certificates = calibration.certify(
-            self.model,
-            calibration_data,
+            lambda: scored_and_numbered_pairs(
+                calibration_data, labels, self.model, self.label_classes, self.label_names
+            ),
             self.objective,
             tuned,
             self.data_scores,
@@ -323,10 +342,12 @@ class FitResult(Outcome):
         ------
         InvalidInputError
             If no example is given though the model needs one, it does not fit the model, or the model cannot be
-            exported.
+            exported; if there is no model.
         ImportError
             If the packages are missing.
         """
+        if self.model is None:
+            reject_without_model("export")
         return export(
             Path(path),
             self.model,
@@ -365,7 +386,6 @@ class FitResult(Outcome):
         InvalidInputError
             If ``test`` is a report on other labels, or the path is a folder.
         """
-        num_weights = sum(parameter.numel() for parameter in self.model.parameters())
         return write_page(
             Path(path),
             self.objective,
@@ -374,43 +394,52 @@ class FitResult(Outcome):
             self.data_scores,
             draw=lambda label: self.plot(label=label),
             alarm_rule=self.alarm_rule,
-            training={
-                "model": f"{type(self.model).__name__}, {num_weights:,} weights",
-                "solver": self.solver,
-                "judged by": self.holdout,
-                "weights from": self.selected_stage,
-                **({"found": words.nothing_better(self._outcomes)} if self.selected_stage == WARMUP else {}),
-                "epochs": str(len(self.history) // len(self.label_names)),
-                "time": f"{self.seconds:.1f} s",
-            },
+            training=self._told_of_training,
             versions=self.versions,
             test=test,
             compare=compare,
             usage=usage,
         )
 
+    @property
+    def _told_of_training(self) -> dict[str, str]:
+        """What the page says of the training, one line of a table for each."""
+        if self.model is None:
+            return {}
+        num_weights = sum(parameter.numel() for parameter in self.model.parameters())
+        return {
+            "model": f"{type(self.model).__name__}, {num_weights:,} weights",
+            "solver": self.solver,
+            "judged by": self.holdout,
+            "weights from": self.selected_stage,
+            **({"found": words.nothing_better(self._outcomes)} if self.selected_stage == WARMUP else {}),
+            "epochs": str(len(self.history) // len(self.label_names)),
+            "time": f"{self.seconds:.1f} s",
+        }
 
-def load(path: str | Path, model: nn.Module) -> FitResult:
+
+def load(path: str | Path, model: nn.Module | None = None) -> FitResult:
     """Read a result that :meth:`FitResult.save` wrote.
 
     Parameters
     ----------
     path : str or Path
         The folder.
-    model : Module
+    model : Module, optional
         A model of the same architecture, whose weights are replaced. For an average of several networks it is one of
-        their architecture.
+        their architecture. Left out for a result of scores alone.
 
     Raises
     ------
     InvalidInputError
-        If the folder holds no result, one of a later format, or weights of another architecture.
+        If the folder holds no result, one of a later format, or weights of another architecture; if a model is missing
+        or given in vain.
     """
     return FitResult(**storage.load(Path(path), model))
 
 
 def result_from_scores(
-    model: nn.Module,
+    model: nn.Module | None,
     objective: Objective,
     data_scores: dict[str, DataScores],
     *,
@@ -438,14 +467,14 @@ def result_from_scores(
         The remaining attributes.
     """
     kept, chosen_on = kept_labels(data_scores), selection_scores(data_scores)
-    choice, baseline = (
-        chosen_on.choose(of, objective, kept, confidence) for of in (chosen_on.model, chosen_on.baseline)
-    )
+    choice = chosen_on.choose(chosen_on.model, objective, kept, confidence)
+    zero = chosen_on.baseline and chosen_on.choose(chosen_on.baseline, objective, kept, confidence)
     given = objective, label_names, prevalence
-    reports: dict[str, Any] = {"validation": None, "baseline_validation": None}
+    reports: dict[str, Any] = {"validation": None, "baseline_train": None, "baseline_validation": None}
     for data, part in data_scores.items():
         reports[data] = part.report(part.model, choice.threshold, *given)
-        reports[f"baseline_{data}"] = part.report(part.baseline, baseline.threshold, *given)
+        if zero and part.baseline:
+            reports[f"baseline_{data}"] = part.report(part.baseline, zero.threshold, *given)
     statuses = tuple(
         status_of(
             diverged=diverged,

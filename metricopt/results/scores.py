@@ -36,6 +36,7 @@ class DataScores:
         The name of the data set, e.g. ``"validation"``.
     scores, baseline_scores : ndarray, shape (n, L), float32
         The scores of the returned model, and those of candidate zero (the best epoch of the cross-entropy warm-up).
+        Scores that a user gave are float32 or float64, and there is no candidate zero (None).
     labels, baseline_labels : ndarray, shape (n, L), float32
         The labels in the order of either scores. The two orders differ where an iterable data set shuffles.
     sample_weight : ndarray, shape (n, L), float, or None
@@ -45,9 +46,9 @@ class DataScores:
 
     data: str
     scores: np.ndarray
-    baseline_scores: np.ndarray
+    baseline_scores: np.ndarray | None
     labels: np.ndarray
-    baseline_labels: np.ndarray
+    baseline_labels: np.ndarray | None
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     folds: np.ndarray | None = None
@@ -58,8 +59,10 @@ class DataScores:
         return self.scores, self.labels
 
     @property
-    def baseline(self) -> tuple[np.ndarray, np.ndarray]:
+    def baseline(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The scores of candidate zero, and their labels."""
+        if self.baseline_scores is None or self.baseline_labels is None:
+            return None
         return self.baseline_scores, self.baseline_labels
 
     def choose(
@@ -120,14 +123,13 @@ class DataScores:
             prevalence=prevalence,
         )
 
-    def curves(self, label: int) -> tuple[PrecisionRecallCurve, PrecisionRecallCurve]:
-        """Return the precision-recall curves of model and candidate zero for the label at this position."""
+    def curves(self, label: int) -> list[PrecisionRecallCurve]:
+        """Return the precision-recall curves of the model and, if there is one, of candidate zero for a label."""
         weight = self.weight_of(label)
-        model, baseline = (
+        return [
             cast(PrecisionRecallCurve, precision_recall_curve(scores[:, label], labels[:, label], weight))
-            for scores, labels in (self.model, self.baseline)
-        )
-        return model, baseline
+            for scores, labels in filter(None, (self.model, self.baseline))
+        ]
 
     def precision_band(self, label: int) -> PrecisionBand | None:
         """Return the bootstrap band around the model's curve; None for weighted samples or without positives."""
@@ -160,7 +162,8 @@ def scores_at(prevalence: Prevalence, data_scores: Mapping[str, DataScores]) -> 
         If the labels came in another order each time, as those of a stream may.
     """
     for data, part in data_scores.items():
-        if not np.array_equal(part.labels, part.baseline_labels, equal_nan=True):
+        in_order = part.baseline_labels is None or np.array_equal(part.labels, part.baseline_labels, equal_nan=True)
+        if not in_order:
             got, remedy = f"{data} data in another each time", "train on a map-style data set"
             reject("prevalence", "for data of one order", got, remedy)
     return {

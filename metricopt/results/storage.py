@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from metricopt._validation import InvalidInputError, reject
 from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.reports import Report, plain_number, with_nan, without_nan
+from metricopt.problem.classes import Classes
 from metricopt.problem.registry import objective_from_dict, objective_to_dict
 from metricopt.processes import is_main_process
 from metricopt.results.history import History
@@ -46,23 +47,24 @@ def save(folder: Path, attributes: Mapping[str, Any]) -> Path:
         reject("path", "a new folder or one with a result", str(folder), "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_to_dict(attributes), indent=1, allow_nan=False)
-    save_model(attributes["model"], _aside(folder, _WEIGHTS))
+    names = [_WEIGHTS, _SCORES, _RESULT] if attributes["model"] is not None else [_SCORES, _RESULT]
+    if attributes["model"] is not None:
+        save_model(attributes["model"], _aside(folder, _WEIGHTS))
     _save_scores(attributes["data_scores"], _aside(folder, _SCORES))
     Path(_aside(folder, _RESULT)).write_text(text, encoding="utf-8")
     # All is written; from here on, what is not the whole new result has no result.json and is refused by load.
-    (folder / _RESULT).unlink(missing_ok=True)
-    for name in (_WEIGHTS, _SCORES, _RESULT):
+    for name in (_RESULT, _WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+    for name in names:
         os.replace(_aside(folder, name), folder / name)
     return folder
 
 
-def load(folder: Path, model: nn.Module) -> dict[str, Any]:
+def load(folder: Path, model: nn.Module | None) -> dict[str, Any]:
     """Read the attributes that :func:`save` wrote, and put the weights into the model; see :func:`metricopt.load`."""
     from safetensors.torch import load_file, load_model
 
-    for name in ("result.json", "scores.safetensors", "model.safetensors"):
-        if not (folder / name).is_file():
-            reject("path", "a folder with a saved result", str(folder), f"{name} is missing there")
+    _check_there(folder, "result.json", "scores.safetensors")
     with _readable(folder):
         saved = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
         if saved.get("format") != FORMAT:
@@ -71,7 +73,14 @@ def load(folder: Path, model: nn.Module) -> dict[str, Any]:
         data_scores = _load_scores(load_file(folder / _SCORES))
         for data, part in data_scores.items():
             data_scores[data] = replace(part, data=attributes[data].data)
+        if saved.get("scores_alone"):
+            if model is not None:
+                reject("model", "left out for a result of scores alone", type(model).__name__, "give the path alone")
+            return {"model": None, "data_scores": data_scores, **attributes}
+        _check_there(folder, "model.safetensors")
         given = type(model).__name__
+        if model is None:
+            reject("model", "given", None, "pass a module of the architecture that was saved; its weights are replaced")
         if saved.get("ensemble") is not None:
             model = Ensemble.like(model, tuple(saved["ensemble"]))
         try:
@@ -79,6 +88,12 @@ def load(folder: Path, model: nn.Module) -> dict[str, Any]:
         except RuntimeError as error:
             reject("model", "of the architecture that was saved", given, f"build the same one: {error}")
     return {"model": model, "data_scores": data_scores, **attributes}
+
+
+def _check_there(folder: Path, *names: str) -> None:
+    for name in names:
+        if not (folder / name).is_file():
+            reject("path", "a folder with a saved result", str(folder), f"{name} is missing there")
 
 
 @contextmanager
@@ -95,6 +110,7 @@ def _readable(folder: Path) -> Iterator[None]:
 
 def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
     objective, slack, certificates = (attributes[name] for name in ("objective", "slack", "certificates"))
+    classes = attributes["classes"]
     return {
         "format": FORMAT,
         "objective": objective_to_dict(objective),
@@ -105,7 +121,9 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "slack": None if slack is None else [compared.to_dict() for compared in slack],
         "prevalence": attributes["prevalence"],
         "certificates": None if certificates is None else [each.to_dict() for each in certificates],
+        "classes": None if classes is None else [None if own is None else own.to_dict() for own in classes],
         "baseline_name": attributes["baseline_name"],
+        "scores_alone": attributes["model"] is None,
         "ensemble": list(model.shape) if isinstance(model := attributes["model"], Ensemble) else None,
         "history": [without_nan(record) for record in attributes["history"]],
         **{name: attributes[name] for name in _PLAIN},
@@ -113,7 +131,8 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
-    prevalence, certificates = saved.get("prevalence"), saved.get("certificates")  # from version 0.1 without either
+    # Earlier versions wrote none of these.
+    prevalence, certificates, classes = (saved.get(name) for name in ("prevalence", "certificates", "classes"))
     return {
         "objective": objective_from_dict(saved["objective"]),
         "label_names": tuple(saved["label_names"]),
@@ -123,6 +142,9 @@ def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
         "slack": None if saved["slack"] is None else tuple(SlackAgreement.from_dict(entry) for entry in saved["slack"]),
         "prevalence": tuple(prevalence) if isinstance(prevalence, list) else prevalence,
         "certificates": None if certificates is None else tuple(map(LabelCertificate.from_dict, certificates)),
+        "classes": None
+        if classes is None
+        else tuple(None if own is None else Classes.from_dict(own) for own in classes),
         "baseline_name": saved["baseline_name"],
         "history": History(with_nan(record) for record in saved["history"]),
         **{name: saved[name] for name in _PLAIN if name in saved},
@@ -145,7 +167,7 @@ def _load_scores(tensors: dict[str, Tensor]) -> dict[str, DataScores]:
     data_scores: dict[str, DataScores] = {}
     for key, values in sorted(tensors.items()):
         data, name = key.split(".")
-        empty = DataScores(data, *(np.empty(0),) * 4)
+        empty = DataScores(data, np.empty(0), None, np.empty(0), None)
         # A copy: the tensors are mapped from the file, which could not be replaced on Windows while they are.
         data_scores[data] = replace(data_scores.get(data, empty), **cast(Any, {name: values.numpy().copy()}))
     return data_scores

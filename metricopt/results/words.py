@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from metricopt.evidence.reports import LabelReport
+from metricopt.problem.classes import Classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence
 from metricopt.results.label_outcome import LabelOutcome
@@ -15,10 +16,11 @@ from metricopt.solvers import WARMUP
 def summary(
     objective: Objective,
     outcomes: Sequence[LabelOutcome],
-    methods: tuple[str, str],
+    methods: tuple[str, ...],
     *,
     confidence: float | None,
     holdout: str,
+    classes: Sequence[Classes | None],
     alarm_rule: str,
     prevalence: Prevalence | None,
     selected_stage: str,
@@ -32,17 +34,22 @@ def summary(
     outcomes : sequence of LabelOutcome
         There is one for each label.
     methods : tuple of str
-        How the text calls the model and candidate zero.
-    confidence, holdout
+        How the text calls the model and, if there is one, candidate zero.
+    confidence, holdout, classes
         The attributes of the same names of :class:`metricopt.FitResult`.
     alarm_rule : str
         What the threshold does.
     prevalence, selected_stage, seconds
-        The attributes of the same names of :class:`metricopt.FitResult`.
+        The attributes of the same names of :class:`metricopt.FitResult`. The stage is empty where nothing was trained.
     """
     lines = [f"Asked     {objective}" + ("" if confidence is None else f", with confidence {confidence:g}")]
     if holdout:
         lines.append(f"Judged by {holdout}")
+    lines += [
+        f"Positive  {f'{outcome.label}: ' if len(outcomes) > 1 else ''}{own}"
+        for outcome, own in zip(outcomes, classes, strict=True)
+        if own is not None
+    ]
     if prevalence is not None:
         lines.append(f"For       a prevalence of {prevalence}, to which all metrics below are weighted")
     width = max(map(len, methods))
@@ -59,7 +66,8 @@ def summary(
     for outcome in outcomes:
         if outcome.slack is not None and outcome.has_threshold:
             lines.append(f"Slacks    {outcome.slack.label}: {outcome.slack}")
-    lines.append(f"Weights from the stage {selected_stage!r}, after {seconds:.1f} s of training.")
+    if selected_stage:
+        lines.append(f"Weights from the stage {selected_stage!r}, after {seconds:.1f} s of training.")
     if selected_stage == WARMUP:
         lines.append(nothing_better(outcomes))
     return "\n".join(lines)
