@@ -1,8 +1,9 @@
 """Which rows testify about which model: folds, each left out of the training of one model.
 
 With K folds, model k trains without the rows of fold k, so every row trains and every row has a score from a model that
-has not seen it. This file decides the fold of each row. It leaves the dealing out to :mod:`metricopt.data.splits`, and
-what becomes of the scores to :mod:`metricopt.evidence.frames`.
+has not seen it. Rows can be divided into folds several times over: then each has a score from as many models. This file
+decides the fold of each row. It leaves the dealing out to :mod:`metricopt.data.splits`, and what becomes of the scores
+to :mod:`metricopt.evidence.frames`.
 """
 
 from __future__ import annotations
@@ -52,16 +53,54 @@ def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, 
     >>> make_folds(2, np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])).tolist()
     [1, 0, 1, 0, 0, 1]
     """
+    columns = make_divisions(folds, labels, groups=groups, seed=seed)
+    if columns.shape[1] > 1:
+        got = f"one that tests every row {columns.shape[1]} times"
+        reject("folds", "one that tests every row once", got, "give e.g. StratifiedKFold(5)")
+    return columns[:, 0]
+
+
+def make_divisions(
+    folds: Any, labels: NDArray[np.floating], *, groups: Any = None, seed: int = 0, number: int = 1
+) -> NDArray[np.intp]:
+    """Return the fold of each row in each of several divisions into folds, numbered from 0 in each of them.
+
+    Parameters
+    ----------
+    folds : int, splitter or array
+        As for :func:`make_folds`. A splitter may divide the rows several times, one division after the other
+        (``RepeatedStratifiedKFold``), and an array, shape (n, D), may have a column for each division.
+    labels, groups, seed
+        As for :func:`make_folds`.
+    number : int, >= 1
+        How many divisions are dealt out where ``folds`` is a number.
+
+    Returns
+    -------
+    ndarray, shape (n, D), int
+
+    Raises
+    ------
+    InvalidInputError
+        As for :func:`make_folds`; and if a splitter does not finish a division before it begins the next.
+
+    Examples
+    --------
+    >>> make_divisions(np.array([[0, 1], [1, 1], [0, 0]]), np.array([1.0, 0.0, 0.0])).tolist()
+    [[0, 1], [1, 1], [0, 0]]
+    """
     columns = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
     folds = folds.numpy(force=True) if isinstance(folds, Tensor) else folds
     if is_integer(folds):
-        return _dealt_out(int(folds), columns, groups, seed)
+        return np.stack([_dealt_out(int(folds), columns, groups, seed + each) for each in range(number)], axis=1)
     if hasattr(folds, "split") and not isinstance(folds, str):
         return _by_splitter(folds, columns, groups)
-    if isinstance(folds, str) or np.ndim(folds) != 1:
+    if isinstance(folds, str) or np.ndim(folds) not in (1, 2):
         remedy = "give e.g. 5, StratifiedKFold(5), one fold number a row, or None for none"
         reject("folds", "a number, a splitter or one number a row", repr(folds), remedy)
-    return _as_given(folds, columns, groups)
+    values = np.asarray(folds)
+    each_division = [values] if values.ndim == 1 else list(values.T)
+    return np.stack([_as_given(division, columns, groups) for division in each_division], axis=1)
 
 
 def _dealt_out(number: int, columns: np.ndarray, groups: Any, seed: int) -> NDArray[np.intp]:
@@ -91,11 +130,30 @@ def _by_splitter(splitter: Any, columns: np.ndarray, groups: Any) -> NDArray[np.
     except (TypeError, ValueError) as error:
         remedy = "pass groups as well" if groups is None else "give another splitter, or a number"
         reject("folds", "a splitter that can divide these rows", f"{splitter}: {error}", remedy)
-    times = np.bincount(np.concatenate(parts).astype(np.intp), minlength=len(columns)) if parts else np.zeros(1)
-    if len(parts) < 2 or (times != 1).any():
-        got = f"{len(parts)} parts that test {int((times != 1).sum())} rows not once"
-        reject("folds", "a splitter that tests every row once, in two parts or more", got, "give e.g. KFold(5)")
-    return _checked_groups(_numbered_by(parts, len(columns)), groups)
+    divisions = [_checked_groups(_numbered_by(parts, len(columns)), groups) for parts in _divided(parts, len(columns))]
+    if not divisions:
+        times = np.bincount(np.concatenate(parts).astype(np.intp), minlength=len(columns)) if parts else np.zeros(1)
+        rule = "a splitter that tests every row once, in two parts or more, before it tests one again"
+        got = f"{len(parts)} parts that test a row {int(times.min())} to {int(times.max())} times"
+        reject("folds", rule, got, "give e.g. KFold(5) or RepeatedKFold()")
+    return np.stack(divisions, axis=1)
+
+
+def _divided(parts: list[np.ndarray], num_rows: int) -> list[list[np.ndarray]]:
+    """Return the parts of each division, or nothing if there is one that does not hold every row once."""
+    divisions: list[list[np.ndarray]] = []
+    num_tested = num_rows  # of the division that is under way
+    for part in parts:
+        if num_tested == num_rows:
+            divisions.append([])
+            num_tested = 0
+        divisions[-1].append(part)
+        num_tested += len(part)
+    are_whole = all(
+        len(division) > 1 and np.array_equal(np.sort(np.concatenate(division)), np.arange(num_rows))
+        for division in divisions
+    )
+    return divisions if are_whole else []
 
 
 def _as_given(folds: Any, columns: np.ndarray, groups: Any) -> NDArray[np.intp]:

@@ -114,8 +114,8 @@ def fit(
     folds : "auto", int, splitter, array or None
         The default takes 5 folds for a model that can be made afresh and data in memory (a ``TensorDataset``), unless
         ``val_loader`` or ``val_fraction`` is given; else a part is held out, and the summary says why. A number K gives
-        K stratified folds; a splitter of scikit-learn or an array with the fold of each row is taken as well. None
-        never takes folds.
+        K stratified folds; a splitter of scikit-learn or an array with the fold of each row is taken as well, also one
+        that divides the rows several times (``RepeatedStratifiedKFold``). None never takes folds.
     val_fraction : float, in [0, 1)
         The fraction of the rows that is held out, stratified and seeded, instead of folds. The default without folds is
         0.2. With 0 the training rows decide.

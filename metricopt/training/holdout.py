@@ -18,7 +18,7 @@ from torch.utils.data import TensorDataset
 
 from metricopt._validation import Faults, InvalidInputError
 from metricopt.data.loaders import has_own_order, is_iterable
-from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
+from metricopt.evidence.folds import DEFAULT_FOLDS, make_divisions
 from metricopt.training.request import Request
 
 DEFAULT_FRACTION = 0.2
@@ -35,7 +35,7 @@ class Holdout:
     fraction : float, in [0, 1)
         The part of the rows that is held out; 0 where there are folds, a loader of their own, or none.
     folds : int, splitter, array, or None
-        The folds, as :func:`~metricopt.evidence.folds.make_folds` takes them; None without folds.
+        The folds, as :func:`~metricopt.evidence.folds.make_divisions` takes them; None without folds.
     is_default : bool
         Whether the folds were not asked for: where they cannot be dealt out, a part is held out instead.
     reason : str
@@ -47,18 +47,20 @@ class Holdout:
     is_default: bool = False
     reason: str = ""
 
-    def text(self, num_folds: int, *, has_loader: bool) -> str:
+    def text(self, divisions: NDArray[np.intp] | None, *, has_loader: bool) -> str:
         """Return which rows judge, and why, as the summary says it.
 
         Parameters
         ----------
-        num_folds : int
-            Number of folds that were dealt out, 0 without folds.
+        divisions : ndarray, shape (n, D), int, or None
+            The fold of each row in each division; None without folds.
         has_loader : bool
             Whether the caller gave a loader of rows that judge.
         """
-        if num_folds:
-            return f"{num_folds} folds: every row trains, and is judged by models that did not see it"
+        if divisions is not None:
+            number = divisions.shape[1]
+            dealt = f"{divisions[:, 0].max() + 1} folds" + (f", dealt out {number} times" if number > 1 else "")
+            return f"{dealt}: every row trains, and is judged by models that did not see it"
         if has_loader:
             return "the rows of val_loader"
         if not self.fraction:
@@ -67,7 +69,7 @@ class Holdout:
         return f"{self.fraction:.0%} of the rows, which were held out" + (f", because {why}" if why else "")
 
     def deal(self, labels: np.ndarray, groups: Any, seed: int) -> NDArray[np.intp] | None:
-        """Return the fold of each row, or None where there are no folds.
+        """Return the fold of each row in each division, shape (n, D), or None where there are no folds.
 
         Raises
         ------
@@ -77,7 +79,7 @@ class Holdout:
         if self.folds is None:
             return None
         try:
-            return make_folds(self.folds, labels, groups=groups, seed=seed)
+            return make_divisions(self.folds, labels, groups=groups, seed=seed)
         except InvalidInputError:
             if self.is_default:
                 return None

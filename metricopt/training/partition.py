@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class FoldedRows:
-    """Rows that lie in folds, with one replica a fold, which trains without it.
+    """Rows that lie in folds, with one replica a fold, which trains without it: as often as the rows are divided.
 
     Attributes
     ----------
@@ -79,18 +80,28 @@ class FoldedRows:
         The labels as they are. Those of ``Partition.train`` have a column for each replica and label, and are missing
         where the replica does not train on the row: column r L + l belongs to replica r and label l.
     sample_weight : ndarray, shape (n, L), float64, or None
-    folds : ndarray, shape (n,), int
-    trains : ndarray, shape (n, R), bool
-        Whether a row trains a replica.
+    divisions : ndarray, shape (n, D), int
+        The fold of each row in each division. Replicas are numbered division by division, and fold by fold.
     groups : ndarray, shape (n,), int, or None
         The number of each row's group.
     """
 
     labels: np.ndarray
     sample_weight: np.ndarray | None
-    folds: np.ndarray
-    trains: np.ndarray
+    divisions: np.ndarray
     groups: np.ndarray | None = None
+
+    @property
+    def folds(self) -> np.ndarray:
+        """The fold of each row in the first division, shape (n,): evidence is divided by these alone."""
+        return self.divisions[:, 0]
+
+    @cached_property
+    def trains(self) -> np.ndarray:
+        """Whether a row trains a replica, shape (n, R), bool."""
+        return np.concatenate(
+            [folds[:, np.newaxis] != np.arange(folds.max() + 1) for folds in self.divisions.T], axis=1
+        )
 
     @property
     def num_replicas(self) -> int:
@@ -187,8 +198,8 @@ def make_partition(
         Whether workers may live on from pass to pass; their random states can then not be put back.
     processes : Processes
         The processes that train together.
-    deal : callable ``(labels, groups) -> folds or None``, optional
-        Gives the fold of each row; nothing is held out then.
+    deal : callable ``(labels, groups) -> divisions or None``, optional
+        Gives the fold of each row in each division, shape (n, D); nothing is held out then.
 
     Raises
     ------
@@ -214,12 +225,11 @@ def make_partition(
         if not len(rows):
             reject("loader", "non-empty", "a data set of 0 samples", "check the data set")
         own_groups = _groups_of(rows, labels, groups)
-        folds = None if deal is None else deal(labels[rows], own_groups)
-        if folds is not None:
+        divisions = None if deal is None else deal(labels[rows], own_groups)
+        if divisions is not None:
             own_weight = None if weight is None else weight[rows]
-            trains = folds[:, np.newaxis] != np.arange(folds.max() + 1)
             numbers = None if own_groups is None else numbered("groups", own_groups, len(rows))
-            folded = FoldedRows(labels[rows], own_weight, folds, trains, numbers)
+            folded = FoldedRows(labels[rows], own_weight, divisions, numbers)
             if eval_dataset is not None:
                 reader.check_labels_of(loader, eval_dataset, rows, labels)
             return reader.folded(loader, scored, rows, len(labels), folded, seed)

@@ -134,7 +134,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         selection=_make_selection(request, parts, plan),
         confidence=_read_confidence(request, parts),
         holdout=holdout.text(
-            0 if parts.folded is None else parts.folded.num_replicas, has_loader=request.val_loader is not None
+            None if parts.folded is None else parts.folded.divisions, has_loader=request.val_loader is not None
         ),
         stepping=_make_stepping(request, single, model, parts, processes),
         processes=processes,

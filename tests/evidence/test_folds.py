@@ -5,10 +5,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedGroupKFold
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+)
 
 from metricopt import InvalidInputError
-from metricopt.evidence.folds import make_folds
+from metricopt.evidence.folds import make_divisions, make_folds
 
 
 def labels_of(num_rows=200, num_positives=23, seed=0):
@@ -83,12 +90,43 @@ def test_an_array_is_numbered_from_zero():
         (np.zeros(3), r"one number a row \(200\), got 3 values"),
         (np.full(200, 0.5), "whole numbers, one a row, got fractions"),
         (np.full(200, np.nan), "whole numbers"),
-        (np.full((200, 2), 1), "one number a row"),
+        (np.full((200, 2), 1), "of two folds or more"),
+        (np.zeros((200, 2, 2)), "one number a row"),
+        (RepeatedKFold(n_splits=4, n_repeats=3), "one that tests every row once, got one that tests every row 3 times"),
     ],
 )
 def test_bad_folds(folds, message):
     with pytest.raises(InvalidInputError, match=message):
         make_folds(folds, labels_of())
+
+
+def test_rows_can_be_divided_several_times():
+    labels, splitter = labels_of(), RepeatedStratifiedKFold(n_splits=4, n_repeats=3, random_state=0)
+    divisions = make_divisions(splitter, labels)
+    assert divisions.shape == (200, 3)
+    for number, (_, test) in enumerate(splitter.split(labels, labels)):
+        assert np.array_equal(np.flatnonzero(divisions[:, number // 4] == number % 4), test)
+    assert np.array_equal(make_divisions(divisions, labels), divisions)
+    dealt = make_divisions(4, labels, seed=5, number=2)
+    assert np.array_equal(dealt[:, 0], make_folds(4, labels, seed=5))
+    assert not np.array_equal(dealt[:, 0], dealt[:, 1])
+
+
+class Overlapping:
+    """Two folds, then two that test one row twice and one never."""
+
+    def split(self, x, y=None, groups=None):
+        rows = np.arange(len(x))
+        for test in (rows[::2], rows[1::2], rows[: len(x) // 2], rows[len(x) // 2 - 1 : -1]):
+            yield np.setdiff1d(rows, test), test
+
+
+def test_every_division_must_hold_every_row_once():
+    with pytest.raises(InvalidInputError, match="before it tests one again, got 4 parts that test a row 1 to 3 times"):
+        make_divisions(Overlapping(), labels_of())
+    groups = np.arange(200) // 2
+    with pytest.raises(InvalidInputError, match="the group of row 1 in two folds"):
+        make_divisions(np.stack([groups % 2, np.arange(200) % 2], axis=1), labels_of(), groups=groups)
 
 
 def test_folds_must_not_divide_a_group():

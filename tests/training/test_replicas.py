@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import RepeatedKFold
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -223,6 +224,21 @@ def test_several_labels_weights_groups_and_missing_labels():
     assert isinstance(result.model, Ensemble)
     assert result.scores(x).shape == (400, 2)
     assert result.validation["second"].num_samples == int((~labels[:, 1].isnan()).sum())
+
+
+def test_rows_that_are_divided_twice_are_judged_by_two_models_each():
+    x, y = table()
+    folds = RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)
+    given = {"alpha": 0.5, "folds": folds, "epochs": 1, "progress": False}  # one epoch: one candidate
+    result = metricopt.fit(mlp, loader_of(x, y), "FPOR", **given)
+    assert result.holdout.startswith("3 folds, dealt out 2 times: every row trains")
+    ensemble, total = result.model, np.zeros(300)
+    with torch.no_grad():
+        scores = ((ensemble.replicas(x) - ensemble.centre[:, 0]) / ensemble.spread[:, 0]).numpy()  # (300, 6)
+    for replica, (_, test) in enumerate(folds.split(x)):
+        total[test] += scores[test, replica]
+    assert result.data_scores["validation"].scores[:, 0] == pytest.approx(total / 2, abs=1e-4)
+    assert set(result.data_scores["validation"].folds) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("make", [lambda: nn.Linear(4, 2), lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))])
