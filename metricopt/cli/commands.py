@@ -10,14 +10,10 @@ in the cases 0, 3 and 4. In a launch of several processes the main one prints an
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -26,7 +22,16 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 import metricopt
-from metricopt._validation import InvalidInputError, check_choice, reject
+from metricopt._validation import check_choice, reject
+from metricopt.cli.running import (
+    MISSED_ON_TEST,
+    NOT_SUPPORTED,
+    Modules,
+    bad_input,
+    claim,
+    import_modules,
+    number_or_word,
+)
 from metricopt.cli.table_run import (
     BASELINE,
     Options,
@@ -42,10 +47,8 @@ from metricopt.cli.table_run import (
 )
 from metricopt.data import Table, load_thyroid, make_table, read_table
 from metricopt.data.image_table import ImageTable
-from metricopt.processes import ProcessLostError, is_main_process, join_launch
+from metricopt.processes import is_main_process, join_launch
 from metricopt.results.verdict import Verdict
-
-BAD_INPUT, NOT_SUPPORTED, MISSED_ON_TEST, PROCESS_LOST = 2, 3, 4, 5
 
 app = typer.Typer(
     help="Train a classifier on the metric that you answer for: recall at a precision, precision at a recall, F-beta, "
@@ -57,16 +60,6 @@ app = typer.Typer(
 
 
 _DEFAULT = Options()
-
-Modules = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--import",
-        metavar="MODULE",
-        help="A Python module to import first, for instance one that registers an objective of your own. It can be in "
-        "the current folder, and the option can be repeated.",
-    ),
-]
 
 
 @app.command("fit")
@@ -173,18 +166,20 @@ def fit_command(
         seed=seed,
         device=device,
     )
-    with _bad_input():
+    with bad_input():
         options = replace(
-            options, folds=_number("folds", folds, int, "5"), confidence=_number("confidence", confidence, float, "0.9")
+            options,
+            folds=number_or_word("folds", folds, int, "5"),
+            confidence=number_or_word("confidence", confidence, float, "0.9"),
         )
         processes = join_launch(device)
         with processes.in_step():
-            _import(modules or [])
+            import_modules(modules or [])
             check_options(options)
             if resume and checkpoint_dir is None:
                 reject("checkpoint_dir", "given to resume", None, "add --checkpoint-dir of the interrupted run")
             if processes.is_main:
-                _claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
+                claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
             held, groups = _read(table, label, positive, drop or [], group)
         run = train_on_table(
             held, groups, options, _tell, checkpoint_dir=checkpoint_dir, resume=resume, num_processes=processes.number
@@ -203,10 +198,10 @@ def predict(
     """Score new rows: the number of each row (from 0), its score, and its alarm (1 where score >= threshold)."""
     import pandas as pd
 
-    with _bad_input():
+    with bad_input():
         if out is not None and out.suffix.lower() != ".csv":
             reject("out", "a .csv file", str(out), "give a name that ends in .csv")
-        _import(modules or [])
+        import_modules(modules or [])
         preprocessor, result = load_run(run)
         features = preprocessor.transform(read_table(table))
         scores = result.scores(features).astype(np.float64)  # so that the text has every digit of the score
@@ -230,8 +225,8 @@ def demo(
 
     The same as: metricopt fit thyroid.csv --label diagnosis --alpha 0.9
     """
-    with _bad_input():
-        _claim(out, overwrite=(out / "report.json").is_file())
+    with bad_input():
+        claim(out, overwrite=(out / "report.json").is_file())
         run = train_on_table(load_thyroid(), None, Options("FPOR", alpha=0.9), _tell)
         write_run(run, out, {"table": "the bundled thyroid data", "drop": [], "group": None})
     _finish(run, out)
@@ -261,14 +256,14 @@ def rank_cuts_command(
     from metricopt.backbones import load_backbone
     from metricopt.transfer import TransferWarning, rank_cuts
 
-    with _bad_input(), warnings.catch_warnings(record=True) as caught:
+    with bad_input(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferWarning)
         model = load_backbone(backbone, weights)
         rows = read_table(table)
         images = ImageTable(
             rows, image, label, table.parent if root is None else root, image_size, *model.normalisation
         )
-        _claim(out, overwrite)
+        claim(out, overwrite)
         ranking = rank_cuts(model, DataLoader(images, batch_size=batch_size))
         ranking.to_frame().to_csv(out / "ranking.csv", index=False)
         ranking.agreement().to_csv(out / "agreement.csv")
@@ -317,30 +312,6 @@ def _tell(text: str) -> None:
         Console(stderr=True, highlight=False).print(text)
 
 
-def _import(modules: Sequence[str]) -> None:
-    """Import the modules that a user names, from the current folder too, as ``python -m`` does."""
-    if modules:
-        sys.path.insert(0, str(Path.cwd()))
-    for module in modules:
-        try:
-            import_module(module)
-        except Exception as error:  # whatever the user's own lines raise
-            got = f"{module!r}, which raised {type(error).__name__}: {error}"
-            reject("--import", "a Python module that can be imported", got, "run it by itself to see where")
-
-
-def _number(name: str, text: str, kind: Callable[[str], Any], example: str) -> Any:
-    """Return a number, "auto", or None for "none"."""
-    if text == "auto":
-        return text
-    if text == "none":
-        return None
-    try:
-        return kind(text)
-    except ValueError:
-        reject(name, "a number, auto or none", repr(text), f"give e.g. {example}")
-
-
 def _read(
     path: Path, label: str, positive: str | None, drop: list[str], group: str | None
 ) -> tuple[Table, np.ndarray | None]:
@@ -356,15 +327,6 @@ def _read(
             reject("group", "a column with a value in every row", got, "give such rows a group of their own")
         groups = frame[group].astype(str).to_numpy()
     return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive), groups
-
-
-def _claim(out: Path, overwrite: bool) -> None:
-    """Make the output folder first, so that no time is spent on a result that cannot be written."""
-    if out.exists() and not out.is_dir():
-        reject("out", "a folder", f"the file {out}", "choose another name")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        reject("out", "a new or empty folder", str(out), "give another one, or add --overwrite")
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def _finish(run: Run, out: Path) -> None:
@@ -394,20 +356,3 @@ def _finish(run: Run, out: Path) -> None:
         raise typer.Exit(MISSED_ON_TEST)
     if not run.is_supported:
         raise typer.Exit(NOT_SUPPORTED)
-
-
-@contextmanager
-def _bad_input() -> Iterator[None]:
-    """Turn errors that the user can correct into a message and the exit code for bad input."""
-    try:
-        yield
-    except ProcessLostError as error:
-        _fail(str(error), PROCESS_LOST)
-    except (InvalidInputError, OSError) as error:
-        _fail(str(error), BAD_INPUT)
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    if code == PROCESS_LOST or is_main_process():
-        Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escape(text)}", soft_wrap=True)
-    raise typer.Exit(code)
