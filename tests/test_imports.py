@@ -150,7 +150,7 @@ def test_few_modules_beside_the_rooms():
         ("metricopt/solvers/base.py", "if TYPE_CHECKING:\n    import metricopt.training", ["imports training"]),
         ("metricopt/training/fit.py", "import metricopt", ["imports __init__"]),
         ("metricopt/training/fit.py", "from metricopt import fit", ["imports __init__"]),
-        ("metricopt/data/tables.py", "import metricopt.plots", ["imports plots"]),
+        ("metricopt/data/tables/columns.py", "import metricopt.plots", ["imports plots"]),
         ("metricopt/cli/commands.py", "import benchmarks.data", ["imports benchmarks"]),
         (
             "metricopt/training/fit.py",

@@ -203,7 +203,7 @@ def predict(
             reject("out", "a .csv file", str(out), "give a name that ends in .csv")
         import_modules(modules or [])
         preprocessor, result = load_run(run)
-        features = preprocessor.transform(read_table(table))
+        features, findings = preprocessor.transform_with_findings(read_table(table))
         scores = result.scores(features).astype(np.float64)  # so that the text has every digit of the score
         alarms = result.predict(features)
         predictions = pd.DataFrame({"row": np.arange(len(scores)), "score": scores, "alarm": alarms})
@@ -213,6 +213,8 @@ def predict(
             out.parent.mkdir(parents=True, exist_ok=True)
             predictions.to_csv(out, index=False)
             Console().print(f"{int(alarms.sum())} alarms in {len(alarms)} rows: {escape(str(out))}", soft_wrap=True)
+        for sentence in findings.sentences:
+            Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {escape(sentence)}", soft_wrap=True)
 
 
 @app.command()

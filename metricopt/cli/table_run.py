@@ -20,7 +20,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._validation import reject
-from metricopt.data import Table, TablePreprocessor, stratified_split
+from metricopt.data import Findings, Table, TablePreprocessor, stratified_split
 from metricopt.evidence.bootstrap import precision_band
 from metricopt.evidence.reports import LabelReport, Report, plain_number
 from metricopt.plots import plot_precision_recall
@@ -39,7 +39,8 @@ from metricopt.training.holdout import DEFAULT_FRACTION
 from metricopt.training.plan import default_epochs
 from metricopt.training.table_models import TABLE_MODELS, make_table_model
 
-FORMAT = 1
+FORMAT = 2
+_READABLE_FORMATS = (1, FORMAT)
 BASELINE = "cross-entropy"
 _SOLVERS = ("profiled", "cross_entropy")
 
@@ -86,6 +87,8 @@ class Run:
         The reports of the two models on these rows.
     num_unlabelled : int
         The number of rows that were left out because they have no label.
+    findings : Findings
+        The cells of the table that are no number or no known category.
     """
 
     options: Options
@@ -99,6 +102,7 @@ class Run:
     test_report: Report
     baseline_test_report: Report
     num_unlabelled: int
+    findings: Findings
 
     @property
     def methods(self) -> tuple[str, str]:
@@ -155,8 +159,8 @@ def load_run(folder: str | Path) -> tuple[TablePreprocessor, FitResult]:
         reject("run", "a folder that `metricopt fit` wrote", str(folder), remedy)
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["format"] != FORMAT:
-            reject("run", f"a result of format {FORMAT}", saved["format"], "update metricopt")
+        if saved["format"] not in _READABLE_FORMATS:
+            reject("run", f"a result of format {FORMAT} or older", saved["format"], "update metricopt")
         preprocessor = TablePreprocessor.from_dict(saved["columns"])
         model = make_table_model(saved["model"], len(preprocessor.feature_names))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -203,7 +207,9 @@ def train_on_table(
     table, groups = table.take(labelled), None if groups is None else groups[labelled]
     rows = _split(table.labels, groups, options, num_processes)
     preprocessor = TablePreprocessor.fit(table.take(rows["train"]).features)
-    data = {name: _tensors(preprocessor, table.take(own)) for name, own in rows.items()}
+    features, findings = preprocessor.transform_with_findings(table.features)
+    labels = torch.from_numpy(table.labels).float()
+    data = {name: (torch.from_numpy(features[own]), labels[own]) for name, own in rows.items()}
     train = TensorDataset(*data["train"])
     validation = TensorDataset(*data["validation"]) if "validation" in data else None
     with_folds = validation is None and options.val_fraction is None
@@ -251,6 +257,7 @@ def train_on_table(
         test_report=result.evaluate(data["test"]),
         baseline_test_report=baseline.evaluate(data["test"]),
         num_unlabelled=num_unlabelled,
+        findings=findings,
     )
 
 
@@ -273,10 +280,6 @@ def _split(
 def was_begun(checkpoint_dir: Path) -> bool:
     """Say whether there are checkpoints of a training in a folder."""
     return any(has_checkpoints(checkpoint_dir / solver) for solver in _SOLVERS)
-
-
-def _tensors(preprocessor: TablePreprocessor, table: Table) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(preprocessor.transform(table.features)), torch.from_numpy(table.labels).float()
 
 
 def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
@@ -316,6 +319,7 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
         "options": {**source, **asdict(run.options)},
         "num_unlabelled": run.num_unlabelled,
         "dropped_columns": run.preprocessor.dropped,
+        "findings": run.findings.sentences,
         "versions": run.result.versions,
     }
     _write_json(out / "report.json", report)
@@ -399,9 +403,7 @@ def notes(run: Run) -> list[str]:
         )
     if run.num_unlabelled:
         notes.append(f"Left out: {run.num_unlabelled} rows without a label.")
-    if run.preprocessor.dropped:
-        notes.append("Columns left out: " + ", ".join(f"{n} ({why})" for n, why in run.preprocessor.dropped.items()))
-    return notes
+    return [*notes, *run.findings.warnings, run.preprocessor.summary]
 
 
 def _judges(run: Run) -> str:

@@ -16,7 +16,7 @@ from metricopt.data.chexpert import (
     write_synthetic_chexpert,
 )
 from metricopt.data.splits import stratified_split
-from metricopt.data.tables import Table, TablePreprocessor, make_table, read_table
+from metricopt.data.tables import Findings, Table, TablePreprocessor, TableWarning, make_table, read_table
 from metricopt.data.thyroid import load_hypothyroid, load_thyroid
 from metricopt.data.toy import rath_hughes_toy
 
@@ -26,10 +26,12 @@ __all__ = [
     "BalancedBatchSampler",
     "CheXpertImages",
     "CheXpertTable",
+    "Findings",
     "ImageCheck",
     "ResizedCache",
     "Table",
     "TablePreprocessor",
+    "TableWarning",
     "apply_policy",
     "check_images",
     "load_hypothyroid",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 
 from metricopt.data.tables import Table, make_table, read_table
+from metricopt.data.tables.numbers import read_plain
 
 
 def load_thyroid() -> Table:
@@ -58,4 +59,8 @@ def load_hypothyroid() -> Table:
 
 def _bundled(name: str) -> Table:
     with as_file(files("metricopt.data") / name) as path:
-        return make_table(read_table(path), label="diagnosis", positive="hypothyroid")
+        frame = read_table(path)
+    for column in frame.columns:
+        numbers = read_plain(frame[column])
+        frame[column] = frame[column].astype(object) if numbers is None else numbers
+    return make_table(frame, label="diagnosis", positive="hypothyroid")

@@ -16,7 +16,7 @@ import metricopt
 from metricopt import FPOR
 from metricopt.cli.commands import app
 from metricopt.cli.table_run import load_run, notes
-from metricopt.data import make_table, stratified_split
+from metricopt.data import Findings, make_table, stratified_split
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.results.verdict import Verdict
 
@@ -209,7 +209,9 @@ def test_predict_agrees_with_the_result(fitted, folder):
     predictions = pd.read_csv(io.StringIO(printed.stdout), converters={"score": float})
     assert list(predictions.columns) == ["row", "score", "alarm"]
     preprocessor, result = load_run(out)
-    features = preprocessor.transform(pd.read_csv(folder / "new.csv"))
+    features, _ = preprocessor.transform_with_findings(pd.read_csv(folder / "new.csv"))
+    assert "Note: ward: 1 row matches no category of the training rows: 'a new ward' (1)" in printed.stderr
+    assert "Note: Missing cells of 40 rows: age 3" in printed.stderr
     assert predictions["row"].tolist() == list(range(40))
     np.testing.assert_array_equal(predictions["score"], result.scores(features))
     np.testing.assert_array_equal(predictions["alarm"], result.predict(features))
@@ -373,10 +375,12 @@ def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict, confiden
         verdict=verdict,
         is_supported=True,
         num_unlabelled=0,
-        preprocessor=SimpleNamespace(dropped={}),
+        findings=Findings(4),
+        preprocessor=SimpleNamespace(summary="Features used"),
     )
     assert notes(run)[1].endswith(f"the threshold of each is the {best}")
-    rest = notes(run)[2:]
+    *rest, last = notes(run)[2:]
+    assert last == "Features used"
     assert len(rest) == (verdict in (Verdict.NEAR, Verdict.MISSED))
     assert all("ask for a higher confidence or a stricter bound" in note for note in rest)
 

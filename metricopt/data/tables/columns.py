@@ -1,0 +1,142 @@
+"""The kinds of columns, and what is learnt of each from the training rows.
+
+This file decides whether a column is numeric or of categories, and keeps what applies it to new rows. It leaves to
+:mod:`metricopt.data.tables.left_out` which columns are no features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._validation import reject
+from metricopt.data.tables.cells import Cells, read_cells
+from metricopt.data.tables.left_out import DATES, MAX_CATEGORIES, NO_VALUE, why_no_categories, why_no_numbers
+from metricopt.data.tables.numbers import NumberStyle, find_style, read_plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NEARLY_ALL = 0.9
+_MANY_NUMBERS = 20
+
+
+@dataclass(frozen=True)
+class NumericColumn:
+    """A numeric column of the training rows.
+
+    Attributes
+    ----------
+    name : str
+        The name of the column.
+    median : float
+        The median of its numbers, which replaces missing values.
+    mean, scale : float
+        The mean and the standard deviation by which it is standardised.
+    has_missing : bool
+        Whether values are missing in training rows. If so, a 0/1 feature marks missing values.
+    decimal, thousands : str
+        The decimal mark, and the mark between thousands ("" where there is none), of numbers that are text.
+    """
+
+    name: str
+    median: float
+    mean: float
+    scale: float
+    has_missing: bool
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def style(self) -> NumberStyle:
+        """How numbers are written that are text."""
+        return NumberStyle(self.decimal, self.thousands)
+
+
+@dataclass(frozen=True)
+class CategoricalColumn:
+    """A column of categories, as text. None stands for a missing value.
+
+    Attributes
+    ----------
+    name : str
+        The name of the column.
+    categories : tuple of str or None
+        The categories that are features, in sorted order, None last.
+    num_rare : int
+        The number of rarer categories that are none.
+    """
+
+    name: str
+    categories: tuple[str | None, ...]
+    num_rare: int = 0
+
+
+def learn_column(name: str, column: pd.Series) -> NumericColumn | CategoricalColumn | str:
+    """Return what is learnt of a column of the training rows, or the reason why it is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If a numeric column holds infinite values.
+    """
+    if column.dtype.kind in "mM" or str(column.dtype).startswith(("period", "date", "timestamp", "time", "duration")):
+        return NO_VALUE if column.isna().all() else DATES
+    style, values = NumberStyle(), read_plain(column)
+    if values is None:
+        cells = read_cells(column)
+        style, numbers = find_style(cells)
+        if not _is_numeric(cells, numbers):
+            return why_no_categories(name, cells) or _learn_categories(name, cells)
+        values = np.append(numbers, np.nan)[cells.codes]
+    check_not_infinite(name, values)
+    return why_no_numbers(name, values) or _learn_numbers(name, values, style)
+
+
+def check_not_infinite(name: str, values: NDArray[np.float64]) -> None:
+    """Reject infinite values."""
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        reject(f"column {name!r}", "finite or missing", f"{len(infinite)} infinite values", "leave them blank")
+
+
+def _is_numeric(cells: Cells, numbers: NDArray[np.float64]) -> bool:
+    """Say whether a column of text is numeric: all of its cells are numbers, or most are, and are no codes.
+
+    Few different numbers beside words are categories (grades 1, 2, x), and so are numbers with leading zeros (001).
+    """
+    import pyarrow.compute as pc
+
+    counts, are_numbers = cells.counts, ~np.isnan(numbers)
+    num_present, num_numbers = int(counts.sum()), int(counts[are_numbers].sum())
+    if num_present == 0 or num_numbers == num_present:
+        return num_present > 0
+    if pc.any(pc.match_substring_regex(cells.texts, r"^0\d")).as_py():
+        return False
+    has_many = num_numbers > num_present / 2 and len(np.unique(numbers[are_numbers])) > _MANY_NUMBERS
+    return has_many or num_numbers >= _NEARLY_ALL * num_present
+
+
+def _learn_numbers(name: str, values: NDArray[np.float64], style: NumberStyle) -> NumericColumn:
+    missing = np.isnan(values)
+    median = float(np.median(values[~missing]))
+    filled = np.where(missing, median, values)
+    return NumericColumn(
+        name,
+        median=median,
+        mean=float(filled.mean()),
+        scale=float(filled.std()) or 1.0,
+        has_missing=bool(missing.any()),
+        decimal=style.decimal,
+        thousands=style.thousands,
+    )
+
+
+def _learn_categories(name: str, cells: Cells) -> CategoricalColumn:
+    counts = dict(zip(cells.texts.to_pylist(), cells.counts.tolist(), strict=True))
+    kept = sorted(counts, key=lambda text: (-counts[text], text))[:MAX_CATEGORIES]
+    has_missing = bool((cells.codes < 0).any())
+    return CategoricalColumn(name, (*sorted(kept), *([None] if has_missing else [])), len(counts) - len(kept))

@@ -1,0 +1,142 @@
+"""Tables of features with one binary label.
+
+This file decides which value of the label column is positive. It leaves the features to
+:mod:`metricopt.data.tables.preprocessing`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._validation import check_choice, reject
+from metricopt.data.tables.cells import column_names, read_cells
+from metricopt.data.tables.numbers import PLAIN, parse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """A table of features with one binary label.
+
+    Attributes
+    ----------
+    features : pandas.DataFrame, shape (n, d)
+        The features as they were read: numbers, text and missing values.
+    labels : ndarray, shape (n,), float64
+        1 where the label column holds ``positive``, 0 elsewhere, NaN where it is missing.
+    label : str
+        The name of the label column.
+    positive : str
+        The value of the label column that counts as 1, as text.
+    """
+
+    features: pd.DataFrame
+    labels: NDArray[np.float64]
+    label: str
+    positive: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        num_positives = int(np.nansum(self.labels))
+        num_features = self.features.shape[1]
+        return f"Table({len(self)} rows, {num_features} features, {self.label} = {self.positive} in {num_positives})"
+
+    def take(self, rows: NDArray[np.intp]) -> Table:
+        """Return the table with these row numbers alone."""
+        return Table(self.features.iloc[rows], self.labels[rows], self.label, self.positive)
+
+
+def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = None) -> Table:
+    """Split a data frame into features and the binary label.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame, shape (n, d + 1)
+        The table as it was read.
+    label : str
+        The label column. All other columns are features.
+    positive : str or number, optional
+        The value that counts as 1. Every other value counts as 0. If ``positive`` is left out, the column must hold two
+        values: of 0 and 1 (or false and true) the positive is 1, of any other two it is the rarer one.
+
+    Returns
+    -------
+    Table
+        The features, and the labels as 0, 1 or NaN (missing).
+
+    Raises
+    ------
+    InvalidInputError
+        If two columns have the same name, or the label column does not exist, holds no positive or no negative, or does
+        not tell which value is positive.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [61, 47, 50, 38], "outcome": ["sick", "well", None, "well"]})
+    >>> table = make_table(frame, label="outcome")
+    >>> table.positive, table.labels
+    ('sick', array([ 1.,  0., nan,  0.]))
+    """
+    if frame.empty:
+        reject("frame", "a table with at least one row and two columns", f"shape {frame.shape}", "check the file")
+    frame = frame.set_axis(column_names(frame), axis=1)
+    check_choice("label", label, frame.columns)
+    features = frame.drop(columns=label)
+    if features.shape[1] == 0:
+        reject("frame", "a table with at least one feature", "the label column alone", "add columns to learn from")
+    classes, codes = _classes(frame[label])
+    counts = Counter(dict(zip(classes, np.bincount(codes[codes >= 0], minlength=len(classes)).tolist(), strict=True)))
+    shown = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(8)) or "only missing values"
+    if len(counts) < 2:
+        reject(f"label column {label!r}", "of two values at least", shown, "choose another column")
+    if positive is None:
+        positive_text = _likely_positive(counts)
+        if positive_text is None:
+            reject(f"label column {label!r}", "of two values with one rarer", shown, "say which one is positive")
+    else:
+        positive_text = _name(positive)
+        check_choice("positive", positive_text, classes)
+    labels = np.where(codes < 0, np.nan, codes == classes.index(positive_text))
+    return Table(features, labels, label, positive_text)
+
+
+def _classes(column: pd.Series) -> tuple[list[str], NDArray[np.intp]]:
+    """Return the classes of a label column as text, and the position of each row's class (-1: missing).
+
+    Where all classes are numbers, 1 and 1.0 are the same class.
+    """
+    cells = read_cells(column)
+    texts = cells.texts.to_pylist()
+    numbers = parse(cells.texts, PLAIN)
+    if not np.isfinite(numbers).all() or {"True", "False"}.issuperset(texts):
+        return texts, cells.codes
+    names = [_name(number) for number in numbers.tolist()]
+    classes = list(dict.fromkeys(names))
+    return classes, np.array([*map(classes.index, names), -1], dtype=np.intp)[cells.codes]
+
+
+def _likely_positive(counts: Counter[str]) -> str | None:
+    """Return which of two values is the positive one, or None where the values do not tell."""
+    for pair in ({"0", "1"}, {"False", "True"}):
+        if set(counts) == pair:
+            return max(pair)
+    if len(counts) != 2 or len(set(counts.values())) == 1:
+        return None
+    return min(counts, key=counts.__getitem__)
+
+
+def _name(value: object) -> str:
+    """Return a class as text that does not depend on how it is written: 1 and 1.0 are both "1"."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()

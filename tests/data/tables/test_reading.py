@@ -1,0 +1,134 @@
+import csv
+import gzip
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metricopt._validation import InvalidInputError
+from metricopt.data import TablePreprocessor, read_table
+
+FRAME = pd.DataFrame(
+    {
+        "age": [61, 47, 50, 38],
+        "dose": [0.5, None, 2.5, 1.0],
+        "sex": ["F", "M", None, "F"],
+        "outcome": ["sick", "well", None, "well"],
+    }
+)
+
+
+def read_text(tmp_path, text, name="table.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return read_table(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".parquet", ".CSV"])
+def test_reads_each_format_alike(tmp_path, suffix):
+    path = tmp_path / f"table{suffix}"
+    if suffix == ".parquet":
+        FRAME.to_parquet(path)
+    else:
+        FRAME.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    read = read_table(path)
+    expected = TablePreprocessor.fit(FRAME)
+    assert TablePreprocessor.fit(read) == expected
+    np.testing.assert_array_equal(expected.transform(read), expected.transform(FRAME))
+
+
+def test_question_marks_and_blanks_are_missing(tmp_path):
+    frame = read_text(tmp_path, "a,b , c\n1, x,?\n?,,  ?\n,y,3\n")
+    assert list(frame.columns) == ["a", "b", "c"]
+    assert frame.isna().to_numpy().tolist() == [[False, False, True], [True, True, True], [True, False, False]]
+    assert frame["b"].dropna().tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize("rows", ["1,2\n1,2,3\n", "1,2,3\n4,5,6\n"])
+def test_rows_with_too_many_cells_do_not_shift_the_columns(tmp_path, rows):
+    with pytest.raises(InvalidInputError, match="path must be a readable table, got .*every row has the columns"):
+        read_text(tmp_path, "a,b\n" + rows)
+    assert read_text(tmp_path, "a,b\n1,2\n")["a"].tolist() == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("table.xlsx", b"", "path must be a .csv, .tsv or .parquet file, got .*table.xlsx; convert"),
+        ("table", b"a,b\n1,2\n", "path must be a .csv, .tsv or .parquet file"),
+        ("table.gz", b"", "path must be a .csv, .tsv or .parquet file"),
+        ("empty.csv", b"", "path must be a readable table, got .*empty.csv"),
+        ("header.csv", b"a,b\n", "path must be a table with at least one row, got no rows in"),
+        ("text.parquet", b"a,b\n1,2\n", "path must be a readable table"),
+        ("latin.csv", b"a,b\n\xff,2\n", "path must be a readable table"),
+        ("short.csv", b"a,b\n1,2\n1\n", "path must be a readable table, got .*every row has the columns"),
+        ("table.csv.gz", b"a,b\n1,2\n", "path must be a readable table"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidInputError, match=message):
+        read_table(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_text_in_unicode_is_read(tmp_path, encoding, suffix):
+    path = tmp_path / f"table.{suffix}"
+    content = "name,y\nJosé,1\n".encode(encoding)
+    path.write_bytes(gzip.compress(content) if suffix == "csv.gz" else content)
+    frame = read_table(path)
+    assert list(frame.columns) == ["name", "y"] and frame.iloc[0].tolist() == ["José", "1"]
+
+
+@pytest.mark.parametrize("text", ["name,y\nJosé,1\n", "naïf,y\n2,1\n"])
+def test_text_in_another_encoding(tmp_path, text):
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InvalidInputError, match="path must be a readable table, got .*table.csv .*; save it as UTF-8"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
+def test_the_separator_is_seen(tmp_path, separator, name):
+    text = 'age,note,y\n1,"x, y; z",0\n2,,1\n3,"a\nb",0\n'
+    frame = read_text(tmp_path, "\n".join(separator.join(row) for row in csv_rows(text, separator)) + "\n", name)
+    assert list(frame.columns) == ["age", "note", "y"]
+    assert frame["note"].fillna("-").tolist() == ["x, y; z", "-", "a\nb"] and frame["y"].tolist() == ["0", "1", "0"]
+
+
+def csv_rows(text, separator):
+    """Return the cells of a text with commas, in quotes where they need them."""
+    for row in csv.reader(io.StringIO(text)):
+        yield [f'"{cell}"' if set(cell) & set(",;\t|\n") else cell for cell in row]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("age;weight (kg, dry);y\n1;2,5;0\n2;3;1\n", ["age", "weight (kg, dry)", "y"]),
+        ("a;b,c\nx;y,1\nz,2\n", ["a;b", "c"]),
+        ("age\n1\n2\n", ["age"]),
+    ],
+)
+def test_the_separator_that_fits_all_lines_is_taken(tmp_path, text, columns):
+    assert list(read_text(tmp_path, text).columns) == columns
+
+
+@pytest.mark.parametrize("names", ["outcome,a,outcome", "a,a ,outcome", 'x,"y", y'])
+def test_names_that_are_there_twice(tmp_path, names):
+    with pytest.raises(InvalidInputError, match="table must be one whose columns have different names, got twice"):
+        read_text(tmp_path, f"{names}\n1,2,3\n")
+    assert read_text(tmp_path, "a,A,b\n1,2,3\n").shape == (1, 3)
+
+
+def test_cells_stay_as_they_are_written(tmp_path):
+    frame = read_text(tmp_path, "a,b,c\n001, TRUE ,None\n250.00,n/a,NULL\n")
+    assert frame.fillna("-").to_numpy().tolist() == [["001", "TRUE", "None"], ["250.00", "-", "-"]]
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InvalidInputError, match="path must be an existing file, got .*no.csv; check"):
+        read_table(tmp_path / "no.csv")
