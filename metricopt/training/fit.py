@@ -165,11 +165,12 @@ def fit(
     checkpoint_every : int, >= 1
         The number of steps between two checkpoints. There is one after an epoch as well, about once a second at most.
     resume : bool
-        Whether to go on from the newest checkpoint in ``checkpoint_dir``, with the same arguments. Where there is none,
-        training starts from the beginning; where training was finished, its result is returned at once. On one CPU the
-        result is bit for bit that of a run without interruption. Random draws may come from the global generators of
-        Python, NumPy and torch, and from a generator that a loader, sampler or data set holds as an attribute; in
-        workers, from their global ones alone. Callbacks are called again for an epoch that ended after the checkpoint.
+        Whether to go on from the newest checkpoint in ``checkpoint_dir``, with the same arguments and data; others are
+        refused (:func:`metricopt.training.fingerprint.digest_of`). Where there is no checkpoint, training starts from
+        the beginning; where training was finished, its result is returned at once. On one CPU the result is bit for bit
+        that of a run without interruption. Random draws may come from the global generators of Python, NumPy and torch,
+        and from a generator that a loader, sampler or data set holds as an attribute; in workers, from their global
+        ones alone. Callbacks are called again for an epoch that ended after the checkpoint.
 
     Returns
     -------

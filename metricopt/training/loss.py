@@ -232,8 +232,11 @@ class DirectMetricLoss(nn.Module):
         Returns
         -------
         Tensor, scalar
+            A batch without a sample has loss 0 and moves nothing.
         """
         scores, truth = self._columns(logits, labels)
+        if not len(scores):
+            return scores.sum()
         moves = self.training and torch.is_grad_enabled() and scores.requires_grad
         if not moves:
             return self._loss_of_others(scores, truth)

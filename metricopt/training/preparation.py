@@ -119,9 +119,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     own_generators = generators_of(request.loader, request.val_loader, request.eval_dataset)
     checkpoints = None
     if request.checkpoint_dir is not None:
-        fingerprint = fingerprint_of(
-            request, model, parts, plan, label_names, processes, num_generators=len(own_generators)
-        )
+        fingerprint = fingerprint_of(request, model, parts, plan, label_names, processes, generators=own_generators)
         checkpoints = Checkpoints(request.checkpoint_dir, request.checkpoint_every, fingerprint)
     return Training(
         model=model,

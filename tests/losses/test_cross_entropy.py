@@ -64,3 +64,11 @@ def test_arguments(arguments, said):
         return
     with pytest.raises(InvalidInputError, match=said):
         WeightedCrossEntropy(**arguments)
+
+
+@pytest.mark.parametrize("num_rows", [0, 3])
+def test_without_a_label_the_loss_is_zero(num_rows):
+    scores = torch.zeros(num_rows, 2, requires_grad=True)
+    loss = cross_entropy(scores, torch.full((num_rows, 2), torch.nan))
+    loss.backward()
+    assert loss.item() == 0 and not scores.grad.any()

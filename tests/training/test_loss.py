@@ -309,6 +309,16 @@ def test_a_batch_that_is_not_finite_moves_nothing():
     assert np.isfinite(loss.multiplier) and np.isfinite(loss.threshold)
 
 
+@pytest.mark.parametrize("solver", ["profiled", "exact_penalty", "cross_entropy"])
+@pytest.mark.parametrize("warmup_epochs", [0, 1])
+def test_a_batch_without_a_sample_moves_nothing(solver, warmup_epochs):
+    loss, scores, y = started(solver, warmup_epochs=warmup_epochs)
+    call(loss, scores, y, torch.arange(50))
+    before = repr(loss.state_dict())
+    assert call(loss, scores, y, torch.arange(0)) == (0.0, [])
+    assert repr(loss.state_dict()) == before
+
+
 def test_infinite_scores_end_it_at_the_next_refresh():
     loss, scores, y = started()
     broken = scores.detach().clone()
