@@ -45,7 +45,7 @@ from metricopt.cli.table_run import (
     was_begun,
     write_run,
 )
-from metricopt.data import Table, load_thyroid, make_table, read_table
+from metricopt.data import Table, TableWarning, load_thyroid, make_table, read_table
 from metricopt.data.image_table import ImageTable
 from metricopt.processes import is_main_process, join_launch
 from metricopt.results.verdict import Verdict
@@ -181,6 +181,8 @@ def fit_command(
             if processes.is_main:
                 claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
             held, groups = _read(table, label, positive, drop or [], group)
+        for caveat in held.caveats:
+            _tell(f"[yellow]Note:[/] {escape(caveat)}.")
         run = train_on_table(
             held, groups, options, _tell, checkpoint_dir=checkpoint_dir, resume=resume, num_processes=processes.number
         )
@@ -328,7 +330,9 @@ def _read(
             got = f"{int(frame[group].isna().sum())} missing values in {group!r}"
             reject("group", "a column with a value in every row", got, "give such rows a group of their own")
         groups = frame[group].astype(str).to_numpy()
-    return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive), groups
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TableWarning)  # the caveats of the table say the same
+        return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive), groups
 
 
 def _finish(run: Run, out: Path) -> None:

@@ -87,6 +87,8 @@ class Run:
         The reports of the two models on these rows.
     num_unlabelled : int
         The number of rows that were left out because they have no label.
+    caveats : tuple of str
+        Reasons to look at the table again.
     findings : Findings
         The cells of the table that are no number or no known category.
     """
@@ -102,6 +104,7 @@ class Run:
     test_report: Report
     baseline_test_report: Report
     num_unlabelled: int
+    caveats: tuple[str, ...]
     findings: Findings
 
     @property
@@ -257,6 +260,7 @@ def train_on_table(
         test_report=result.evaluate(data["test"]),
         baseline_test_report=baseline.evaluate(data["test"]),
         num_unlabelled=num_unlabelled,
+        caveats=table.caveats,
         findings=findings,
     )
 
@@ -319,6 +323,7 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
         "options": {**source, **asdict(run.options)},
         "num_unlabelled": run.num_unlabelled,
         "dropped_columns": run.preprocessor.dropped,
+        "caveats": run.caveats,
         "findings": run.findings.sentences,
         "versions": run.result.versions,
     }
@@ -403,7 +408,7 @@ def notes(run: Run) -> list[str]:
         )
     if run.num_unlabelled:
         notes.append(f"Left out: {run.num_unlabelled} rows without a label.")
-    return [*notes, *run.findings.warnings, run.preprocessor.summary]
+    return [*notes, *(f"{each}." for each in (*run.caveats, *run.findings.warnings)), run.preprocessor.summary]
 
 
 def _judges(run: Run) -> str:

@@ -6,6 +6,7 @@ This file decides which value of the label column is positive. It leaves the fea
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricopt._validation import check_choice, reject
+from metricopt.data.tables.caveats import caveats_of
 from metricopt.data.tables.cells import column_names, read_cells
+from metricopt.data.tables.findings import TableWarning
 from metricopt.data.tables.numbers import PLAIN, parse
 
 if TYPE_CHECKING:
@@ -35,12 +38,15 @@ class Table:
         The name of the label column.
     positive : str
         The value of the label column that counts as 1, as text.
+    caveats : tuple of str
+        Reasons to look at the table again. Each was also given as a :class:`TableWarning`.
     """
 
     features: pd.DataFrame
     labels: NDArray[np.float64]
     label: str
     positive: str
+    caveats: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,11 +58,14 @@ class Table:
 
     def take(self, rows: NDArray[np.intp]) -> Table:
         """Return the table with these row numbers alone."""
-        return Table(self.features.iloc[rows], self.labels[rows], self.label, self.positive)
+        return Table(self.features.iloc[rows], self.labels[rows], self.label, self.positive, self.caveats)
 
 
 def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = None) -> Table:
     """Split a data frame into features and the binary label.
+
+    A :class:`TableWarning` says if more than 5 % of the rows have no label, if one column alone separates the classes,
+    and if a column that names patients has repeated values.
 
     Parameters
     ----------
@@ -107,7 +116,10 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
         positive_text = _name(positive)
         check_choice("positive", positive_text, classes)
     labels = np.where(codes < 0, np.nan, codes == classes.index(positive_text))
-    return Table(features, labels, label, positive_text)
+    caveats = caveats_of(features, labels, label)
+    for caveat in caveats:
+        warnings.warn(caveat, TableWarning, stacklevel=2)
+    return Table(features, labels, label, positive_text, tuple(caveats))
 
 
 def _classes(column: pd.Series) -> tuple[list[str], NDArray[np.intp]]:

@@ -58,7 +58,7 @@ def why_no_numbers(name: str, values: NDArray[np.float64]) -> str | None:
         return None
     if _are_compact_dates(present):
         return DATES
-    is_identifier, is_of_people = is_named_identifier(name), _names_people(name)
+    is_identifier, is_of_people = is_named_identifier(name), names_people(name)
     may_differ = high - low >= len(present) - 1  # else some value repeats
     is_dense = may_differ and high - low < 3 * len(present) and len(present) >= MIN_ROWS
     if not (is_identifier or is_dense or _names_rows(name)):
@@ -85,7 +85,7 @@ def why_no_categories(name: str, cells: Cells) -> str | None:
     are_dates = pc.match_substring_regex(cells.texts, _DATE).to_numpy(zero_copy_only=False).astype(bool)
     if counts[are_dates].sum() >= _NEARLY * num_present:
         return DATES
-    may_be_identifier = num_distinct == num_present or num_distinct > MAX_CATEGORIES or _names_people(name)
+    may_be_identifier = num_distinct == num_present or num_distinct > MAX_CATEGORIES or names_people(name)
     if may_be_identifier and is_named_identifier(name):
         return IDENTIFIER
     words = pc.count_substring_regex(cells.texts, r"\S+").to_numpy(zero_copy_only=False)
@@ -107,10 +107,12 @@ def is_named_identifier(name: str) -> bool:
     )
 
 
-def _names_people(name: str) -> bool:
+def names_people(name: str) -> bool:
+    """Say whether the name of a column is that of an identifier of people: patient_id, MRN, or id alone."""
     words = _words(name)
     together = [match[1] for match in map(_RUN_TOGETHER.match, words) if match]
-    return words in (["id"], ["ids"]) or bool(_OF_PEOPLE.intersection([*words, *together]))
+    is_of_people = words in (["id"], ["ids"]) or bool(_OF_PEOPLE.intersection([*words, *together]))
+    return is_of_people and is_named_identifier(name)
 
 
 def _names_rows(name: str) -> bool:

@@ -1,0 +1,124 @@
+"""What speaks against a table as it is: a feature that gives the label away, rows without a label, repeated patients.
+
+This file decides which of these are worth a warning. None of them stops a training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metricopt._validation import InvalidInputError
+from metricopt.data.tables.cells import read_cells
+from metricopt.data.tables.columns import CategoricalColumn, NumericColumn, learn_column
+from metricopt.data.tables.left_out import MIN_ROWS, names_people
+from metricopt.data.tables.numbers import read_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_UNLABELLED = 0.05
+SEPARATES = 0.99
+"""The balanced accuracy from which a single column is suspected of giving the label away."""
+
+_MIN_OF_A_CLASS = 5
+_MIN_OF_A_CATEGORY = 5
+_MAX_ROWS = 10_000
+_MAX_CELLS = 10_000_000
+
+
+def caveats_of(features: pd.DataFrame, labels: NDArray[np.float64], label: str) -> list[str]:
+    """Return sentences on what the owner of a table should know before it is used.
+
+    Parameters
+    ----------
+    features : pandas.DataFrame, shape (n, d)
+        The features.
+    labels : ndarray, shape (n,), float
+        0, 1 or NaN (missing).
+    label : str
+        The name of the label column.
+    """
+    return [*_unlabelled(labels, label), *_separating(features, labels, label), *_repeated(features)]
+
+
+def _unlabelled(labels: NDArray[np.float64], label: str) -> Iterator[str]:
+    num_missing = int(np.isnan(labels).sum())
+    if len(labels) >= MIN_ROWS and num_missing > MAX_UNLABELLED * len(labels):
+        part = f"{num_missing:,} of {len(labels):,} rows ({num_missing / len(labels):.0%})"
+        yield f"{part} have no value in {label!r} and do not count: check that its blanks are not a class"
+
+
+def _separating(features: pd.DataFrame, labels: NDArray[np.float64], label: str) -> Iterator[str]:
+    """Yield a sentence for each column that tells the two classes from each other by itself."""
+    rows = _sample(labels, features.shape[1])
+    if rows is None:
+        return
+    for place, name in enumerate(features.columns):
+        accuracy = _best_cut(_as_scores(str(name), features.iloc[rows, place], labels[rows]), labels[rows])
+        if accuracy >= SEPARATES:
+            yield (
+                f"{name} alone separates the classes of {label!r} (balanced accuracy {accuracy:.3f}): "
+                f"if it is not known before {label!r} is, leave it out (--drop {name})"
+            )
+
+
+def _sample(labels: NDArray[np.float64], num_columns: int) -> NDArray[np.intp] | None:
+    """Return rows of both classes, few enough to be looked at in a moment; None where a class has too few rows."""
+    number = min(_MAX_ROWS, _MAX_CELLS // max(num_columns, 1)) // 2
+    of_class = [np.flatnonzero(labels == value) for value in (0, 1)]
+    if min(map(len, of_class)) < _MIN_OF_A_CLASS:
+        return None
+    random = np.random.default_rng(0)
+    drawn = [random.choice(own, number, replace=False) if len(own) > number else own for own in of_class]
+    return np.sort(np.concatenate(drawn))
+
+
+def _as_scores(name: str, column: pd.Series, labels: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return one column as scores: a number with missing ones first, or last; a category as its part of positives."""
+    try:
+        learnt = learn_column(name, column)
+    except InvalidInputError:  # which the preprocessing will say
+        return []
+    if isinstance(learnt, NumericColumn):
+        values = read_numbers(column, learnt.style).values
+        ends = (np.nanmin(values) - 1, np.nanmax(values) + 1)
+        return [np.where(np.isnan(values), end, values) for end in ends]
+    if isinstance(learnt, CategoricalColumn):
+        codes = read_cells(column).codes + 1  # missing is a category
+        counts, positives = np.bincount(codes), np.bincount(codes, labels)
+        rare = counts < _MIN_OF_A_CATEGORY
+        fractions = np.where(
+            rare, positives[rare].sum() / max(counts[rare].sum(), 1), positives / np.maximum(counts, 1)
+        )
+        return [fractions[codes]]
+    return []
+
+
+def _best_cut(all_scores: list[NDArray[np.float64]], labels: NDArray[np.float64]) -> float:
+    """Return the largest balanced accuracy that a threshold on one of the scores reaches, in either direction."""
+    best = 0.5
+    for scores in all_scores:
+        order = np.argsort(scores)
+        last_of_ties = np.append(np.diff(scores[order]) != 0, True)
+        positives = (np.cumsum(labels[order]) / labels.sum())[last_of_ties]
+        negatives = (np.cumsum(1 - labels[order]) / (1 - labels).sum())[last_of_ties]
+        best = max(best, 0.5 + float(np.abs(positives - negatives).max()) / 2)
+    return best
+
+
+def _repeated(features: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each column that names people, some of them in several rows."""
+    for place, name in enumerate(map(str, features.columns)):
+        if not names_people(name):
+            continue
+        cells = read_cells(features.iloc[:, place])
+        num_present = int((cells.codes >= 0).sum())
+        if 1 < len(cells.texts) < num_present:
+            yield (
+                f"{name} repeats ({len(cells.texts):,} values in {num_present:,} rows): the same one may be in "
+                f"training and test; add --group {name}"
+            )

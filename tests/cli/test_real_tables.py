@@ -1,0 +1,85 @@
+"""Tables as they are in the wild, through the commands: nothing is silently wrong."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from metricopt.cli.commands import app
+
+FAST = ["--model", "linear", "--epochs", 2, "--val-fraction", 0.2, "--confidence", "none", "--alpha", 0.3]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def fit(folder, text, *options, label="y"):
+    """Train on the text of a table; return the folder of the run and what was printed."""
+    (folder / "table.csv").write_text(text)
+    printed = run("fit", folder / "table.csv", "--label", label, *FAST, *options, "--out", folder / "run")
+    assert printed.exit_code in (0, 3, 4), printed.output
+    return folder / "run", printed
+
+
+def text_of(num_rows=200, **columns):
+    random = np.random.default_rng(0)
+    sick = random.random(num_rows) < 0.25
+    frame = pd.DataFrame({"marker": random.normal(sick * 2.0).round(3), **columns})
+    frame["y"] = np.where(sick, "sick", "well")
+    return frame.to_csv(index=False)
+
+
+def scores(out, folder, lines):
+    (folder / "new.csv").write_text("\n".join(lines) + "\n")
+    printed = run("predict", out, folder / "new.csv")
+    assert printed.exit_code == 0, printed.output
+    return pd.read_csv(io.StringIO(printed.stdout), converters={"score": float})["score"].to_numpy(), printed.stderr
+
+
+def test_a_row_gets_the_same_score_alone(tmp_path):
+    random = np.random.default_rng(1)
+    text = text_of(s=random.choice(["TRUE", "FALSE", "UNK"], 200), c=random.choice(["001", "250.00", "V10"], 200))
+    out, _ = fit(tmp_path, text)
+    header, *rows = text.splitlines()
+    whole, said = scores(out, tmp_path, [header, *rows])
+    assert said == ""
+    for row in (0, 1, 7, 20):
+        alone, said = scores(out, tmp_path, [header, rows[row]])
+        assert alone[0] == whole[row] and said == ""
+    _, said = scores(out, tmp_path, ["s,c,marker", "maybe,001,", "TRUE,1,0.5"])
+    assert said.splitlines() == [
+        "Note: s: 1 row matches no category of the training rows: 'maybe' (1)",
+        "Note: c: 1 row matches no category of the training rows: '1' (1)",
+        "Note: Missing cells of 2 rows: marker 1",
+    ]
+
+
+def test_caveats_are_printed_before_the_training_and_kept(tmp_path):
+    numbers = np.arange(200)
+    text = text_of(patient_id=numbers // 4, code=numbers)
+    lines = text.splitlines()
+    for row in range(1, 201):
+        marker, patient, _, outcome = lines[row].split(",")
+        lines[row] = f"{marker},{patient},{'K70' if outcome == 'sick' else 'Z00'},{outcome if row > 40 else ''}"
+    out, printed = fit(tmp_path, "\n".join(lines) + "\n")
+    said = printed.stderr[: printed.stderr.index("Training on")]
+    parts = [
+        "40 of 200 rows (20%) have no value in 'y'",
+        "code alone separates",
+        "patient_id repeats (50 values in 200 rows)",
+    ]
+    for part in parts:
+        assert part in " ".join(said.split()) and part in (out / "summary.md").read_text()
+    report = json.loads((out / "report.json").read_text())
+    assert len(report["caveats"]) == 3 and report["dropped_columns"] == {"patient_id": "an identifier"}
+
+
+@pytest.mark.parametrize("header", ["outcome,a,outcome", "a,a ,outcome"])
+def test_two_columns_of_one_name_end_before_training(tmp_path, header):
+    (tmp_path / "table.csv").write_text(header + "\n" + "\n".join(f"{i % 2},{i},{i % 2}" for i in range(50)) + "\n")
+    refused = run("fit", tmp_path / "table.csv", "--label", "outcome", "--alpha", 0.9, "--out", tmp_path / "run")
+    assert refused.exit_code == 2 and "got twice ['" in refused.stderr and "rename or remove one" in refused.stderr

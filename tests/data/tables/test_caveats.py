@@ -1,0 +1,125 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from metricopt.data import TableWarning, load_thyroid, make_table, read_table
+
+
+def sick(num_rows=300, seed=0):
+    return (np.random.default_rng(seed).random(num_rows) < 0.2).astype(float)
+
+
+def frame(**columns):
+    """Return a table with a useful column, a label and these columns."""
+    labels = sick()
+    noise = np.random.default_rng(1).normal(size=len(labels))
+    return pd.DataFrame({"marker": labels + noise, "y": np.where(labels == 1, "sick", "well"), **columns})
+
+
+def caveats(table):
+    with pytest.warns(TableWarning) as caught:
+        made = make_table(table, "y")
+    assert [str(each.message) for each in caught] == list(made.caveats)
+    return made.caveats
+
+
+# A feature that gives the label away
+
+
+def nearly(labels):
+    """Return labels of which one is wrong."""
+    return np.where(np.arange(len(labels)) == 5, 1 - labels, labels)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        sick(),
+        -3 * sick() + np.random.default_rng(0).random(300),
+        np.where(sick() == 1, "K70.1", "Z00"),
+        np.array(["a", "b", "c", "d"])[(2 * sick() + np.random.default_rng(0).integers(0, 2, 300)).astype(int)],
+        np.where(sick() == 1, 30.0 + np.arange(300) % 7, np.nan),
+        np.where(sick() == 1, None, "alive"),
+        nearly(sick()),
+        np.where(sick() == 1, "1,5", "2,5"),
+    ],
+    ids=["equal", "shifted", "codes", "several codes", "missing else", "missing then", "nearly", "text"],
+)
+def test_a_column_that_separates_the_classes_is_named(column):
+    (caveat,) = caveats(frame(given=column))
+    assert caveat.startswith("given alone separates the classes of 'y' (balanced accuracy ")
+    assert caveat.endswith("if it is not known before 'y' is, leave it out (--drop given)")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.where(np.random.default_rng(2).random(300) < 0.05, 1 - sick(), sick()),
+        np.array([f"ward {i % 40}" for i in range(300)]),
+        [f"{i:04x}" for i in range(300)],
+        np.random.default_rng(2).normal(sick() * 2, 1),
+    ],
+    ids=["one of twenty wrong", "categories", "every row", "overlap"],
+)
+def test_a_column_that_does_not_is_not(column):
+    assert make_table(frame(given=column), "y").caveats == ()
+
+
+def test_too_few_rows_say_nothing():
+    few = frame(given=sick())
+    few = pd.concat([few[few["y"] == "sick"].head(4), few[few["y"] == "well"]])
+    assert make_table(few, "y").caveats == ()
+
+
+def test_long_and_wide_tables_are_looked_at_in_part():
+    labels = sick(40_000)
+    wide = pd.DataFrame(np.random.default_rng(0).normal(size=(40_000, 5)))
+    wide["y"], wide["given"] = labels, labels * 2
+    assert len(caveats(wide)) == 1
+    assert load_thyroid().caveats == ()
+
+
+# Rows without a label
+
+
+@pytest.mark.parametrize("blank", [None, "", "?", "NA", " n/a "])
+def test_many_rows_without_a_label_are_said(blank):
+    table = frame()
+    table.loc[:59, "y"] = blank
+    (caveat,) = caveats(table)
+    assert caveat.startswith("60 of 300 rows (20%) have no value in 'y' and do not count")
+    table = frame()
+    table.loc[:14, "y"] = blank  # 5 %
+    assert make_table(table, "y").caveats == ()
+
+
+@pytest.mark.parametrize(("word", "num_missing"), [("None", 0), ("unknown", 0), ("NULL", 168), ("", 168)])
+def test_words_are_classes_and_values(tmp_path, word, num_missing):
+    words = [word] * 168 + ["mild"] * 87 + ["severe"] * 45
+    path = tmp_path / "table.csv"
+    pd.DataFrame({"stage": words[::-1], "x": np.arange(300) % 7, "y": words}).to_csv(path, index=False)
+    read = read_table(path)
+    if num_missing:
+        with pytest.warns(TableWarning, match="168 of 300 rows .56%. have no value in 'y'"):
+            table = make_table(read, "y", "severe")
+    else:
+        table = make_table(read, "y", "severe")
+    assert np.isnan(table.labels).sum() == num_missing == read["stage"].isna().sum()
+    assert np.nanmean(table.labels) == 45 / (300 - num_missing)
+
+
+# Repeated identifiers
+
+
+@pytest.mark.parametrize("name", ["patient_id", "PatientID", "MRN", "id", "subject", "patientid"])
+def test_repeated_identifiers_want_to_be_a_group(name):
+    (caveat,) = caveats(frame(**{name: [f"P{i // 3}" for i in range(300)]}))
+    assert caveat == (
+        f"{name} repeats (100 values in 300 rows): the same one may be in training and test; add --group {name}"
+    )
+    assert make_table(frame(**{name: range(300)}), "y").caveats == ()
+
+
+@pytest.mark.parametrize("name", ["patient_age", "acid", "site_id", "visit"])
+def test_other_names_do_not(name):
+    assert make_table(frame(**{name: [i // 3 for i in range(300)]}), "y").caveats == ()
