@@ -34,7 +34,7 @@ def h_score(features: Any, labels: Any, *, shrinkage: bool = False, balanced: bo
     features : array, shape (n, d)
         The features of the target's samples, computed by the network that is judged.
     labels : array, shape (n,)
-        The classes of the samples, as whole numbers.
+        The classes of the samples, as whole numbers or names.
     shrinkage : bool
         Whether to shrink the covariance, which is needed for few samples in many dimensions. The intensity is
         ``score.details["shrinkage"]``.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricopt._arrays import to_numpy
-from metricopt._validation import check_finite, reject
+from metricopt._validation import InvalidInputError, check_finite, reject
 
 Floats = NDArray[np.float64]
 
@@ -83,25 +83,56 @@ def read_features(argument: str, features: Any, ndim: int = 2) -> Floats:
     return array.astype(np.float64)
 
 
+def read_labels(argument: str, labels: Any) -> NDArray[Any]:
+    """Return labels as numbers, or as texts where some are the names of classes.
+
+    Raises
+    ------
+    InvalidInputError
+        If a name is missing.
+    """
+    try:
+        return to_numpy(argument, labels)
+    except InvalidInputError:
+        names = np.asarray(labels, dtype=object)
+    missing = np.flatnonzero([name is None or name != name or name == "" for name in names.flat])
+    if len(missing):
+        got = f"{names.flat[missing[0]]!r} at row {missing[0]}"
+        reject(argument, "a class for every sample", got, "leave such samples out")
+    return names.astype(str)
+
+
+def is_of_classes(labels: NDArray[Any]) -> bool:
+    """Say whether labels name a class for each sample: texts, one axis, or one column of whole numbers that repeat."""
+    if labels.dtype.kind == "U" or labels.ndim == 1:
+        return True
+    if labels.shape[1:] != (1,) or not (labels == np.floor(labels)).all():
+        return False
+    return len(np.unique(labels)) <= len(labels) / 2
+
+
 def read_classes(argument: str, labels: Any, num_samples: int, of: str, *, min_classes: int = 2) -> Classes:
-    """Return whole numbers, shape (n,), as classes.
+    """Return whole numbers or names, shape (n,) or (n, 1), as classes.
 
     Raises
     ------
     InvalidInputError
         If there is not one class for each sample, one is missing, or there are fewer classes than ``min_classes``.
     """
-    array = to_numpy(argument, labels)
+    array = read_labels(argument, labels)
+    if array.shape == (num_samples, 1):
+        array = array[:, 0]
     if array.shape != (num_samples,):
         reject(
             argument, f"one a sample of {of}, shape ({num_samples},)", f"shape {array.shape}", "give both in one order"
         )
-    check_finite(argument, array)
-    if (array != np.floor(array)).any():
-        reject(
-            argument, "whole numbers, one a class", array[array != np.floor(array)][:3].tolist(), "number the classes"
-        )
-    names, index = np.unique(array.astype(np.int64), return_inverse=True)
+    if array.dtype.kind != "U":
+        check_finite(argument, array)
+        if (array != np.floor(array)).any():
+            got = array[array != np.floor(array)][:3].tolist()
+            reject(argument, "whole numbers or names, one a class", got, "number or name the classes")
+        array = array.astype(np.int64)
+    names, index = np.unique(array, return_inverse=True)
     if len(names) < min_classes:
         reject(argument, f"of at least {min_classes} classes", f"class {names.tolist()} alone", "add samples of others")
     return Classes(names, index)

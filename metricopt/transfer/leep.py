@@ -22,7 +22,7 @@ def leep(source_probabilities: Any, labels: Any, *, balanced: bool = False) -> S
         The softmax outputs :math:`\theta(x_i)` of the source model on the target's samples. Rows sum to 1 within .005,
         which allows for half precision, and are scaled to sum to 1 exactly.
     labels : array, shape (n,)
-        The target's classes y, as whole numbers.
+        The target's classes y, as whole numbers or names.
     balanced : bool
         Whether every target class weighs the same in both means. The paper does not have this option.
 

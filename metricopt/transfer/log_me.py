@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from metricopt._arrays import to_numpy
 from metricopt._validation import check_finite, reject
-from metricopt.transfer.inputs import Floats, narrowed, read_classes, read_features
+from metricopt.transfer.inputs import Floats, is_of_classes, narrowed, read_classes, read_features, read_labels
 from metricopt.transfer.score import Score, report
 
 # Up to so many multiplications a singular value decomposition is a matter of a second; the eigenvalues of the Gram
@@ -36,8 +35,9 @@ def log_me(features: Any, labels: Any, *, balanced: bool = False) -> Score:
     ----------
     features : array, shape (n, d)
         The features F of the target's samples, computed by the network that is judged.
-    labels : array, shape (n,) or (n, K)
-        The classes of the samples, as whole numbers. With two axes they are K real-valued targets.
+    labels : array, shape (n,), (n, 1) or (n, K)
+        The classes of the samples, as whole numbers or names. With two axes they are K real-valued targets, unless
+        there is one column of whole numbers, with fewer values than half the samples.
     balanced : bool
         Whether every class weighs the same: the log-likelihood of a sample then counts the more, the rarer its class
         is. This is for classes only, and the paper does not have this option.
@@ -79,8 +79,8 @@ def log_me(features: Any, labels: Any, *, balanced: bool = False) -> Score:
     """
     f = read_features("features", features)
     counts: dict[Hashable, int] = {}
-    given = to_numpy("labels", labels)
-    if given.ndim == 2:
+    given = read_labels("labels", labels)
+    if not is_of_classes(given):
         if balanced:
             reject("balanced", "False for real-valued targets", True, "give labels of one axis, or leave it out")
         targets = _read_targets(given, len(f))

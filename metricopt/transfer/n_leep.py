@@ -31,7 +31,7 @@ def n_leep(
     features : array, shape (n, d)
         The features of the target's samples, computed by the network that is judged.
     labels : array, shape (n,)
-        The classes of the samples, as whole numbers.
+        The classes of the samples, as whole numbers or names.
     energy : float, in (0, 1]
         The fraction of the variance that is kept. With 1 the features stay as they are.
     components_per_class : int, >= 1

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metricopt._arrays import to_numpy
-from metricopt.transfer.inputs import Floats, read_classes
+from metricopt.transfer.inputs import Floats, read_classes, read_labels
 from metricopt.transfer.score import Score, report
 
 
@@ -19,9 +18,9 @@ def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
     Parameters
     ----------
     source_labels : array, shape (n,)
-        The class z that the source model gives to each sample of the target (its arg max), as whole numbers.
+        The class z that the source model gives to each sample of the target (its arg max), as whole numbers or names.
     labels : array, shape (n,)
-        The target's classes y, as whole numbers.
+        The target's classes y, as whole numbers or names.
     balanced : bool
         Whether every target class weighs the same. With a rare class the plain score is near 0 for every source, and
         the balanced score is not. The paper does not have this option.
@@ -51,7 +50,7 @@ def nce(source_labels: Any, labels: Any, *, balanced: bool = False) -> Score:
     >>> round(nce([0, 1, 0, 0] * 10, [0, 1, 1, 0] * 10), 6)
     -0.477386
     """
-    num_samples = len(np.atleast_1d(to_numpy("source_labels", source_labels)))
+    num_samples = len(np.atleast_1d(read_labels("source_labels", source_labels)))
     source = read_classes("source_labels", source_labels, num_samples, "the target", min_classes=1)
     classes = read_classes("labels", labels, len(source.index), "source_labels")
     caveats = []

@@ -59,7 +59,7 @@ def otce(
     source_features, target_features : array, shapes (n, d) and (m, d)
         The features of both data sets, from the same layer of the source network.
     source_labels, target_labels : array, shapes (n,) and (m,)
-        The classes of the samples, as whole numbers.
+        The classes of the samples, as whole numbers or names.
     coefficients : OTCECoefficients, optional
         The result of :func:`fit_otce`. Without it the score is the negative task difference.
     label_weight : float, in [0, 1]

@@ -31,7 +31,7 @@ ON_FEATURES = [h_score, partial(h_score, shrinkage=True), log_me, n_leep, otce_o
         (np.where(np.arange(480).reshape(120, 4) == 7, np.nan, FEATURES), LABELS, "features must be finite"),
         (np.where(np.arange(480).reshape(120, 4) == 7, np.inf, FEATURES), LABELS, "features must be finite"),
         (FEATURES, np.where(LABELS == 0, np.nan, LABELS), "labels must be finite"),
-        (FEATURES, LABELS + 0.5, "labels must be whole numbers, one a class, got"),
+        (FEATURES, LABELS + 0.5, "labels must be whole numbers or names, one a class, got"),
         (FEATURES, np.zeros(120), r"labels must be of at least 2 classes, got class \[0\] alone"),
         (np.ones((120, 4)), LABELS, "features must be different for some samples"),
         (FEATURES[:1], LABELS[:1], "features must be different for some samples"),
@@ -82,6 +82,44 @@ def test_classes_may_be_any_whole_numbers(score):
     named = np.array([7, -3, 100])[LABELS]
     assert score(FEATURES, named) == pytest.approx(score(FEATURES, LABELS), rel=1e-9)
     assert set(score(FEATURES, named).class_counts) == {7, -3, 100}
+
+
+NAMES = np.array(["oedema", "effusion", "none"])[LABELS]
+
+
+@pytest.mark.parametrize("score", ON_FEATURES)
+@pytest.mark.parametrize(
+    "named",
+    [NAMES, NAMES.tolist(), NAMES.astype(object), NAMES[:, np.newaxis], LABELS[:, np.newaxis], LABELS.astype(str)],
+    ids=["names", "list", "objects", "column of names", "column of numbers", "digits"],
+)
+def test_classes_may_have_names_or_stand_in_a_column(score, named):
+    assert score(FEATURES, named) == pytest.approx(score(FEATURES, LABELS), rel=1e-9)
+    counts = score(FEATURES, named).class_counts
+    assert sorted(counts.values()) == sorted(np.bincount(LABELS))
+    assert set(counts) in ({0, 1, 2}, set("012"), {"oedema", "effusion", "none"})
+
+
+@pytest.mark.parametrize("score", ON_FEATURES)
+@pytest.mark.parametrize("missing", [None, np.nan, ""])
+def test_a_name_that_is_missing(score, missing):
+    names = NAMES.astype(object)
+    names[[3, 7]] = missing
+    with pytest.raises(InvalidInputError, match="labels must be a class for every sample, got .* at row 3; leave such"):
+        score(FEATURES, names)
+
+
+def test_one_column_of_labels_is_no_real_valued_target():
+    """A target of real values, or of numbers that hardly repeat, is one."""
+    target = FEATURES[:, :1] + 0.1 * LABELS[:, np.newaxis]
+    for classes in (LABELS, LABELS > 0):
+        assert log_me(FEATURES, classes[:, np.newaxis].astype(np.float32)) == log_me(FEATURES, classes)
+    for values in (target, np.round(1e4 * target)):
+        assert list(log_me(FEATURES, values).details) == ["target 0"]
+
+
+def test_source_labels_may_have_names():
+    assert nce(NAMES, LABELS % 2) == nce(LABELS, np.array(["a", "b"])[LABELS % 2]) == nce(LABELS, LABELS % 2)
 
 
 @pytest.mark.parametrize(

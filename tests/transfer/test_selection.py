@@ -185,7 +185,7 @@ def test_bad_arguments(arguments, fault):
     ("change", "fault"),
     [
         (lambda x, y: (x, y * 0), r"labels must be of at least 2 classes, got class \[0\] alone"),
-        (lambda x, y: (x, y * 0.5), "labels must be whole numbers, one a class"),
+        (lambda x, y: (x, y * 0.5), "labels must be whole numbers or names, one a class"),
         (
             lambda x, y: (x, torch.stack([y, y], dim=1)),
             r"must be one class for each sample, got shape \(60, 2\)",
