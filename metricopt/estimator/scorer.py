@@ -1,0 +1,91 @@
+"""An objective as ``scoring=`` of a scikit-learn search: one number for each classifier, the bound first.
+
+This file decides how classifiers are ranked in a search. It leaves metrics to :mod:`metricopt.problem.metrics`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+from metricopt._arrays import Samples
+from metricopt._validation import reject
+from metricopt.evidence.choice import ThresholdChoice
+from metricopt.evidence.thresholds import selection_criterion
+from metricopt.problem.metrics import Ranking, confusion_counts
+from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.registry import get_objective
+
+
+class ObjectiveScorer:
+    r"""The score of any fitted classifier of two classes by an objective, for ``scoring=`` of a scikit-learn search.
+
+    If the predictions of the classifier meet the bound, the score is their metric. If they miss it, the score is the
+    bounded metric minus 2 (for an upper bound its negative minus 2, and an undefined metric counts as 0). That is below
+    every score within the bound, and the nearer to the bound the higher. :func:`metricopt.fit` selects models in the
+    same order. In a mean over folds, a fold that misses the bound therefore costs more than other folds can gain.
+
+    Parameters
+    ----------
+    objective : str or Objective
+        A name, with ``alpha`` or ``beta`` as for :func:`metricopt.fit`, or an instance. Average precision is computed
+        from ``decision_function``, or from ``predict_proba`` if the classifier has none.
+    alpha : float, in (0, 1]
+        The bound of an objective that is given by name.
+    beta : float, > 0
+        The beta of OFBS, if it is given by name.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such objective.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> always = DummyClassifier(strategy="constant", constant=1).fit([[0], [0]], [0, 1])  # precision .5
+    >>> [ObjectiveScorer("FPOR", alpha=alpha)(always, [[0], [0]], [0, 1]) for alpha in (0.5, 0.6)]
+    [1.0, -1.5]
+    """
+
+    def __init__(self, objective: str | Objective, *, alpha: float | None = None, beta: float | None = None) -> None:
+        (self.objective,) = get_objective(objective, alpha=alpha, beta=beta).for_labels(1)
+
+    def __repr__(self) -> str:
+        return f"ObjectiveScorer({self.objective!r})"
+
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the score of a fitted classifier on data, or NaN if the data have no positives.
+
+        Parameters
+        ----------
+        estimator : classifier
+            A classifier with ``predict`` and ``classes_``, of which the second is positive.
+        X : array or frame, shape (n, number of features)
+            The features.
+        y : array, shape (n,)
+            The true class of each row.
+        sample_weight : array, shape (n,), optional
+            Weights >= 0.
+        """
+        if len(estimator.classes_) != 2:
+            reject("estimator", "of two classes", f"{len(estimator.classes_)} classes", "fit it on rows of two classes")
+        positive = estimator.classes_[1]
+        labels = (column_or_1d(y) == positive).astype(np.float64)
+        alarms = (estimator.predict(X) == positive).astype(np.float64)
+        counts = confusion_counts(alarms, labels, 0.5, sample_weight)
+        if not counts.positives:
+            return float("nan")
+        scores = alarms if isinstance(self.objective, CountObjective) else _scores_of(estimator, X)
+        value = self.objective.measure(Ranking.of(Samples.read(scores, labels, sample_weight), 0), counts)
+        judged = self.objective.threshold_objective
+        feasible, bounded_value = judged.feasible(counts), judged.bounded_value(counts)
+        choice = ThresholdChoice(0.5, np.nan_to_num(value), bounded_value, counts, feasible)
+        return selection_criterion(choice, self.objective)[0]
+
+
+def _scores_of(estimator: Any, X: Any) -> np.ndarray:
+    ranks = hasattr(estimator, "decision_function")
+    return estimator.decision_function(X) if ranks else estimator.predict_proba(X)[:, 1]
