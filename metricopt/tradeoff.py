@@ -10,7 +10,7 @@ import inspect
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,14 +18,13 @@ import torch
 from torch import nn
 
 from metricopt._validation import Faults, check_choice, check_fraction, reject
-from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.reports import Report
 from metricopt.evidence.thresholds import selection_criterion
-from metricopt.problem.labels import mask_labels
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.registry import get_objective
 from metricopt.processes import join_launch
 from metricopt.progress import Display
+from metricopt.results.choice_of_models import best_on_folds
 from metricopt.results.result import FitResult
 from metricopt.training.fit import fit
 from metricopt.training.random_states import RandomStates, generators_of, seeded
@@ -335,7 +334,7 @@ def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
     # Of equals the one trained for it, then the first.
     ordered = sorted(models, key=lambda result: result.objective != objective)
     if _has_folds(models[0]):
-        return _best_on_folds(objective, ordered)
+        return best_on_folds(objective, ordered)[1]
 
     def rank(result: FitResult) -> tuple[float, float]:
         part = result.selection_scores
@@ -344,20 +343,6 @@ def _best_at(objective: Objective, models: Sequence[FitResult]) -> FitResult:
 
     best = max(ordered, key=rank)
     return best if best.objective == objective else best.with_bound(bound)
-
-
-def _best_on_folds(objective: Objective, models: Sequence[FitResult]) -> FitResult:
-    """Return the best model by out-of-fold scores, with the scores that did not choose it as its evidence."""
-    parts = [result.selection_scores for result in models]
-    labels = np.fmax.reduce([part.labels for part in parts])  # missing where a model has no score
-    evidence = [np.where(np.isnan(part.labels), np.nan, part.scores) for part in parts]
-    kept = ~np.isnan(models[0].thresholds)
-    folds, weight = parts[0].folds, parts[0].sample_weight
-    assert folds is not None
-    winner, honest = best_candidate(evidence, mask_labels(labels, kept), folds, objective, sample_weight=weight)
-    known = np.where(np.isfinite(honest), labels, np.nan).astype(np.float32)
-    part = replace(parts[winner], scores=np.nan_to_num(honest).astype(np.float32), labels=known)
-    return models[winner].chosen_anew(objective, {**models[winner].data_scores, "validation": part})
 
 
 def _has_folds(result: FitResult) -> bool:

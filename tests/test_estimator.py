@@ -6,15 +6,19 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from sklearn.base import clone
+from lightgbm import LGBMClassifier
+from scipy.sparse import csr_matrix
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import average_precision_score, fbeta_score, precision_score, recall_score
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -30,6 +34,7 @@ SHORT = {"epochs": 20, "learning_rate": 0.1, "random_state": 0}
 CHECKED = {
     "defaults": DirectMetricClassifier(epochs=10, learning_rate=0.1),
     "a bound that is supported": DirectMetricClassifier(alpha=0.05, epochs=10, learning_rate=0.1),
+    "logistic regression": DirectMetricClassifier(model=LogisticRegression(), alpha=0.05),
     "training rows": DirectMetricClassifier(epochs=20, learning_rate=0.1, folds=None, val_fraction=0),
 }
 CHECKS = [
@@ -41,7 +46,10 @@ CHECKS = [
 ]
 SKIPPED = {"check_array_api_input": "wants SCIPY_ARRAY_API set before SciPy is imported"}
 # As in scikit-learn's own estimators that cross-validate: a row repeated lies in several folds, one of weight 2 in one.
-FAILS_WITH_FOLDS = "check_sample_weight_equivalence_on_dense_data"
+FAILS_WITH_FOLDS = {
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+}
 ALPHAS = {"RecallAtFPR": 0.1, "RecallAtAlarmRate": 0.3}
 
 
@@ -57,6 +65,17 @@ def classifier(objective="FPOR", **parameters):
     return DirectMetricClassifier(objective, **given)
 
 
+class Decided(ClassifierMixin, BaseEstimator):
+    """Predicts, and ranks nothing."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.zeros(len(X), int)
+
+
 def make_network(num_features):
     return nn.Sequential(nn.Linear(num_features, 8), nn.Tanh(), nn.Linear(8, 1))
 
@@ -64,7 +83,7 @@ def make_network(num_features):
 @pytest.mark.filterwarnings("ignore:infeasible", "ignore:unsupported")
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_scikit_learn_checks(estimator, check):
-    if estimator.folds == "auto" and check.func.__name__ == FAILS_WITH_FOLDS:
+    if estimator.folds == "auto" and check.func.__name__ in FAILS_WITH_FOLDS:
         with pytest.raises(AssertionError, match="Not equal to tolerance"):
             check(estimator)
         return
@@ -77,13 +96,13 @@ def test_scikit_learn_checks(estimator, check):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("objective", "module"), [("FPOR", make_network), ("FROP", None), ("OFBS", None), ("OAP", None)]
+    ("objective", "model"), [("FPOR", make_network), ("FROP", "linear"), ("OFBS", "linear"), ("OAP", "linear")]
 )
-def test_integer_weights_equal_repeated_rows(objective, module):
+def test_integer_weights_equal_repeated_rows(objective, model):
     x, y = problem()
     times = np.random.default_rng(0).integers(0, 4, size=len(y))
     order = np.random.default_rng(1).permutation(times.sum())
-    model = classifier(objective, module=module, epochs=40)
+    model = classifier(objective, model=model, epochs=40)
     weighted = clone(model).fit(x, y, sample_weight=times)
     repeated = clone(model).fit(np.repeat(x, times, axis=0)[order], np.repeat(y, times)[order])
     np.testing.assert_allclose(weighted.decision_function(x), repeated.decision_function(x), rtol=1e-6)
@@ -94,7 +113,7 @@ def test_integer_weights_equal_repeated_rows(objective, module):
 def test_it_is_fit():
     x, y = problem()
     given = {"batch_size": 32, "val_fraction": 0.25, "confidence": None}
-    model = classifier(module=(module := make_network(4)), **given).fit(x, y)
+    model = classifier(model=(module := make_network(4)), **given).fit(x, y)
     loader = DataLoader(TensorDataset(torch.tensor(x), torch.tensor(y)), batch_size=32, shuffle=True)
     result = metricopt.fit(
         module.double(),
@@ -115,11 +134,11 @@ def test_it_is_fit():
 
 @pytest.mark.parametrize(
     ("module", "kind", "num_layers"),
-    [(None, nn.Linear, 0), ("linear", nn.Linear, 0), ("mlp", nn.Sequential, 5), (make_network, nn.Sequential, 3)],
+    [("linear", nn.Linear, 0), ("mlp", nn.Sequential, 5), (make_network, nn.Sequential, 3)],
 )
 def test_modules(module, kind, num_layers):
     x, y = problem()
-    model = clone(classifier(module=module)).fit(x, y)
+    model = clone(classifier(model=module)).fit(x, y)
     assert type(model.result_.model) is kind and len(list(model.result_.model.children())) == num_layers
     assert {weights.dtype for weights in model.result_.model.parameters()} == {torch.float64}
     again = clone(model).fit(x, y)
@@ -130,11 +149,15 @@ def test_modules(module, kind, num_layers):
 
 @pytest.mark.parametrize(
     ("module", "kind", "judges"),
-    [(None, nn.Linear, "5 folds"), (make_network, Ensemble, "5 folds"), (make_network(4), nn.Sequential, "20% of the")],
+    [
+        ("linear", nn.Linear, "5 folds"),
+        (make_network, Ensemble, "5 folds"),
+        (make_network(4), nn.Sequential, "20% of the"),
+    ],
 )
 def test_rows_that_did_not_train_choose_by_default(module, kind, judges):
     x, y = problem(600)
-    model = DirectMetricClassifier("FPOR", alpha=0.35, module=module, **SHORT).fit(x, y)
+    model = DirectMetricClassifier("FPOR", alpha=0.35, model=module, **SHORT).fit(x, y)
     result = model.result_
     assert type(result.model) is kind and result.holdout.startswith(judges)
     assert result.confidence == 0.9 and result.status is Status.FEASIBLE
@@ -146,7 +169,7 @@ def test_what_is_passed_is_left_as_it_was():
     x, y = problem()
     solver, loss, module = Profiled(), WeightedCrossEntropy(), make_network(4)
     before = [weights.clone() for weights in module.parameters()]
-    model = classifier(solver=solver, module=module).fit(x, y)
+    model = classifier(solver=solver, model=module).fit(x, y)
     assert vars(solver) == vars(Profiled()) and model.result_.solver == "profiled"
     assert classifier(solver=loss).fit(x, y).result_.solver == "WeightedCrossEntropy"
     assert loss.num_positives is None
@@ -168,7 +191,7 @@ def test_defaults_are_a_thousand_full_batches(monkeypatch):
         seen.append((loader.batch_size, rest["epochs"]))
         return metricopt.fit(module, loader, objective, **(rest | {"epochs": 20}))
 
-    monkeypatch.setattr("metricopt.estimator.fit", spy)
+    monkeypatch.setattr("metricopt.estimator.classifier.fit", spy)
     x, y = problem()
     classifier(epochs=None).fit(x, y)
     classifier(epochs=None, batch_size=16).fit(x, y)
@@ -201,13 +224,13 @@ def test_cross_validated_predictions():
 
 def test_pickle_and_clone():
     x, y = problem()
-    model = classifier(module=make_network).fit(x, y)
+    model = classifier(model=make_network).fit(x, y)
     copied = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copied.predict_proba(x), model.predict_proba(x))
     assert copied.result_.summary() == model.result_.summary()
     cloned = clone(model)
     assert cloned.get_params() == model.get_params() and not hasattr(cloned, "result_")
-    assert not hasattr(clone(classifier(module=lambda num_features: nn.Linear(num_features, 1))), "result_")
+    assert not hasattr(clone(classifier(model=lambda num_features: nn.Linear(num_features, 1))), "result_")
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
@@ -339,9 +362,16 @@ def test_a_missed_bound_warns():
         ({"batch_size": 0}, "batch_size must be None or an integer >= 1, got 0; "),
         ({"batch_size": True}, "batch_size must be None or an integer >= 1, got True; "),
         ({"dtype": "float16"}, "dtype must be one of 'float32', 'float64', got 'float16'; did you mean"),
-        ({"module": "linaer"}, "module must be one of 'linear', 'mlp', got 'linaer'; did you mean 'linear'?"),
-        ({"module": 3}, "module must be None, a name, a Module or a callable, got 3; "),
-        ({"module": lambda num_features: None}, "module must be a callable that returns a Module, got NoneType; "),
+        (
+            {"model": "linaer"},
+            "model must be one of 'auto', 'boosting', 'linear', 'mlp', got 'linaer'; did you mean 'linear'?",
+        ),
+        ({"model": LogisticRegression}, "model must be an instance, got the class LogisticRegression; "),
+        ({"model": LinearRegression()}, "model must be a classifier, got LinearRegression; "),
+        ({"model": Decided()}, "model must be one with decision_function or predict_proba, got"),
+        ({"model": "auto", "folds": None}, "model must be the name of one model where there are no folds, got auto"),
+        ({"model": 3}, "model must be a name, a classifier, a Module or a callable, got 3; "),
+        ({"model": lambda num_features: None}, "model must be a callable that returns a Module, got NoneType; "),
         ({"epochs": 0}, "epochs must be an integer >= 1, got 0; "),
         ({"val_fraction": 1.0}, r"val_fraction must be in \[0, 1\), got 1.0; "),
         ({"solver": "profield"}, "solver must be one of .*, got 'profield'; did you mean 'profiled'?"),
@@ -377,3 +407,140 @@ def test_bad_data(change, message):
     with pytest.raises(ValueError, match=message):
         classifier().fit(*change(x, y, weight))
     classifier().fit(x, y, weight)
+
+
+# Any model
+
+
+def test_a_classifier_is_trained_as_it_is_and_judged_out_of_fold():
+    x, y = problem(400)
+    given = LogisticRegression(C=0.5)
+    model = DirectMetricClassifier("FPOR", alpha=0.3, model=given, folds=KFold(4)).fit(x, y)
+    assert not hasattr(given, "coef_") and len(model.models_) == 4
+    for fitted, (train, _) in zip(model.models_, KFold(4).split(x), strict=True):
+        np.testing.assert_array_equal(fitted.coef_, clone(given).fit(x[train], y[train]).coef_)
+    result = model.result_
+    assert result.model is None and result.confidence == 0.9 and result.holdout.startswith("4 folds")
+    judged = result.data_scores["validation"]
+    folds = np.concatenate([np.full(100, fold) for fold in range(4)])
+    chosen = metricopt.choose_threshold(judged.scores, judged.labels, FPOR(0.3), confidence=0.9, folds=folds)
+    assert model.threshold_ == chosen.threshold
+    np.testing.assert_array_equal(model.predict(x), result.predict(model._scores(x)))
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.decision_function(x), model.decision_function(x))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        RandomForestClassifier(20, random_state=0),  # probabilities of 0 and 1 among them
+        LGBMClassifier(n_estimators=20, random_state=0, verbose=-1, n_jobs=1),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        "boosting",
+    ],
+)
+def test_whatever_the_model_new_rows_meet_the_bound(given):
+    x, y = problem(6000, seed=1)
+    model = DirectMetricClassifier("FPOR", alpha=0.6, model=given, random_state=0).fit(x[:1000], y[:1000])
+    alarms = model.predict(x[1000:])
+    assert model.result_.status is Status.FEASIBLE
+    assert precision_score(y[1000:], alarms) >= 0.6 and recall_score(y[1000:], alarms) > 0.3
+    decisions = model.decision_function(x[1000:])
+    assert len(np.unique(decisions)) > 100 and np.isfinite(decisions).all()
+
+
+def test_frames_with_text_reach_the_pipeline_and_weights_its_last_step():
+    x, y = problem(400)
+    frame = pd.DataFrame(x[:, :2], columns=["age", "pressure"]).assign(site=np.where(x[:, 2] > 0, "north", "south"))
+    columns = make_column_transformer((StandardScaler(), ["age", "pressure"]), (OneHotEncoder(), ["site"]))
+    pipeline = make_pipeline(columns, LogisticRegression())
+    weight = np.where(np.arange(400) < 50, 3.0, 1.0)
+    folds = np.arange(400) % 2
+    model = DirectMetricClassifier("FPOR", alpha=0.3, model=pipeline, folds=folds).fit(frame, y, sample_weight=weight)
+    own = clone(pipeline).fit(frame[1::2], y[1::2], logisticregression__sample_weight=weight[1::2])
+    np.testing.assert_array_equal(model.models_[0][-1].coef_, own[-1].coef_)
+    assert list(model.feature_names_in_) == ["age", "pressure", "site"]
+    assert model.result_.selection[0].num_samples == 400
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame.rename(columns={"site": "place"}))
+
+
+def test_sparse_features():
+    x, y = problem(400)
+    dense = DirectMetricClassifier("FPOR", alpha=0.3, model=LogisticRegression(), random_state=0).fit(x, y)
+    sparse = clone(dense).fit(csr_matrix(x), y)
+    np.testing.assert_allclose(sparse.decision_function(csr_matrix(x)), dense.decision_function(x), atol=1e-3)
+
+
+def test_a_model_without_weights_says_so():
+    x, y = problem(300)
+    with pytest.warns(UserWarning, match="KNeighborsClassifier takes no sample_weight, so its training ignores"):
+        model = DirectMetricClassifier("FPOR", alpha=0.4, model=KNeighborsClassifier(15)).fit(x, y, np.full(300, 2.0))
+    assert model.result_.data_scores["validation"].sample_weight.sum() == 600
+
+
+def test_a_fold_that_fails_is_named():
+    class Fragile(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            if X[:, 0].max() > 99:
+                raise RuntimeError("the largest value is too large")
+            return super().fit(X, y, sample_weight)
+
+    x, y = problem(100)
+    x[np.flatnonzero(np.arange(100) % 4 == 2)[0], 0] = 100.0
+    model = DirectMetricClassifier("FPOR", alpha=0.5, model=Fragile(), folds=np.arange(100) % 4)
+    with pytest.raises(InvalidInputError, match="Fragile could not be trained in fold 1 of 4: the largest value"):
+        model.fit(x, y)
+
+
+@pytest.mark.filterwarnings("ignore:unsupported")
+def test_a_part_held_out_or_the_training_rows_choose_where_asked():
+    x, y = problem(500)
+    asked = {"alpha": 0.5, "model": LogisticRegression(), "random_state": 0}
+    part = DirectMetricClassifier("FPOR", folds=None, **asked).fit(x, y)
+    assert part.result_.holdout == "20% of the rows, which were held out"
+    assert part.result_.selection[0].num_samples == 100 and len(part.models_) == 1
+    same = DirectMetricClassifier("FPOR", folds=None, val_fraction=0, **asked).fit(x, y)
+    assert same.result_.confidence is None and same.result_.selection[0].num_samples == 500
+    with pytest.raises(InvalidInputError, match="confidence must be left out where the training rows choose"):
+        DirectMetricClassifier("FPOR", folds=None, val_fraction=0, confidence=0.9, **asked).fit(x, y)
+    with pytest.raises(InvalidInputError, match="val_fraction must be left out beside folds, got 0.2"):
+        DirectMetricClassifier("FPOR", folds=3, val_fraction=0.2, **asked).fit(x, y)
+
+
+def test_groups_stay_in_one_fold_and_testify_as_one():
+    x, y = problem(200)
+    x, y, groups = np.repeat(x, 4, axis=0), np.repeat(y, 4), np.repeat(np.arange(200), 4)
+    for kind in (LogisticRegression(), "linear"):
+        model = DirectMetricClassifier("FPOR", alpha=0.2, model=kind, epochs=20, random_state=0)
+        judged = model.fit(x, y, groups=groups).result_.data_scores["validation"]
+        assert all(len(set(judged.folds[groups == group])) == 1 for group in range(200))
+        np.testing.assert_array_equal(judged.groups, groups)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:infeasible")
+def test_auto_takes_the_model_that_the_rows_favour_and_the_simpler_of_equals():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(3000, 4))
+    straight = (x[:, 0] + 0.4 * random.normal(size=3000) > 1.5).astype(int)
+    bent = (np.abs(x[:, 0]) + np.abs(x[:, 1]) + 0.2 * random.normal(size=3000) < 0.6).astype(int)
+    asked = {"alpha": 0.7, "model": "auto", "batch_size": 256, "epochs": 12, "random_state": 0}
+    linear = DirectMetricClassifier("FPOR", **asked).fit(x, straight)
+    assert [line.partition(":")[0] for line in linear.candidates_] == ["linear", "mlp", "boosting"]
+    assert linear.candidates_[0].startswith("linear: feasible, recall 0.")
+    assert linear.candidates_[0].endswith(" (chosen)") and linear.models_ == ()
+    trees = DirectMetricClassifier("FPOR", **asked).fit(x, bent)
+    assert not trees.candidates_[0].endswith(" (chosen)") and "infeasible" in trees.candidates_[0]
+    new = random.normal(size=(3000, 4))
+    truth = np.abs(new[:, 0]) + np.abs(new[:, 1]) < 0.6
+    assert precision_score(truth, trees.predict(new)) >= 0.7
+
+
+@pytest.mark.filterwarnings("ignore:unsupported")
+def test_searches_over_the_model_inside():
+    x, y = problem(300)
+    model = DirectMetricClassifier("FPOR", alpha=0.3, model=LogisticRegression(), random_state=0)
+    scoring = ObjectiveScorer("FPOR", alpha=0.3)
+    search = GridSearchCV(model, {"model__C": [0.01, 1.0], "alpha": [0.25, 0.3]}, scoring=scoring, cv=2).fit(x, y)
+    assert set(search.best_params_) == {"alpha", "model__C"} and np.isfinite(search.best_score_)

@@ -1,54 +1,68 @@
-"""The interface to scikit-learn: :func:`metricopt.fit` as a classifier, and an objective as ``scoring=`` of a search.
+"""Any model as a classifier of scikit-learn whose threshold serves an objective.
 
-This file decides how scikit-learn's conventions are met. It leaves all training to
-:func:`metricopt.training.fit.fit`. It is imported when one of its names is used, because it imports scikit-learn.
+This file decides how scikit-learn's conventions are met. It leaves the training of torch models to
+:func:`metricopt.training.fit.fit`, and that of classifiers to :mod:`metricopt.estimator.candidates`.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt._arrays import Samples
 from metricopt._validation import check_choice, is_integer, reject
-from metricopt.evidence.choice import ThresholdChoice
-from metricopt.evidence.thresholds import selection_criterion
+from metricopt.estimator.candidates import (
+    BOOSTING,
+    Candidate,
+    LabelledRows,
+    check_classifier,
+    line_of,
+    make_boosting,
+    train_classifier,
+)
+from metricopt.estimator.scorer import ObjectiveScorer
+from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
 from metricopt.problem.labels import has_both_classes
-from metricopt.problem.metrics import Ranking, confusion_counts
-from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import REGISTRY, get_objective
+from metricopt.results.choice_of_models import best_on_folds
 from metricopt.results.status import Status
 from metricopt.solvers import Solver
 from metricopt.training.fit import fit
+from metricopt.training.holdout import DEFAULT_FRACTION
 from metricopt.training.table_models import TABLE_MODELS
 
+AUTO = "auto"
 FULL_BATCH_EPOCHS = 1000
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
-    r"""A scikit-learn classifier of two classes, trained on the metric that its users answer for.
+    r"""A scikit-learn classifier of two classes that serves the metric its users answer for, with any model.
 
     .. math:: \max_{\theta, t} \; \text{objective}(f_\theta, t) \quad \text{s.t.} \quad \text{its bound}
 
-    :func:`metricopt.fit` trains the model :math:`f_\theta` and chooses the threshold t, and ``predict`` applies both.
+    A torch model :math:`f_\theta` is trained on the objective by :func:`metricopt.fit`. Boosted trees, or a classifier
+    of scikit-learn, are trained as they are. Either way the objective chooses the threshold t by scores of rows that
+    the model has not seen, and ``predict`` applies it.
     As everywhere in scikit-learn, the positive class is the second of ``classes_``, which are sorted: of 0 and 1 it is
     1, of "healthy" and "sick" it is "sick".
 
-    Features should be of order 1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
+    For torch models features should be of order 1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
 
     Parameters
     ----------
@@ -58,14 +72,18 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         The bound of an objective that is given by name. Objectives without a bound ignore it.
     beta : float, > 0
         The beta of OFBS, if it is given by name. Other objectives ignore it.
-    module : None, str, Module or callable ``(number of features) -> Module``
-        The model that maps each row to a logit: a linear model (None or ``"linear"``), ``"mlp"``, a copy of a module
-        with its weights, or the module that a callable returns (a lambda cannot be pickled, a function can).
+    model : str, classifier, Module or callable ``(number of features) -> Module``
+        What gives each row a score. Trained on the objective: ``"linear"``, ``"mlp"``, a copy of a module with its
+        weights, or the module that a callable returns (a lambda cannot be pickled, a function can). Trained as they
+        are: ``"boosting"`` (``HistGradientBoostingClassifier``), or any classifier of two classes with
+        ``decision_function`` or ``predict_proba``, also a ``Pipeline`` over mixed columns, XGBoost or LightGBM; it is
+        cloned. ``"auto"`` trains a linear model, an MLP and boosting on the same folds, and takes the best by their
+        out-of-fold scores, the simpler one within a standard error (``candidates_`` tells how they compare).
     solver : str, Solver or loss
         The solver, as for :func:`metricopt.fit`, which gets a copy of it.
     epochs : int
-        The number of epochs in total. The default is 1,000 in full batches, and in other batches the default of
-        :func:`metricopt.fit`.
+        The number of epochs of a torch model in total. The default is 1,000 in full batches, and in other batches the
+        default of :func:`metricopt.fit`.
     learning_rate : float, > 0
         Learning rate of the Adam optimizer. The default is that of :func:`metricopt.fit`.
     batch_size : int, >= 1
@@ -74,7 +92,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         batches of e.g. 1,024 are faster.
     folds : "auto", int, splitter, array or None
         The rows that choose the threshold. By default there are 5 stratified folds: every row trains, and is judged by
-        models that did not see it. Where a class has too few rows for that, or ``module`` is a module with weights of
+        models that did not see it. Where a class has too few rows for that, or ``model`` is a module with weights of
         its own, a part is held out instead (``result_.holdout`` says so). None never takes folds.
     confidence : "auto", float in (0, 1), or None
         How sure the bound must be on new rows, as for :func:`metricopt.fit`.
@@ -91,9 +109,15 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     result_ : FitResult
-        The trained model, its status, reports and history.
+        The threshold with its status, reports and pictures. A torch model is in it, with its history; for other models
+        it is a result of scores alone (:func:`metricopt.from_scores`), whose model is None.
     threshold_ : float
-        The threshold on the model's logits. A row at or above it is predicted positive.
+        The threshold on the model's scores. A row at or above it is predicted positive.
+    models_ : tuple
+        The classifiers that were fitted, one a fold, whose scores are averaged; empty for a torch model.
+    candidates_ : tuple of str
+        With ``"auto"`` a line for each model that was tried, with what it reaches at its own threshold on rows that it
+        has not seen, the chosen one marked; empty otherwise. Models are compared by their best cuts on these rows.
     classes_ : ndarray, shape (2,)
         The two classes, of which the second is positive.
     n_features_in_ : int
@@ -121,7 +145,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         objective: str | Objective = "FPOR",
         alpha: float | None = 0.9,
         beta: float | None = 1.0,
-        module: str | nn.Module | Callable[[int], nn.Module] | None = None,
+        model: Any = "linear",
         *,
         solver: str | Solver | Callable[[Tensor, Tensor], Tensor] = "profiled",
         epochs: int | None = None,
@@ -137,7 +161,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.objective = objective
         self.alpha = alpha
         self.beta = beta
-        self.module = module
+        self.model = model
         self.solver = solver
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -149,8 +173,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DirectMetricClassifier:
-        """Train on the objective.
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> DirectMetricClassifier:
+        """Train the model, and choose its threshold by rows that it has not seen.
 
         Where the rows do not support the bound, or the loss diverges, a ``UserWarning`` tells what is missing, and
         ``result_.status`` says so. The classifier then predicts the positive class nowhere for a bound on precision or
@@ -158,12 +182,16 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array or frame, shape (n, number of features)
-            The features, which are finite numbers.
+        X : array, frame or sparse matrix, shape (n, number of features)
+            The features: finite numbers for the models that have names and for modules (boosting takes NaN as well);
+            what it takes for a classifier.
         y : array, shape (n,)
             The class of each row: two values, numbers or strings.
         sample_weight : array, shape (n,), optional
-            Weights >= 0, which count in training, selection and the choice of the threshold.
+            Weights >= 0, which count in training, selection and the choice of the threshold. A classifier that takes
+            none is trained without them, with a warning.
+        groups : sequence, shape (n,), optional
+            Rows of equal value (a patient's images, say) lie in one fold, and testify as one.
 
         Returns
         -------
@@ -180,49 +208,45 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             reject(
                 "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for all rows"
             )
-        X, y = validate_data(self, X, y, dtype=self.dtype)
+        kinds = self._kinds()
+        X, y = self._validated(X, y)
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
         if kind != "binary":
             raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             reject("y", "of two classes", f"1 class ({self.classes_[0]!r})", "add rows of the other one")
-        weight = self._checked_weight(sample_weight, X, labels)
-
-        is_whole = self.batch_size is None
-        loader = DataLoader(
-            TensorDataset(torch.tensor(X), torch.from_numpy(labels).to(dtype)),
-            batch_size=len(X) if is_whole else int(self.batch_size),  # type: ignore[arg-type]
-            shuffle=not is_whole,
-        )
+        labels = numbers.astype(np.float64)
+        rows = LabelledRows(X, labels, self._checked_weight(sample_weight, X, labels), groups)
         seed = self._seed()
-        result = fit(
-            self._model(seed, dtype),
-            loader,
-            objective,
-            folds=self.folds,
-            confidence=self.confidence,
-            val_fraction=self.val_fraction,
-            solver=copy.deepcopy(self.solver),  # whose state moves
-            epochs=FULL_BATCH_EPOCHS if is_whole and self.epochs is None else self.epochs,
-            learning_rate=self.learning_rate,
-            sample_weight=weight,
-            seed=seed,
-            device=self.device,
-            progress=False,
-        )
-        if result.status in (Status.UNSUPPORTED, Status.INFEASIBLE, Status.DIVERGED):
-            warnings.warn(f"{result.status}: {result.advice()}", UserWarning, stacklevel=2)
-        self.result_, self.threshold_ = result, result.threshold
+        folds = self._folds_for(kinds, rows, seed)
+        candidates = [
+            self._train_torch(name, rows, objective, folds, seed, dtype)
+            if model is None
+            else train_classifier(
+                model,
+                rows,
+                objective,
+                name=name,
+                folds=folds,
+                val_fraction=DEFAULT_FRACTION if self.val_fraction is None else float(self.val_fraction),
+                confidence=self.confidence,
+                seed=seed,
+            )
+            for name, model in kinds.items()
+        ]
+        self._keep(candidates, objective)
+        if self.result_.status in (Status.UNSUPPORTED, Status.INFEASIBLE, Status.DIVERGED):
+            warnings.warn(f"{self.result_.status}: {self.result_.advice()}", UserWarning, stacklevel=2)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return by how much the logit of each row exceeds the largest logit that is predicted negative.
+        """Return by how much the score of each row exceeds the largest score that is predicted negative.
 
         The value is positive exactly where the positive class is predicted. scikit-learn predicts it above 0, and
         metricopt at or above the threshold. So the next number below the threshold is subtracted. Where the threshold
-        is infinite, because the rows support the bound nowhere, the value is the logarithm of the sigmoid of the logit
+        is infinite, because the rows support the bound nowhere, the value is the logarithm of the sigmoid of the score
         (no alarm), or minus that of its complement (an alarm for every row).
 
         Parameters
@@ -235,8 +259,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         ndarray, shape (n,), float64
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=self.dtype, reset=False)
-        scores = self.result_.scores(X).astype(np.float64)
+        scores = self._scores(self._validated(X, reset=False))
         if np.isposinf(self.threshold_):  # no alarm: below 0 everywhere, in the order of the scores
             return np.minimum(-np.logaddexp(0, -scores), -np.finfo(np.float64).tiny)
         if np.isneginf(self.threshold_):
@@ -304,6 +327,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
+        if self._is_classifier:
+            tags.input_tags = get_tags(self.model).input_tags
+        tags.input_tags.allow_nan = tags.input_tags.allow_nan or self.model == BOOSTING
         return tags
 
     def _asked(self) -> Objective:
@@ -335,23 +361,129 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _model(self, seed: int, dtype: torch.dtype) -> nn.Module | Callable[[], nn.Module]:
+    def _kinds(self) -> dict[str, Any]:
+        """Return what is trained by its name, the simpler first: a classifier as it is, or None for a torch model."""
+        model = self.model
+        if isinstance(model, str):
+            check_choice("model", model, [*TABLE_MODELS, BOOSTING, AUTO])
+            names = [*TABLE_MODELS, BOOSTING] if model == AUTO else [model]
+            return {name: make_boosting(self._seed()) if name == BOOSTING else None for name in names}
+        if isinstance(model, nn.Module) or (callable(model) and not hasattr(model, "fit")):
+            return {"module": None}
+        if not hasattr(model, "fit"):
+            reject("model", "a name, a classifier, a Module or a callable", repr(model), "give e.g. 'auto' or 'mlp'")
+        check_classifier(model)
+        return {type(model).__name__: model}
+
+    def _validated(self, X: Any, *y: Any, reset: bool = True) -> Any:
+        """Return the features, and y if it is given, as the model takes them."""
+        given = {"y": y[0]} if y else {}
+        if self._is_classifier:  # what it takes, frames with text among it, is its own affair
+            return self._checked_names(X, given, reset)
+        finite = "allow-nan" if isinstance(self.model, str) and self.model == BOOSTING else True
+        return validate_data(self, X, dtype=self.dtype, ensure_all_finite=finite, reset=reset, **given)
+
+    @property
+    def _is_classifier(self) -> bool:
+        """Whether ``model`` is an estimator of scikit-learn."""
+        return hasattr(self.model, "fit") and not isinstance(self.model, (nn.Module, type))
+
+    def _checked_names(self, X: Any, given: dict[str, Any], reset: bool) -> Any:
+        """Return features of any kind with rows that can be chosen, and y if it is given; names and widths agree."""
+        if issparse(X):
+            X = X.tocsr()
+        elif not hasattr(X, "columns"):
+            X = check_array(X, dtype=None, ensure_all_finite=False)
+        checked = validate_data(self, X, reset=reset, skip_check_array=True, **given)
+        if not given:
+            return checked
+        y = check_array(column_or_1d(checked[1], warn=True), ensure_2d=False, dtype=None, input_name="y")
+        check_consistent_length(checked[0], y)
+        return checked[0], y
+
+    def _folds_for(self, kinds: Mapping[str, Any], rows: LabelledRows, seed: int) -> NDArray[np.intp] | None:
+        """Return the fold of each row, the same for all candidates; None where :func:`metricopt.fit` decides, or none.
+
+        Torch models alone leave folds to :func:`metricopt.fit`.
+        """
+        if all(model is None for model in kinds.values()) and self.model != AUTO:
+            return None
+        folds = self.folds
+        if self.model == AUTO and (folds is None or self.val_fraction is not None):
+            reject("model", "the name of one model where there are no folds", AUTO, "give folds=5, or e.g. 'boosting'")
+        if isinstance(folds, str) and folds == "auto":
+            if self.val_fraction is not None:
+                return None
+            fewest = int(min((rows.labels == 0).sum(), (rows.labels == 1).sum()))
+            if fewest < 2:
+                reject("y", "with two rows of each class or more, for folds", fewest, "add rows, or give folds=None")
+            folds = min(DEFAULT_FOLDS, fewest)
+        elif folds is not None and self.val_fraction is not None:
+            reject("val_fraction", "left out beside folds", self.val_fraction, "give one of the two")
+        return None if folds is None else make_folds(folds, rows.labels, groups=rows.groups, seed=seed)
+
+    def _train_torch(
+        self,
+        name: str,
+        rows: LabelledRows,
+        objective: Objective,
+        folds: NDArray[np.intp] | None,
+        seed: int,
+        dtype: torch.dtype,
+    ) -> Candidate:
+        """Train a module on the objective."""
+        is_whole = self.batch_size is None
+        loader = DataLoader(
+            TensorDataset(torch.tensor(rows.features), torch.from_numpy(rows.labels).to(dtype)),
+            batch_size=len(rows.labels) if is_whole else int(self.batch_size),  # type: ignore[arg-type]
+            shuffle=not is_whole,
+        )
+        result = fit(
+            self._module(name, seed, dtype),
+            loader,
+            objective,
+            folds=self.folds if folds is None else folds,
+            confidence=self.confidence,
+            val_fraction=self.val_fraction,
+            solver=copy.deepcopy(self.solver),  # whose state moves
+            epochs=FULL_BATCH_EPOCHS if is_whole and self.epochs is None else self.epochs,
+            learning_rate=self.learning_rate,
+            sample_weight=rows.weight,
+            groups=rows.groups,
+            seed=seed,
+            device=self.device,
+            progress=False,
+        )
+        return Candidate(name, result, lambda X: result.scores(X).astype(np.float64))
+
+    def _keep(self, candidates: Sequence[Candidate], objective: Objective) -> None:
+        """Keep the best candidate, and how the candidates compare."""
+        winner, result, lines = 0, candidates[0].result, []
+        if len(candidates) > 1:
+            results = [candidate.result for candidate in candidates]
+            winner, result = best_on_folds(objective, results, prefers_first=True)
+            lines = [line_of(candidate, is_chosen=candidate is candidates[winner]) for candidate in candidates]
+        best = candidates[winner]
+        self.result_, self.threshold_ = result, result.threshold
+        self.models_, self.candidates_ = best.models, tuple(lines)
+        self._chosen = best if best.models else None
+
+    def _scores(self, X: Any) -> np.ndarray:
+        """Return the score of each row, shape (n,), on the scale of ``threshold_``."""
+        if self._chosen is None:
+            return np.asarray(self.result_.scores(X), dtype=np.float64)
+        return np.asarray(self._chosen.scores(X), dtype=np.float64)
+
+    def _module(self, name: str, seed: int, dtype: torch.dtype) -> nn.Module | Callable[[], nn.Module]:
         """Return a copy of the module that was given, or what makes one afresh."""
-        kind, num_features = "linear" if self.module is None else self.module, self.n_features_in_
-        if isinstance(kind, nn.Module):
-            return copy.deepcopy(kind).to(dtype)
-        if isinstance(kind, str):
-            check_choice("module", kind, TABLE_MODELS)
-            make: Callable[[], nn.Module] = partial(TABLE_MODELS[kind], num_features)
-        elif callable(kind):
-            make = partial(kind, num_features)
-        else:
-            reject("module", "None, a name, a Module or a callable", repr(kind), "pass e.g. 'mlp'")
+        if isinstance(self.model, nn.Module):
+            return copy.deepcopy(self.model).to(dtype)
+        make = partial(TABLE_MODELS.get(name, self.model), self.n_features_in_)
 
         def model() -> nn.Module:
             made = make()
             if not isinstance(made, nn.Module):
-                reject("module", "a callable that returns a Module", type(made).__name__, "return the network")
+                reject("model", "a callable that returns a Module", type(made).__name__, "return the network")
             return made.to(dtype)
 
         return model

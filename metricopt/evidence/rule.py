@@ -55,3 +55,25 @@ def check_confidence(confidence: float) -> None:
     is_number = isinstance(confidence, (int, float, np.number)) and not isinstance(confidence, bool)
     if not (is_number and 0 < confidence < 1):
         reject("confidence", "in (0, 1)", repr(confidence), "give e.g. 0.9")
+
+
+def read_confidence(asked: float | str | None, *, judges_itself: bool) -> float | None:
+    """Return the confidence that is asked: by default :data:`DEFAULT_CONFIDENCE` where other rows judge than train.
+
+    Parameters
+    ----------
+    asked : "auto", float in (0, 1), or None
+    judges_itself : bool
+        Whether the rows that train choose the threshold.
+
+    Raises
+    ------
+    InvalidInputError
+        If a confidence is asked of rows that trained.
+    """
+    if isinstance(asked, str):
+        return None if judges_itself else DEFAULT_CONFIDENCE
+    if asked is not None and judges_itself:
+        rule, remedy = "left out where the training rows choose the threshold", "give val_fraction=0.2, or folds=5"
+        reject("confidence", rule, asked, f"{remedy}: rows that trained can support no bound")
+    return None if asked is None else float(asked)

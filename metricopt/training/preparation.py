@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from metricopt._validation import reject
-from metricopt.evidence.rule import DEFAULT_CONFIDENCE
+from metricopt.evidence.rule import read_confidence
 from metricopt.problem.objectives import Objective
 from metricopt.processes import Processes
 from metricopt.progress import Display
@@ -130,7 +130,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         plan=plan,
         loss=loss,
         selection=_make_selection(request, parts, plan),
-        confidence=_read_confidence(request, parts),
+        confidence=read_confidence(request.confidence, judges_itself=parts.folded is None and parts.validation is None),
         holdout=holdout.text(
             None if parts.folded is None else parts.folded.divisions, has_loader=request.val_loader is not None
         ),
@@ -164,18 +164,6 @@ def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> Dir
         warmup_epochs=sum(stage.epochs for stage in plan if not stage.is_direct),
         sample_weight=parts.train.sample_weight,
     )
-
-
-def _read_confidence(request: Request, parts: Partition) -> float | None:
-    """Return the confidence that is asked, or by default where other rows judge than those that train."""
-    judges_itself = parts.folded is None and parts.validation is None
-    asked = request.confidence
-    if isinstance(asked, str):
-        return None if judges_itself else DEFAULT_CONFIDENCE
-    if asked is not None and judges_itself:
-        rule, remedy = "left out where the training rows choose the threshold", "give val_fraction=0.2, or folds=5"
-        reject("confidence", rule, asked, f"{remedy}: rows that trained can support no bound")
-    return None if asked is None else float(asked)
 
 
 def _make_selection(request: Request, parts: Partition, plan: Sequence[Stage]) -> Selection:
