@@ -31,7 +31,6 @@ def run(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr("metricopt.training.plan.DEFAULT_STEPS", 400)  # the real ones take their time
         patch.setattr("metricopt.training.plan.DEFAULT_STEPS_WITH_FOLDS", 200)
-        patch.setattr("metricopt.estimator.FULL_BATCH_EPOCHS", 200)
         torch.manual_seed(0)
         for block in blocks:
             if "calibration" in block:  # rows that took part in nothing else
