@@ -9,31 +9,23 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._validation import check_choice, is_integer, reject
-from metricopt.estimator.candidates import (
-    BOOSTING,
-    Candidate,
-    LabelledRows,
-    check_classifier,
-    line_of,
-    make_boosting,
-    train_classifier,
-)
+from metricopt.estimator.calibration import Calibration
+from metricopt.estimator.candidates import Candidate, LabelledRows, line_of
+from metricopt.estimator.classifiers import BOOSTING, check_classifier, make_boosting, train_classifier
+from metricopt.estimator.modules import train_module
 from metricopt.estimator.scorer import ObjectiveScorer
 from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
 from metricopt.problem.labels import has_both_classes
@@ -42,12 +34,10 @@ from metricopt.problem.registry import REGISTRY, get_objective
 from metricopt.results.choice_of_models import best_on_folds
 from metricopt.results.status import Status
 from metricopt.solvers import Solver
-from metricopt.training.fit import fit
 from metricopt.training.holdout import DEFAULT_FRACTION
 from metricopt.training.table_models import TABLE_MODELS
 
 AUTO = "auto"
-FULL_BATCH_EPOCHS = 1000
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -62,7 +52,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     As everywhere in scikit-learn, the positive class is the second of ``classes_``, which are sorted: of 0 and 1 it is
     1, of "healthy" and "sick" it is "sick".
 
-    For torch models features should be of order 1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
+    ``"linear"`` and ``"mlp"`` standardise the features themselves. For a module of your own features should be of order
+    1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
 
     Parameters
     ----------
@@ -222,7 +213,24 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         seed = self._seed()
         folds = self._folds_for(kinds, rows, seed)
         candidates = [
-            self._train_torch(name, rows, objective, folds, seed, dtype)
+            train_module(
+                name if isinstance(self.model, str) else self.model,
+                rows,
+                objective,
+                name=name,
+                dtype=dtype,
+                batch_size=self.batch_size,
+                epochs=self.epochs,
+                seed=seed,
+                options={
+                    "folds": self.folds if folds is None else folds,
+                    "confidence": self.confidence,
+                    "val_fraction": self.val_fraction,
+                    "solver": copy.deepcopy(self.solver),  # whose state moves
+                    "learning_rate": self.learning_rate,
+                    "device": self.device,
+                },
+            )
             if model is None
             else train_classifier(
                 model,
@@ -282,29 +290,33 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[is_positive.astype(np.intp)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        r"""Return confidences that sum to 1 and agree with ``predict``; **they are not calibrated**.
+        r"""Return how probable either class is, by the scores of rows that the model had not seen.
 
-        They are the sigmoid of :meth:`decision_function`. So they have the order of the scores, and exceed 0.5 exactly
-        where the positive class is predicted. A model that is trained on a metric does not estimate frequencies, and
-        with a bound on precision the threshold would not be at a frequency of 0.5. For probabilities, wrap the
-        classifier in scikit-learn's ``CalibratedClassifierCV``. Its predictions then depend on 0.5 and no longer on the
-        threshold.
+        A line from the score to the log-odds is fitted to the rows that chose the threshold (Platt scaling,
+        :mod:`metricopt.estimator.calibration`): the out-of-fold scores, with folds. With ``val_fraction=0`` these are
+        the training rows, whose probabilities are too extreme.
+
+        ``predict`` follows the threshold, not the larger probability. At a bound on precision of 0.9 a row of
+        probability 0.6 is no alarm.
 
         Parameters
         ----------
-        X : array or frame, shape (n, number of features)
+        X : array, frame or sparse matrix, shape (n, number of features)
             The features.
 
         Returns
         -------
         ndarray, shape (n, 2), float64
-            The confidences in the order of ``classes_``.
+            The probabilities in the order of ``classes_``.
+
+        References
+        ----------
+        J. Platt (1999). Probabilistic outputs for support vector machines and comparisons to regularized likelihood
+        methods. Advances in Large Margin Classifiers.
         """
-        decisions = self.decision_function(X)
-        confidence = expit(decisions)
-        # The sigmoid rounds to 0.5 just above 0.
-        confidence[decisions > 0] = np.maximum(confidence[decisions > 0], np.nextafter(0.5, 1))
-        return np.column_stack([1 - confidence, confidence])
+        check_is_fitted(self)
+        probability = self._calibration(self._scores(self._validated(X, reset=False)))
+        return np.column_stack([1 - probability, probability])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the metric of the objective, or a number below 0 where its bound is missed (:class:`ObjectiveScorer`).
@@ -422,40 +434,6 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             reject("val_fraction", "left out beside folds", self.val_fraction, "give one of the two")
         return None if folds is None else make_folds(folds, rows.labels, groups=rows.groups, seed=seed)
 
-    def _train_torch(
-        self,
-        name: str,
-        rows: LabelledRows,
-        objective: Objective,
-        folds: NDArray[np.intp] | None,
-        seed: int,
-        dtype: torch.dtype,
-    ) -> Candidate:
-        """Train a module on the objective."""
-        is_whole = self.batch_size is None
-        loader = DataLoader(
-            TensorDataset(torch.tensor(rows.features), torch.from_numpy(rows.labels).to(dtype)),
-            batch_size=len(rows.labels) if is_whole else int(self.batch_size),  # type: ignore[arg-type]
-            shuffle=not is_whole,
-        )
-        result = fit(
-            self._module(name, seed, dtype),
-            loader,
-            objective,
-            folds=self.folds if folds is None else folds,
-            confidence=self.confidence,
-            val_fraction=self.val_fraction,
-            solver=copy.deepcopy(self.solver),  # whose state moves
-            epochs=FULL_BATCH_EPOCHS if is_whole and self.epochs is None else self.epochs,
-            learning_rate=self.learning_rate,
-            sample_weight=rows.weight,
-            groups=rows.groups,
-            seed=seed,
-            device=self.device,
-            progress=False,
-        )
-        return Candidate(name, result, lambda X: result.scores(X).astype(np.float64))
-
     def _keep(self, candidates: Sequence[Candidate], objective: Objective) -> None:
         """Keep the best candidate, and how the candidates compare."""
         winner, result, lines = 0, candidates[0].result, []
@@ -467,23 +445,10 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.result_, self.threshold_ = result, result.threshold
         self.models_, self.candidates_ = best.models, tuple(lines)
         self._chosen = best if best.models else None
+        self._calibration = Calibration.of(result.selection_scores)
 
     def _scores(self, X: Any) -> np.ndarray:
         """Return the score of each row, shape (n,), on the scale of ``threshold_``."""
         if self._chosen is None:
             return np.asarray(self.result_.scores(X), dtype=np.float64)
         return np.asarray(self._chosen.scores(X), dtype=np.float64)
-
-    def _module(self, name: str, seed: int, dtype: torch.dtype) -> nn.Module | Callable[[], nn.Module]:
-        """Return a copy of the module that was given, or what makes one afresh."""
-        if isinstance(self.model, nn.Module):
-            return copy.deepcopy(self.model).to(dtype)
-        make = partial(TABLE_MODELS.get(name, self.model), self.n_features_in_)
-
-        def model() -> nn.Module:
-            made = make()
-            if not isinstance(made, nn.Module):
-                reject("model", "a callable that returns a Module", type(made).__name__, "return the network")
-            return made.to(dtype)
-
-        return model

@@ -1,0 +1,140 @@
+"""Torch modules of a classifier, trained on the objective; those that have a name bring their own scaling.
+
+This file decides how the features of a table reach a module. It leaves training to :func:`metricopt.training.fit.fit`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from metricopt._validation import reject
+from metricopt.estimator.candidates import Candidate, LabelledRows
+from metricopt.problem.objectives import Objective
+from metricopt.training.fit import fit
+from metricopt.training.table_models import TABLE_MODELS
+
+FULL_BATCH_EPOCHS = 1000
+LINEAR = "linear"
+
+
+class Standardize(nn.Module):
+    """Features with mean 0 and standard deviation 1 in the training rows; a constant one becomes 0.
+
+    Parameters
+    ----------
+    num_features : int
+        The number of features, d.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("scale", torch.ones(num_features))
+
+    @classmethod
+    def of(cls, rows: LabelledRows, dtype: torch.dtype) -> Standardize:
+        """Return the scaling of these rows, by their weights."""
+        features = np.asarray(rows.features, dtype=np.float64)
+        mean = np.average(features, axis=0, weights=rows.weight)
+        scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=rows.weight))
+        made = cls(features.shape[1])
+        made.mean = torch.from_numpy(mean).to(dtype)
+        made.scale = torch.from_numpy(np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)).to(dtype)
+        return made
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return standardised features, shape (B, d)."""
+        return (features - self.mean) / self.scale
+
+
+def train_module(
+    model: Any,
+    rows: LabelledRows,
+    objective: Objective,
+    *,
+    name: str,
+    dtype: torch.dtype,
+    batch_size: int | None,
+    epochs: int | None,
+    seed: int,
+    options: Mapping[str, Any],
+) -> Candidate:
+    """Train a module on the objective.
+
+    Parameters
+    ----------
+    model : str, Module or callable ``(number of features) -> Module``
+        As for :class:`~metricopt.DirectMetricClassifier`. A module is copied. ``"linear"`` and ``"mlp"`` get
+        standardised features.
+    rows : LabelledRows
+        Their features are an array.
+    objective : Objective
+    name : str
+    dtype : torch.dtype
+        Of features and weights.
+    batch_size, epochs : int or None
+    seed : int
+    options : mapping
+        The other arguments of :func:`metricopt.fit`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the callable returns no module, or :func:`metricopt.fit` rejects an argument.
+    """
+    features = torch.tensor(np.asarray(rows.features)).to(dtype)
+    scaling = Standardize.of(rows, dtype) if isinstance(model, str) else None
+    if model == LINEAR and scaling is not None:
+        features = scaling(features)  # outside, so that the models of the folds are linear, and so is their average
+    is_whole = batch_size is None
+    loader = DataLoader(
+        TensorDataset(features, torch.from_numpy(rows.labels).to(dtype)),
+        batch_size=len(rows.labels) if batch_size is None else int(batch_size),
+        shuffle=not is_whole,
+    )
+    result = fit(
+        copy.deepcopy(model).to(dtype) if isinstance(model, nn.Module) else _maker(model, scaling, features, dtype),
+        loader,
+        objective,
+        epochs=FULL_BATCH_EPOCHS if is_whole and epochs is None else epochs,
+        sample_weight=rows.weight,
+        groups=rows.groups,
+        seed=seed,
+        progress=False,
+        **options,
+    )
+    if model == LINEAR and scaling is not None:
+        result = replace(result, model=nn.Sequential(scaling.to(result.model.weight.device), result.model))
+
+    def scores(new: Any) -> NDArray[np.float64]:
+        return np.asarray(result.scores(new), dtype=np.float64)
+
+    return Candidate(name, result, scores)
+
+
+def _maker(model: Any, scaling: Standardize | None, features: Tensor, dtype: torch.dtype) -> Callable[[], nn.Module]:
+    """Return what makes the module afresh."""
+    make = partial(TABLE_MODELS[model] if isinstance(model, str) else model, features.shape[1])
+
+    def made() -> nn.Module:
+        module = make()
+        if not isinstance(module, nn.Module):
+            reject("model", "a callable that returns a Module", type(module).__name__, "return the network")
+        if scaling is not None and model != LINEAR:
+            module = nn.Sequential(copy.deepcopy(scaling), module)
+        return module.to(dtype)
+
+    return made
