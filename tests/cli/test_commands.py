@@ -210,7 +210,7 @@ def test_predict_agrees_with_the_result(fitted, folder):
     assert list(predictions.columns) == ["row", "score", "alarm"]
     preprocessor, result = load_run(out)
     features, _ = preprocessor.transform_with_findings(pd.read_csv(folder / "new.csv"))
-    assert "Note: ward: 1 row matches no category of the training rows: 'a new ward' (1)" in printed.stderr
+    assert "Note: ward: 1 row matches no category that training kept: 'a new ward' (1)" in printed.stderr
     assert "Note: Missing cells of 40 rows: age 3" in printed.stderr
     assert predictions["row"].tolist() == list(range(40))
     np.testing.assert_array_equal(predictions["score"], result.scores(features))

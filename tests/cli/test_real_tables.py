@@ -52,8 +52,8 @@ def test_a_row_gets_the_same_score_alone(tmp_path):
         assert alone[0] == whole[row] and said == ""
     _, said = scores(out, tmp_path, ["s,c,marker", "maybe,001,", "TRUE,1,0.5"])
     assert said.splitlines() == [
-        "Note: s: 1 row matches no category of the training rows: 'maybe' (1)",
-        "Note: c: 1 row matches no category of the training rows: '1' (1)",
+        "Note: s: 1 row matches no category that training kept: 'maybe' (1)",
+        "Note: c: 1 row matches no category that training kept: '1' (1)",
         "Note: Missing cells of 2 rows: marker 1",
     ]
 

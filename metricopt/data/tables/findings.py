@@ -30,7 +30,7 @@ class Findings:
     strange : dict of str to dict
         The cells of numeric columns that are no numbers, by the name of their row. They count as missing.
     unknown : dict of str to Counter
-        The texts of categorical columns that are no category of the training rows, with their numbers of rows.
+        The texts of categorical columns that are no category that training kept, with their numbers of rows.
     absent : list of str
         The columns whose cells are all missing.
     """
@@ -53,7 +53,7 @@ class Findings:
             said.append(f"{name}: {_counted(len(cells), *_STRANGE)} as missing: {shown}")
         for name, texts in self.unknown.items():
             shown = _listed([f"{text!r} ({number})" for text, number in texts.most_common()])
-            said.append(f"{name}: {_counted(texts.total(), *_UNKNOWN)} no category of the training rows: {shown}")
+            said.append(f"{name}: {_counted(texts.total(), *_UNKNOWN)} no category that training kept: {shown}")
         if self.absent and self.num_rows > 1:
             said.append(f"Without any value: {', '.join(self.absent)}")
         return said

@@ -93,7 +93,11 @@ def _read_text(path: Path, separator: str) -> pd.DataFrame:
         table = arrow_csv.read_csv(
             path,
             read_options=arrow_csv.ReadOptions(column_names=columns, skip_rows=num_lines, encoding=encoding),
-            parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=separator,
+                newlines_in_values=True,
+                ignore_empty_lines=len(header) > 1,  # of one column, an empty line is a missing value
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.large_string()),
                 strings_can_be_null=True,

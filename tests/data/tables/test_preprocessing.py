@@ -51,7 +51,7 @@ def test_equals_scikit_learn_after_the_round_trip_through_json(seed):
     learnt = TablePreprocessor.fit(train)
     restored = TablePreprocessor.from_dict(json.loads(json.dumps(learnt.to_dict(), allow_nan=False)))
     assert restored == learnt
-    with pytest.warns(TableWarning, match="letter: 1 row matches no category of the training rows: 'unseen' .1."):
+    with pytest.warns(TableWarning, match="letter: 1 row matches no category that training kept: 'unseen' .1."):
         got = restored.transform(new)
     assert got.dtype == np.float32 and got.shape == (40, len(restored.feature_names))
     # ours puts the mark of a missing value behind its column
@@ -110,7 +110,7 @@ def test_categories_do_not_depend_on_how_the_file_wrote_numbers():
 
 def test_unseen_categories_and_newly_missing_values_pass():
     preprocessor = TablePreprocessor.fit(pd.DataFrame({"x": [1.0, 3.0], "c": ["a", "b"]}))
-    with pytest.warns(TableWarning, match="c: 1 row matches no category of the training rows: 'z' .1."):
+    with pytest.warns(TableWarning, match="c: 1 row matches no category that training kept: 'z' .1."):
         got = preprocessor.transform(pd.DataFrame({"x": [None, 2.0], "c": ["z", None], "extra": [1, 2]}))
     np.testing.assert_array_equal(got, np.zeros((2, 3)))
     assert preprocessor.transform(pd.DataFrame({"x": [], "c": []})).shape == (0, 3)

@@ -60,8 +60,8 @@ def test_booleans_and_blanks_are_read_alike_and_codes_as_they_are_written(tmp_pa
         (
             ["maybe,001,,true", "maybe,V10,NA,false", "True,V11,2,true"],
             [
-                "s: 2 rows match no category of the training rows: 'maybe' (2)",
-                "c: 1 row matches no category of the training rows: 'V11' (1)",
+                "s: 2 rows match no category that training kept: 'maybe' (2)",
+                "c: 1 row matches no category that training kept: 'V11' (1)",
                 "Missing cells of 3 rows: x 2",
             ],
         ),

@@ -1,0 +1,113 @@
+"""Numbers that are written as text, in the ways in which people write them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metricopt.data import TablePreprocessor, read_table
+from metricopt.data.tables.numbers import STYLES, find_style, parse, read_cells, read_numbers
+
+
+def in_style(numbers, decimal, thousands):
+    """Return numbers as text, with two digits behind the decimal mark."""
+    return [f"{number:,.2f}".replace(",", "t").replace(".", decimal).replace("t", thousands) for number in numbers]
+
+
+def numbers_of(texts):
+    column = pd.Series(texts, dtype=object)
+    style, _ = find_style(read_cells(column))
+    return read_numbers(column, style)
+
+
+RANDOM = np.random.default_rng(0)
+NUMBERS = np.concatenate([RANDOM.normal(0, 3000, 200), RANDOM.normal(0, 5, 200), [0.0, -0.25, 1_234_567.5]]).round(2)
+
+
+@pytest.mark.parametrize(
+    ("decimal", "thousands"),
+    [
+        *((".", mark) for mark in ("", ",", " ", "'", "\u00a0", "\u2019")),
+        *((",", mark) for mark in ("", ".", " ", "\u202f")),
+    ],
+)
+def test_each_style_is_seen_by_the_column(decimal, thousands):
+    read = numbers_of(in_style(NUMBERS, decimal, thousands))
+    assert read.strange == {}
+    np.testing.assert_array_equal(read.values, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1,5", "2,25", "3"], [1.5, 2.25, 3]),
+        (["6,234", "7,120", "812"], [6234, 7120, 812]),
+        (["6,234", "1,5"], [6.234, 1.5]),
+        (["0,125", "6,234"], [0.125, 6.234]),
+        (["1.234,5", "1.234"], [1234.5, 1234]),
+        (["1.234", "2.5"], [1.234, 2.5]),
+        (["1e3", "+2", ".5", "5.", "-1E-2"], [1000, 2, 0.5, 5, -0.01]),
+        (["1,5", "2.5", "3"], [1.5, 2.5, 3]),
+        (["TRUE", "false", "NA"], [1, 0, np.nan]),
+    ],
+)
+def test_the_numbers_of_columns(texts, values):
+    read = numbers_of(texts)
+    assert read.strange == {}
+    np.testing.assert_array_equal(read.values, values)
+
+
+@pytest.mark.parametrize("text", ["<0.1", "128 mmHg", "n/a?", "12,34,5", "1_000", "0x1f", "1.2.3", "--1", "e5", "1,5,"])
+@pytest.mark.parametrize("style", STYLES)
+def test_no_numbers(text, style):
+    assert np.isnan(parse(read_cells(pd.Series([text])).texts, style)).all()
+
+
+STRANGE = {17: "<0.1", 2408: "128 mmHg", 4000: "n/a?"}
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("strange", [{}, {17: "<0.1"}, STRANGE])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_few_strange_cells_leave_a_column_numeric(decimal, strange, whole):
+    numbers = np.random.default_rng(0).integers(0, 6, 5000) if whole else np.random.default_rng(0).normal(size=5000)
+    texts = np.array([f"{number:.3f}".replace(".", decimal) for number in numbers], dtype=object)
+    texts[list(strange)] = list(strange.values())
+    frame = pd.DataFrame({"x": texts})
+    preprocessor = TablePreprocessor.fit(frame)
+    assert preprocessor.feature_names == ["x", "x missing"][: 1 + bool(strange)]
+    features, findings = preprocessor.transform_with_findings(frame)
+    assert findings.strange == ({"x": strange} if strange else {}) and findings.missing == {}
+    kept = np.setdiff1d(np.arange(5000), list(strange))
+    expected = np.round(numbers[kept], 3)
+    column = preprocessor.numeric[0]
+    np.testing.assert_allclose(features[kept, 0] * column.scale + column.mean, expected, atol=1e-5)
+    if strange:
+        median = (column.median - column.mean) / column.scale
+        np.testing.assert_allclose(features[list(strange)], [[median, 1]] * len(strange), rtol=1e-6)
+        assert findings.warnings[0].startswith(f"x: {len(strange)} cell") and "'<0.1' in row 17" in findings.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["1", "2", "3", "x"] * 20, ["001", "002", "250.00", "V10"] * 5 + ["001"] * 180, ["low", "12.5", "high"] * 30],
+    ids=["grades", "codes with leading zeros", "words"],
+)
+def test_categories_that_look_like_numbers_now_and_then(texts):
+    preprocessor = TablePreprocessor.fit(pd.DataFrame({"x": texts}))
+    assert preprocessor.numeric == () and preprocessor.categorical[0].categories == tuple(sorted(set(texts)))
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
+def test_a_semicolon_file_with_decimal_commas(tmp_path, name):
+    path = tmp_path / name
+    path.write_text(
+        "dose;weight;y\n" + "\n".join(f"{i % 7},{i % 10};{60 + i % 30},5;{i % 2}" for i in range(100)) + "\n"
+    )
+    frame = read_table(path)
+    preprocessor = TablePreprocessor.fit(frame.drop(columns="y"))
+    assert [(column.name, column.decimal) for column in preprocessor.numeric] == [("dose", ","), ("weight", ",")]
+    features = preprocessor.transform(frame)
+    dose = np.array([i % 7 + (i % 10) / 10 for i in range(100)])
+    np.testing.assert_allclose(features[:, 0], (dose - dose.mean()) / dose.std(), rtol=1e-5, atol=1e-6)
+    plain = pd.DataFrame({"dose": ["2.5"], "weight": [60]})
+    np.testing.assert_allclose(preprocessor.transform(plain)[0, 0], (2.5 - dose.mean()) / dose.std(), rtol=1e-6)
