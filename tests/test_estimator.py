@@ -402,6 +402,8 @@ def test_a_missed_bound_warns():
         ({"model": LogisticRegression}, "model must be an instance, got the class LogisticRegression; "),
         ({"model": LinearRegression()}, "model must be a classifier, got LinearRegression; "),
         ({"model": Decided()}, "model must be one with decision_function or predict_proba, got"),
+        ({"model": "boosting", "confidence": "high"}, r"confidence must be in \(0, 1\), got 'high'"),
+        ({"model": "boosting", "val_fraction": 1}, r"val_fraction must be in \[0, 1\), got 1; "),
         ({"model": "auto", "folds": None}, "model must be the name of one model where there are no folds, got auto"),
         ({"model": 3}, "model must be a name, a classifier, a Module or a callable, got 3; "),
         ({"model": lambda num_features: None}, "model must be a callable that returns a Module, got NoneType; "),
@@ -539,6 +541,12 @@ def test_a_part_held_out_or_the_training_rows_choose_where_asked():
         DirectMetricClassifier("FPOR", folds=None, val_fraction=0, confidence=0.9, **asked).fit(x, y)
     with pytest.raises(InvalidInputError, match="val_fraction must be left out beside folds, got 0.2"):
         DirectMetricClassifier("FPOR", folds=3, val_fraction=0.2, **asked).fit(x, y)
+
+
+def test_fewer_groups_than_five_make_fewer_folds():
+    x, y = problem(120)
+    model = DirectMetricClassifier("OFBS", model=LogisticRegression()).fit(x, y, groups=np.arange(120) % 3)
+    assert len(model.models_) == 3
 
 
 def test_groups_stay_in_one_fold_and_testify_as_one():

@@ -238,7 +238,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
                 objective,
                 name=name,
                 folds=folds,
-                val_fraction=DEFAULT_FRACTION if self.val_fraction is None else float(self.val_fraction),
+                val_fraction=DEFAULT_FRACTION if self.val_fraction is None else self.val_fraction,
                 confidence=self.confidence,
                 seed=seed,
             )
@@ -429,7 +429,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             fewest = int(min((rows.labels == 0).sum(), (rows.labels == 1).sum()))
             if fewest < 2:
                 reject("y", "with two rows of each class or more, for folds", fewest, "add rows, or give folds=None")
-            folds = min(DEFAULT_FOLDS, fewest)
+            num_groups = fewest if rows.groups is None else len(set(rows.groups))
+            folds = min(DEFAULT_FOLDS, fewest, num_groups)
         elif folds is not None and self.val_fraction is not None:
             reject("val_fraction", "left out beside folds", self.val_fraction, "give one of the two")
         return None if folds is None else make_folds(folds, rows.labels, groups=rows.groups, seed=seed)

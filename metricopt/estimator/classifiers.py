@@ -24,7 +24,7 @@ from metricopt._validation import InvalidInputError, reject
 from metricopt.data.splits import stratified_split
 from metricopt.estimator.candidates import Candidate, LabelledRows
 from metricopt.evidence.cross_fit import cross_fit
-from metricopt.evidence.rule import read_confidence
+from metricopt.evidence.rule import check_confidence, read_confidence
 from metricopt.problem.objectives import Objective
 from metricopt.results.history import History
 from metricopt.results.result import result_from_scores
@@ -114,6 +114,10 @@ def train_classifier(
     InvalidInputError
         If the model cannot be trained (the fold is named), or gives scores that are not finite.
     """
+    if confidence is not None and confidence != "auto":
+        check_confidence(confidence)  # type: ignore[arg-type]
+    if not 0 <= val_fraction < 1:
+        reject("val_fraction", "in [0, 1)", val_fraction, "give e.g. 0.2, or 0 to choose by the training rows")
     train = _trainer(model, rows, name, 1 if folds is None else int(folds.max()) + 1)
     labels, groups = rows.labels, None
     if rows.groups is not None:
