@@ -18,7 +18,7 @@ from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
 from metricopt.results.scores import OUT_OF_FOLD, DataScores
 from metricopt.solvers import Stage
-from metricopt.training.partition import FoldedRows, Part
+from metricopt.training.parts import FoldedRows, Part
 from metricopt.training.preparation import Training
 from metricopt.training.replicas import average_of
 from metricopt.training.selection import OutOfFold

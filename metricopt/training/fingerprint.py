@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from metricopt.data.loaders import batch_size_of
 from metricopt.processes import Processes
 from metricopt.solvers import Stage
-from metricopt.training.partition import Part, Partition
+from metricopt.training.parts import Part, Partition
 from metricopt.training.random_states import Generator, begun_anew
 from metricopt.training.request import Request
 

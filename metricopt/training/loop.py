@@ -29,7 +29,8 @@ from metricopt.training.averaging import average_weights, is_as_good
 from metricopt.training.conclusion import conclude, conclude_folds
 from metricopt.training.copies import warn_of_copies
 from metricopt.training.loss import DivergedError
-from metricopt.training.partition import OTHER_LABELS, Part
+from metricopt.training.partition import OTHER_LABELS
+from metricopt.training.parts import Part
 from metricopt.training.preparation import Training
 from metricopt.training.records import Callback, records_of
 from metricopt.training.replicas import without_diverged

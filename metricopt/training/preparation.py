@@ -27,7 +27,8 @@ from metricopt.training.fingerprint import fingerprint_of
 from metricopt.training.holdout import Holdout, choose_holdout
 from metricopt.training.loss import DirectMetricLoss
 from metricopt.training.optimizers import Stepping, is_linear, optimizer_maker
-from metricopt.training.partition import FoldedRows, Partition, make_partition, partition_at
+from metricopt.training.partition import make_partition
+from metricopt.training.parts import FoldedRows, Partition, partition_at
 from metricopt.training.plan import make_plan
 from metricopt.training.random_states import RandomStates, generators_of
 from metricopt.training.replicas import fresh_models, stacked

@@ -28,7 +28,7 @@ from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Objective
 from metricopt.solvers import Stage
 from metricopt.training.averaging import with_finalist
-from metricopt.training.partition import FoldedRows, Part, Partition
+from metricopt.training.parts import FoldedRows, Part, Partition
 from metricopt.training.state import Candidate
 
 JUDGEMENTS_PER_STAGE = 20
