@@ -207,7 +207,10 @@ def test_defaults_are_a_thousand_full_batches(monkeypatch):
     classifier(epochs=None).fit(x, y)
     classifier(epochs=None, batch_size=16).fit(x, y)
     classifier(epochs=7).fit(x, y)
-    assert seen == [(120, 1000), (16, None), (120, 7)]
+    given = {**SHORT, "epochs": None, "alpha": 0.3, "folds": 3}
+    for kind in ("linear", "mlp"):
+        DirectMetricClassifier("OFBS", model=kind, **given).fit(*problem(300))
+    assert seen == [(120, 1000), (16, None), (120, 7), (300, 1000), (256, None)]
 
 
 @pytest.mark.filterwarnings("ignore:infeasible")
@@ -566,7 +569,7 @@ def test_auto_takes_the_model_that_the_rows_favour_and_the_simpler_of_equals():
     x = random.normal(size=(3000, 4))
     straight = (x[:, 0] + 0.4 * random.normal(size=3000) > 1.5).astype(int)
     bent = (np.abs(x[:, 0]) + np.abs(x[:, 1]) + 0.2 * random.normal(size=3000) < 0.6).astype(int)
-    asked = {"alpha": 0.7, "model": "auto", "batch_size": 256, "epochs": 12, "random_state": 0}
+    asked = {"alpha": 0.7, "model": "auto", "epochs": 12, "batch_size": 256, "random_state": 0}
     linear = DirectMetricClassifier("FPOR", **asked).fit(x, straight)
     assert [line.partition(":")[0] for line in linear.candidates_] == ["linear", "mlp", "boosting"]
     assert linear.candidates_[0].startswith("linear: feasible, recall 0.")

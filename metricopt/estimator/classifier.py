@@ -78,9 +78,10 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     learning_rate : float, > 0
         Learning rate of the Adam optimizer. The default is that of :func:`metricopt.fit`.
     batch_size : int, >= 1
-        The number of rows in a batch, in random order. By default it is all rows; then, with the default solver and
-        ``val_fraction=0``, an integer weight has the effect of repeated rows, up to rounding. Above some 100,000 rows
-        batches of e.g. 1,024 are faster.
+        The number of rows in a batch of a torch model, in random order. By default it is all rows for a linear model of
+        up to 10,000 rows and where the training rows choose (``val_fraction=0``), else 256, and 1,024 above 50,000
+        rows. With all rows, the default solver and ``val_fraction=0``, an integer weight has the effect of repeated
+        rows, up to rounding.
     folds : "auto", int, splitter, array or None
         The rows that choose the threshold. By default there are 5 stratified folds: every row trains, and is judged by
         models that did not see it. Where a class has too few rows for that, or ``model`` is a module with weights of
@@ -197,7 +198,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         objective, dtype = self._asked(), self._checked_dtype()
         if self.batch_size is not None and not (is_integer(self.batch_size) and self.batch_size >= 1):
             reject(
-                "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for all rows"
+                "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for the default"
             )
         kinds = self._kinds()
         X, y = self._validated(X, y)

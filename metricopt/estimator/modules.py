@@ -24,6 +24,11 @@ from metricopt.training.fit import fit
 from metricopt.training.table_models import TABLE_MODELS
 
 FULL_BATCH_EPOCHS = 1000
+MOST_ROWS_IN_FULL = 10_000
+"""Up to so many rows a linear model is trained in full batches by default."""
+BATCH_SIZE, LARGE_BATCH_SIZE = 256, 1024
+MANY_ROWS = 50_000
+"""Above so many rows the large batches are the default."""
 LINEAR = "linear"
 
 
@@ -99,10 +104,13 @@ def train_module(
     scaling = Standardize.of(rows, dtype) if isinstance(model, str) else None
     if model == LINEAR and scaling is not None:
         features = scaling(features)  # outside, so that the models of the folds are linear, and so is their average
-    is_whole = batch_size is None
+    num_rows = len(rows.labels)
+    if batch_size is None:
+        batch_size = _default_batch_size(num_rows, model, chooses_itself=options.get("val_fraction") == 0)
+    is_whole = batch_size >= num_rows
     loader = DataLoader(
         TensorDataset(features, torch.from_numpy(rows.labels).to(dtype)),
-        batch_size=len(rows.labels) if batch_size is None else int(batch_size),
+        batch_size=int(batch_size),
         shuffle=not is_whole,
     )
     result = fit(
@@ -123,6 +131,12 @@ def train_module(
         return np.asarray(result.scores(new), dtype=np.float64)
 
     return Candidate(name, result, scores)
+
+
+def _default_batch_size(num_rows: int, model: Any, *, chooses_itself: bool) -> int:
+    if chooses_itself or (model == LINEAR and num_rows <= MOST_ROWS_IN_FULL):
+        return num_rows
+    return min(num_rows, LARGE_BATCH_SIZE if num_rows > MANY_ROWS else BATCH_SIZE)
 
 
 def _maker(model: Any, scaling: Standardize | None, features: Tensor, dtype: torch.dtype) -> Callable[[], nn.Module]:
