@@ -33,8 +33,8 @@ import torch
 from torch import Tensor
 
 from metricopt._validation import check_positive, reject
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.ratios import Counts
 from metricopt.solvers import Solver, Stage
 
 

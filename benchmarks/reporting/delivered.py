@@ -29,7 +29,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from metricopt.problem.metrics import PRECISION, RECALL, Counts
+from metricopt.problem.ratios import PRECISION, RECALL, Counts
 
 _COUNTS = ("test_tp", "test_fp", "test_fn", "test_tn")
 _BOUNDED = {metric.name: metric for metric in (PRECISION, RECALL)}

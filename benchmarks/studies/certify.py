@@ -26,9 +26,10 @@ from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt._arrays import Samples
 from metricopt.evidence.certification import certify_label, p_values, thresholds_to_test
 from metricopt.evidence.reports import evaluate
-from metricopt.problem.metrics import Counts, Ranking
 from metricopt.problem.objectives import FPOR, FROP
 from metricopt.problem.prevalence import weights_at
+from metricopt.problem.ranking import Ranking
+from metricopt.problem.ratios import Counts
 
 NEEDS: tuple[str, ...] = (MAPIE,)
 CONFIDENCE = 0.9
@@ -254,7 +255,7 @@ def at_prevalence(observed: float, deployed: float, num_draws: int = NUM_DRAWS) 
     for _ in range(num_draws):
         rows = np.concatenate([negatives, random.choice(positives, num_kept, replace=False)])
         drawn.append(report(scores[rows], labels[rows], None))
-    truth = float(metricopt.problem.metrics.PRECISION(population.worth(threshold)))
+    truth = float(metricopt.problem.ratios.PRECISION(population.worth(threshold)))
     held = 0
     for _ in range(num_draws):
         low, high = report(*population.draw(random, 2000), deployed).intervals["precision"]

@@ -26,8 +26,8 @@ from benchmarks.studies.score_evidence import BOUNDS, CASES, Case, oracle_of, th
 from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.evidence.rows import Rows
 from metricopt.problem.cuts import Cuts
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, CountObjective, RecallAtFPR
+from metricopt.problem.ratios import Counts
 from metricopt.results.result import FitResult
 
 NEEDS: tuple[str, ...] = ()

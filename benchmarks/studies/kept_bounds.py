@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from metricopt.evidence.rule import Rule
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import CountObjective
+from metricopt.problem.ratios import Counts
 
 LEAST = 0.85
 """The fraction of draws in which a nominal confidence of .9 must keep the bound, or raise no alarm."""

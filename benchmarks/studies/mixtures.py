@@ -67,7 +67,7 @@ def best_by_sweep(
         ordered = labels[np.argsort(-scores, axis=0)]  # (n, chunk): labels from the highest score down
         true_positives = np.cumsum(ordered, axis=0)
         false_positives = np.cumsum(1 - ordered, axis=0)
-        counts = metricopt.problem.metrics.Counts(
+        counts = metricopt.problem.ratios.Counts(
             true_positives,
             false_positives,
             labels.sum() - true_positives,

@@ -23,8 +23,8 @@ from metricopt.evidence.rows import LabelRows, Rows
 from metricopt.evidence.rule import Rule
 from metricopt.evidence.thresholds import support_of
 from metricopt.problem.cuts import Cuts
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, CountObjective, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.ratios import Counts
 
 NEEDS: tuple[str, ...] = ()
 

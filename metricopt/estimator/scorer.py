@@ -14,8 +14,9 @@ from metricopt._arrays import Samples
 from metricopt._validation import reject
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.thresholds import selection_criterion
-from metricopt.problem.metrics import Ranking, confusion_counts
+from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.ranking import Ranking
 from metricopt.problem.registry import get_objective
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from metricopt._arrays import Array, Samples
 from metricopt._validation import check_fraction, reject
-from metricopt.problem.metrics import Ranking
+from metricopt.problem.ranking import Ranking
 
 NUM_DRAWS = 1000
 MAX_CUTS = 400

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metricopt.problem.metrics import LinearForm
+from metricopt.problem.ratios import LinearForm
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,10 @@ from numpy.typing import NDArray
 from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
 from metricopt.evidence.intervals import least_rate
 from metricopt.evidence.reports import without_nan
-from metricopt.problem.metrics import PRECISION, Counts, Ranking
 from metricopt.problem.objectives import FPOR, FROP
 from metricopt.problem.prevalence import counts_at
+from metricopt.problem.ranking import Ranking
+from metricopt.problem.ratios import PRECISION, Counts
 
 NUM_THRESHOLDS = 20
 SEED = 0

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metricopt._arrays import Array
-from metricopt.problem.metrics import Counts
+from metricopt.problem.ratios import Counts
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ import numpy as np
 from metricopt.evidence.cells import ALARMS, EVERYTHING, Cells
 from metricopt.evidence.groups import Groups
 from metricopt.evidence.limits import EffectiveRate, Limit, LimitOfRate, LimitOfTwoRates
-from metricopt.problem.metrics import RankedClass, Ranking
 from metricopt.problem.objectives import CountObjective
+from metricopt.problem.ranking import RankedClass, Ranking
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from itertools import product
 import numpy as np
 
 from metricopt._arrays import Samples
-from metricopt.problem import metrics
-from metricopt.problem.metrics import Counts, Ratio
 from metricopt.problem.objectives import Objective
+from metricopt.problem.ratios import PRECISION, RECALL, Counts, Ratio
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def intervals_of(
     >>> {name: tuple(round(end, 2) for end in ends) for name, ends in found.items()}
     {'precision': (0.04, 0.84), 'recall': (0.44, 0.97)}
     """
-    ratios = [metrics.PRECISION, metrics.RECALL]
+    ratios = [PRECISION, RECALL]
     if objective.bounded is not None and objective.bounded not in ratios:
         ratios.append(objective.bounded)
     if positives is None or negatives is None:

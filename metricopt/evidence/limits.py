@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from metricopt.problem.metrics import Ratio
+from metricopt.problem.ratios import Ratio
 
 NUM_NODES = 16
 """Of the Gauss-Legendre rule over the quantiles of a rate: the confidence is exact to 1e-4."""

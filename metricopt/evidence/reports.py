@@ -16,10 +16,11 @@ from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
 from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
 from metricopt.evidence.intervals import classes_of, intervals_of
-from metricopt.problem import metrics
-from metricopt.problem.metrics import Counts, Ranking
+from metricopt.problem import metrics, ratios
 from metricopt.problem.objectives import OFBS, Objective
 from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
+from metricopt.problem.ranking import Ranking
+from metricopt.problem.ratios import Counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,9 +267,9 @@ def _label_report(
         false_positives=float(counts.false_positives),
         false_negatives=float(counts.false_negatives),
         true_negatives=float(counts.true_negatives),
-        precision=float(metrics.PRECISION(counts)),
-        recall=float(metrics.RECALL(counts)),
-        f_beta=float(metrics.f_beta_ratio(objective.beta if isinstance(objective, OFBS) else 1.0)(counts)),
+        precision=float(ratios.PRECISION(counts)),
+        recall=float(ratios.RECALL(counts)),
+        f_beta=float(ratios.f_beta_ratio(objective.beta if isinstance(objective, OFBS) else 1.0)(counts)),
         average_precision=ranking.average_precision(),
         metric=objective.metric_name,
         value=objective.measure(ranking, counts),

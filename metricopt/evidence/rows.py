@@ -15,8 +15,8 @@ from metricopt._arrays import Samples, numbered
 from metricopt._validation import reject
 from metricopt.evidence.effective import Evidence
 from metricopt.evidence.groups import Groups
-from metricopt.problem.metrics import Ranking
 from metricopt.problem.prevalence import prevalence_of_labels, read_prevalence, weights_at
+from metricopt.problem.ranking import Ranking
 
 
 @dataclass(frozen=True)

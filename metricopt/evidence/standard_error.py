@@ -27,9 +27,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from metricopt._arrays import Array
 from metricopt.evidence.choice import ThresholdChoice
-from metricopt.problem.metrics import Array, Counts, Ratio
 from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.ratios import Counts, Ratio
 
 
 def standard_error(choice: ThresholdChoice, objective: Objective, labels: np.ndarray) -> float:

@@ -16,7 +16,8 @@ from metricopt.evidence.effective import Evidence
 from metricopt.evidence.limits import Limit
 from metricopt.evidence.rule import MIN_ALARMS, Rule
 from metricopt.problem.cuts import Cuts, all_cuts, sign_of
-from metricopt.problem.metrics import Counts, Ranking, Ratio
+from metricopt.problem.ranking import Ranking
+from metricopt.problem.ratios import Counts, Ratio
 
 MOST_TIMES = 1024
 """Beyond so many times the rows, no number of rows is said to be enough."""

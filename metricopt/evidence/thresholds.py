@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from metricopt._arrays import Array
 from metricopt._validation import reject
 from metricopt.evidence.choice import ThresholdChoice, gather
 from metricopt.evidence.rows import LabelRows, Rows
 from metricopt.evidence.rule import Rule, check_confidence
 from metricopt.evidence.support import Support, cuts_to_support
 from metricopt.problem.cuts import Cuts
-from metricopt.problem.metrics import Array
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import get_objective
 

@@ -11,7 +11,8 @@ import numpy as np
 from metricopt.evidence.bootstrap import PrecisionBand
 from metricopt.evidence.reports import LabelReport
 from metricopt.plots._style import BOUND, INFEASIBLE, legend_below, own_axes, style
-from metricopt.problem.metrics import PRECISION, RECALL, PrecisionRecallCurve
+from metricopt.problem.metrics import PrecisionRecallCurve
+from metricopt.problem.ratios import PRECISION, RECALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 from metricopt._arrays import Array, Samples
 from metricopt._validation import reject
 from metricopt.plots._style import STYLES, legend_below, own_axes
-from metricopt.problem.metrics import RankedClass, Ranking
+from metricopt.problem.ranking import RankedClass, Ranking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,7 +1,7 @@
 """All cuts through the scores of one label, with what an objective says of each: exact, by sorting.
 
 This file decides which cuts are worth a look, which of several is best, and where between two scores the threshold
-lies. What a metric or a bound *is* comes from :mod:`metricopt.problem.metrics` and :mod:`metricopt.problem.objectives`.
+lies. What a metric or a bound *is* comes from :mod:`metricopt.problem.ratios` and :mod:`metricopt.problem.objectives`.
 How sure a bound is on new data, and the choice that users make, is for :mod:`metricopt.evidence.thresholds`.
 """
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metricopt.problem.metrics import Counts, Ranking, Ratio
 from metricopt.problem.objectives import CountObjective
+from metricopt.problem.ranking import Ranking
+from metricopt.problem.ratios import Counts, Ratio
 
 
 @dataclass(frozen=True)

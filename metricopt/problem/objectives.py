@@ -21,9 +21,11 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import torch
 
+from metricopt._arrays import Array
 from metricopt._validation import check_fraction, check_positive, reject
-from metricopt.problem import metrics
-from metricopt.problem.metrics import Array, Counts, LinearForm, Ranking, Ratio
+from metricopt.problem import ratios
+from metricopt.problem.ranking import Ranking
+from metricopt.problem.ratios import Counts, LinearForm, Ratio
 
 Bound: TypeAlias = "float | tuple[float, ...]"
 """One bound for all labels, or one per label."""
@@ -199,7 +201,7 @@ class CountObjective(Objective):
         excess = self.excess(counts.positives)
         if excess is None:
             return counts.positives * 0.0
-        return Ratio("violation", excess, metrics.RECALL.denominator)(counts)
+        return Ratio("violation", excess, ratios.RECALL.denominator)(counts)
 
     def class_weights(self, multiplier: Array, value: Array) -> tuple[Array, Array]:
         r"""Return ``(w_plus, w_minus)`` of the equivalent program "maximise w_plus TP - w_minus FP".
@@ -233,8 +235,8 @@ class FPOR(CountObjective):
     """
 
     min_precision: Bound
-    maximised = metrics.RECALL
-    bounded = metrics.PRECISION
+    maximised = ratios.RECALL
+    bounded = ratios.PRECISION
 
 
 @dataclass(frozen=True)
@@ -248,8 +250,8 @@ class FROP(CountObjective):
     """
 
     min_recall: Bound
-    maximised = metrics.PRECISION
-    bounded = metrics.RECALL
+    maximised = ratios.PRECISION
+    bounded = ratios.RECALL
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ class OFBS(CountObjective):
     @property
     def maximised(self) -> Ratio:
         """F-beta as a ratio of counts."""
-        return metrics.f_beta_ratio(self.beta)
+        return ratios.f_beta_ratio(self.beta)
 
 
 @dataclass(frozen=True)
@@ -284,8 +286,8 @@ class RecallAtFPR(CountObjective):
     """
 
     max_false_positive_rate: Bound
-    maximised = metrics.RECALL
-    bounded = metrics.FALSE_POSITIVE_RATE
+    maximised = ratios.RECALL
+    bounded = ratios.FALSE_POSITIVE_RATE
 
 
 @dataclass(frozen=True)
@@ -299,8 +301,8 @@ class RecallAtAlarmRate(CountObjective):
     """
 
     max_alarm_rate: Bound
-    maximised = metrics.RECALL
-    bounded = metrics.ALARM_RATE
+    maximised = ratios.RECALL
+    bounded = ratios.ALARM_RATE
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from metricopt._validation import per_label, reject
-from metricopt.problem.metrics import Counts
+from metricopt.problem.ratios import Counts
 
 Prevalence: TypeAlias = "float | tuple[float, ...]"
 """One fraction of positives for all labels, or one per label."""

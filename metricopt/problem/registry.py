@@ -60,7 +60,7 @@ def register_objective(kind: type[Kind]) -> type[Kind]:
     --------
     The negative predictive value :math:`TN / (TN + FN)` at a least recall:
 
-    >>> from metricopt.problem.metrics import RECALL, LinearForm, Ratio
+    >>> from metricopt.problem.ratios import RECALL, LinearForm, Ratio
     >>> from metricopt.problem.objectives import CountObjective
     >>> @register_objective
     ... class NegativePredictiveValueAtRecall(CountObjective):

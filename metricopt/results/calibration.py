@@ -16,9 +16,9 @@ from metricopt._arrays import Samples, numbered
 from metricopt._validation import reject
 from metricopt.evidence.certification import LabelCertificate, certify_label, import_control, one_row_each
 from metricopt.evidence.equal_rows import copies_of_each, fraction_alike, number_scores, repeated, seen_before
-from metricopt.problem.metrics import Ranking
 from metricopt.problem.objectives import FPOR, FROP, Objective
 from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
+from metricopt.problem.ranking import Ranking
 from metricopt.results.scores import OUT_OF_FOLD, DataScores, selection_scores
 from metricopt.results.status import Status
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import CountObjective
+from metricopt.problem.ratios import Counts
 
 MULTIPLIER_STEP = 0.05
 """How far the bound's multiplier moves after a batch, per unit of violation."""

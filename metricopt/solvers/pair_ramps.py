@@ -37,7 +37,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metricopt.problem.metrics import Ranking
+from metricopt.problem.ranking import Ranking
 
 
 def pair_weights(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:

@@ -31,8 +31,8 @@ from torch import Tensor
 from metricopt._arrays import Samples
 from metricopt._validation import reject
 from metricopt.problem.labels import has_both_classes
-from metricopt.problem.metrics import Ranking
 from metricopt.problem.objectives import OAP, Objective
+from metricopt.problem.ranking import Ranking
 from metricopt.solvers.base import Stage, spread_of, with_derivatives
 from metricopt.solvers.class_weighting import class_totals
 from metricopt.solvers.pair_ramps import RampSums, pair_weights

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from metricopt.evidence.thresholds import choose_threshold
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import CountObjective
+from metricopt.problem.ratios import Counts
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.solvers.base import spread_of
 from metricopt.solvers.class_weighting import ClassWeighting

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
 from metricopt.evidence.choice import ThresholdChoice
-from metricopt.problem.metrics import Counts
+from metricopt.problem.ratios import Counts
 from metricopt.training.state import Candidate, State
 
 FORMAT = 3

@@ -18,7 +18,7 @@ from tests.problem.test_registry import built_in
 
 OWN_FILE = """
 import metricopt
-from metricopt.problem.metrics import SPECIFICITY, LinearForm, Ratio
+from metricopt.problem.ratios import SPECIFICITY, LinearForm, Ratio
 from metricopt.problem.objectives import CountObjective
 
 

@@ -12,8 +12,9 @@ from metricopt.evidence.certification import (
     p_values,
     thresholds_to_test,
 )
-from metricopt.problem.metrics import Counts, Ranking
 from metricopt.problem.prevalence import weights_at
+from metricopt.problem.ranking import Ranking
+from metricopt.problem.ratios import Counts
 
 DISTANCE = 2.5
 

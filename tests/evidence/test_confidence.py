@@ -22,25 +22,25 @@ from metricopt import (
 from metricopt.evidence.limits import EffectiveRate, LimitOfTwoRates
 from metricopt.evidence.rule import MIN_ALARMS
 from metricopt.evidence.thresholds import reachable_bound
-from metricopt.problem import metrics
+from metricopt.problem import metrics, ratios
 from tests.evidence import brute_force
 
 
 @dataclass(frozen=True)
 class RecallAtSpecificity(FPOR):
-    bounded = metrics.SPECIFICITY
+    bounded = ratios.SPECIFICITY
 
 
 @dataclass(frozen=True)
 class RecallAtFalseDiscoveryRate(RecallAtFPR):
-    bounded = metrics.Ratio("false_discovery_rate", metrics.LinearForm(fp=1.0), metrics.LinearForm(tp=1.0, fp=1.0))
+    bounded = ratios.Ratio("false_discovery_rate", ratios.LinearForm(fp=1.0), ratios.LinearForm(tp=1.0, fp=1.0))
 
 
 @dataclass(frozen=True)
 class PrecisionAtMinAlarmRate(RecallAtAlarmRate):
     """False alarms help to meet the bound."""
 
-    maximised = metrics.PRECISION
+    maximised = ratios.PRECISION
     bound_direction = "min"
 
 
@@ -279,7 +279,7 @@ def test_limits_are_those_of_clopper_and_pearson():
 
 def test_two_rates_agree_with_draws_from_their_beta_distributions():
     rng = np.random.default_rng(7)
-    for direction, ratio in (("min", metrics.PRECISION), ("max", metrics.ALARM_RATE)):
+    for direction, ratio in (("min", ratios.PRECISION), ("max", ratios.ALARM_RATE)):
         for tp, fn, fp, tn in ((12, 8, 3, 400), (30, 70, 0, 900), (1, 9, 5, 95), (300, 200, 40, 20_000)):
             rates = [EffectiveRate(np.array([float(k)]), np.array([float(m)])) for k, m in ((tp, fn), (fp, tn))]
             limit = LimitOfTwoRates(ratio, direction, *rates, 0.05, 0.95)

@@ -6,7 +6,7 @@ import pytest
 from metricopt import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.standard_error import standard_error
-from metricopt.problem.metrics import Counts, LinearForm, Ratio
+from metricopt.problem.ratios import Counts, LinearForm, Ratio
 
 
 def labels_of(num_positives, num_negatives=1000):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from metricopt._validation import InvalidInputError
 from metricopt.evidence.reports import evaluate
 from metricopt.evidence.thresholds import choose_threshold
-from metricopt.problem import metrics
+from metricopt.problem import ratios
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
 from metricopt.problem.registry import REGISTRY
@@ -71,34 +71,34 @@ def test_equals_brute_force_over_all_cuts(name):
 class PrecisionAtFPR(RecallAtFPR):
     """Its value is undefined without alarms, though the bound holds there."""
 
-    maximised = metrics.PRECISION
+    maximised = ratios.PRECISION
 
 
 @dataclass(frozen=True)
 class PrecisionAtMinAlarmRate(RecallAtAlarmRate):
     """False alarms help to meet the bound: the best cut may end in negatives alone."""
 
-    maximised = metrics.PRECISION
+    maximised = ratios.PRECISION
     bound_direction = "min"
 
 
 @dataclass(frozen=True)
 class SpecificityAtRecall(FROP):
-    maximised = metrics.SPECIFICITY
+    maximised = ratios.SPECIFICITY
 
 
 @dataclass(frozen=True)
 class RecallAtFalseDiscoveryRate(RecallAtFPR):
     """A bounded denominator with false positives in it."""
 
-    bounded = metrics.Ratio("false_discovery_rate", metrics.LinearForm(fp=1.0), metrics.LinearForm(tp=1.0, fp=1.0))
+    bounded = ratios.Ratio("false_discovery_rate", ratios.LinearForm(fp=1.0), ratios.LinearForm(tp=1.0, fp=1.0))
 
 
 @dataclass(frozen=True)
 class OddsAtRecall(FROP):
     """Defined only where there are false alarms."""
 
-    maximised = metrics.Ratio("odds", metrics.LinearForm(tp=1.0), metrics.LinearForm(fp=1.0))
+    maximised = ratios.Ratio("odds", ratios.LinearForm(tp=1.0), ratios.LinearForm(fp=1.0))
 
 
 @pytest.mark.slow

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from metricopt._validation import InvalidInputError
-from metricopt.problem import metrics
-from metricopt.problem.metrics import Counts, average_precision, confusion_counts, f_beta, precision_recall_curve
+from metricopt.problem import metrics, ranking, ratios
+from metricopt.problem.metrics import average_precision, confusion_counts, f_beta, precision_recall_curve
+from metricopt.problem.ratios import Counts
 from tests import oracle
 
 RATES = {
@@ -245,14 +246,14 @@ def test_average_precision_is_a_rank_metric(rows, random):
     st.randoms(use_true_random=False),
 )
 def test_sums_of_weights_are_those_of_exact_arithmetic_in_any_order(weights, random):
-    sums = metrics._sums_from_the_end(np.array(weights))
+    sums = ranking._sums_from_the_end(np.array(weights))
     exact = [math.fsum(weights[first:]) for first in range(len(weights) + 1)]
     np.testing.assert_allclose(sums, exact, rtol=2**-51)
     if all(weight.is_integer() and weight < 2**31 for weight in weights):
         assert sums.tolist() == exact
     shuffled = list(weights)
     random.shuffle(shuffled)
-    assert metrics._sums_from_the_end(np.array(shuffled))[0] == sums[0]
+    assert ranking._sums_from_the_end(np.array(shuffled))[0] == sums[0]
 
 
 def test_counts_are_those_of_samples_where_all_weigh_the_same():
@@ -261,16 +262,16 @@ def test_counts_are_those_of_samples_where_all_weigh_the_same():
     assert third.true_positives == pytest.approx(plain.true_positives / 3, rel=1e-15) and astuple(
         third.in_units()
     ) == astuple(plain)
-    assert metrics.PRECISION(third) == metrics.PRECISION(plain)
+    assert ratios.PRECISION(third) == ratios.PRECISION(plain)
     many = confusion_counts(np.stack([scores, scores], 1), np.stack([labels, labels], 1), 3.0, np.full(20, 1 / 3))
-    assert astuple(many[1]) == astuple(third) and (metrics.RECALL(many) == metrics.RECALL(plain)).all()
+    assert astuple(many[1]) == astuple(third) and (ratios.RECALL(many) == ratios.RECALL(plain)).all()
     tensors = Counts(*map(torch.as_tensor, astuple(many)))
-    assert metrics.PRECISION(tensors).tolist() == metrics.PRECISION(many).tolist()
+    assert ratios.PRECISION(tensors).tolist() == ratios.PRECISION(many).tolist()
 
 
 def test_linear_forms_add_and_scale():
     counts = Counts(4.0, 1.0, 2.0, 8.0)
-    first, second = metrics.LinearForm(tp=1.0, positives=2.0), metrics.LinearForm(fp=3.0, negatives=-1.0)
+    first, second = ratios.LinearForm(tp=1.0, positives=2.0), ratios.LinearForm(fp=3.0, negatives=-1.0)
     assert (first(counts), second(counts)) == (16.0, -6.0)
     assert (first + second)(counts) == 10.0
     assert (first - second)(counts) == 22.0

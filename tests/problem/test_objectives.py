@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from metricopt._validation import InvalidInputError
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.ratios import Counts
 from metricopt.problem.registry import REGISTRY, get_objective
 from tests import oracle
 

@@ -8,8 +8,9 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import metricopt
 from metricopt import FPOR, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
 from metricopt.evidence.reports import evaluate
-from metricopt.problem.metrics import PRECISION, Counts, confusion_counts
+from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.prevalence import counts_at, prevalence_of_labels, read_prevalence, weights_at
+from metricopt.problem.ratios import PRECISION, Counts
 from tests.held_out import fit
 
 ASKED = FPOR(0.5)

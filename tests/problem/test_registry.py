@@ -9,8 +9,8 @@ import torch
 import metricopt
 from metricopt._validation import InvalidInputError
 from metricopt.problem import registry
-from metricopt.problem.metrics import PRECISION, RECALL, SPECIFICITY, Counts
 from metricopt.problem.objectives import FPOR, OFBS, CountObjective, Objective
+from metricopt.problem.ratios import PRECISION, RECALL, SPECIFICITY, Counts
 from metricopt.problem.registry import (
     get_objective,
     objective_from_dict,

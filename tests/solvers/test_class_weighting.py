@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.ratios import Counts
 from metricopt.solvers.class_weighting import MAX_MULTIPLIER, ClassWeighting
 from tests.solvers.driving import problem
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from metricopt._arrays import Samples
-from metricopt.problem.metrics import Ranking
+from metricopt.problem.ranking import Ranking
 from metricopt.solvers.pair_ramps import RampSums, pair_weights
 from tests import oracle
 

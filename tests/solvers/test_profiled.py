@@ -7,8 +7,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from metricopt._validation import InvalidInputError
 from metricopt.evidence.thresholds import choose_threshold
-from metricopt.problem.metrics import Counts
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.ratios import Counts
 from metricopt.solvers import Profiled
 from metricopt.solvers.class_weighting import MULTIPLIER_STEP
 from metricopt.solvers.paths import LINEAR_PATHS, NETWORK_PATHS, PATHS, stages_of

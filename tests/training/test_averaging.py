@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from metricopt import FPOR, FROP, OAP, OFBS
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.thresholds import selection_criterion
-from metricopt.problem.metrics import Counts
+from metricopt.problem.ratios import Counts
 from metricopt.training.averaging import MAX_FINALISTS, average_weights, is_as_good, with_finalist
 from metricopt.training.state import Candidate
 from tests.held_out import fit

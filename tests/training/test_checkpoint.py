@@ -18,7 +18,7 @@ from torch import nn
 
 from metricopt import InvalidInputError
 from metricopt.evidence.choice import ThresholdChoice
-from metricopt.problem.metrics import Counts
+from metricopt.problem.ratios import Counts
 from metricopt.training.checkpoint import Checkpoints, _checksum, claim_folder, flatten, has_checkpoints, put_together
 from metricopt.training.state import Candidate, State
 

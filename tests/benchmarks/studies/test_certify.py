@@ -4,7 +4,8 @@ import pytest
 from benchmarks.studies import certify
 from benchmarks.studies.certify import Case, Population
 from metricopt import FPOR, FROP
-from metricopt.problem.metrics import PRECISION, RECALL, confusion_counts
+from metricopt.problem.metrics import confusion_counts
+from metricopt.problem.ratios import PRECISION, RECALL
 
 
 @pytest.mark.parametrize("kind", ["normal", "flat"])
