@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightgbm import LGBMClassifier
 from scipy.sparse import csr_matrix
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
@@ -15,7 +16,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, fbeta_score, precision_score, recall_score
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_predict, cross_val_score, cross_validate
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -560,6 +561,20 @@ def test_groups_stay_in_one_fold_and_testify_as_one():
         judged = model.fit(x, y, groups=groups).result_.data_scores["validation"]
         assert all(len(set(judged.folds[groups == group])) == 1 for group in range(200))
         np.testing.assert_array_equal(judged.groups, groups)
+
+
+def test_groups_and_weights_are_routed():
+    x, y = problem(400)
+    groups, weight = np.arange(400) // 2, np.full(400, 2.0)
+    model = DirectMetricClassifier("FPOR", alpha=0.2, model=LogisticRegression())
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(groups=True, sample_weight=True).set_score_request(sample_weight=True)
+        given = {"groups": groups, "sample_weight": weight}
+        found = cross_validate(model, x, y, params=given, cv=GroupKFold(2), return_estimator=True)
+    for fitted in found["estimator"]:
+        judged = fitted.result_.data_scores["validation"]
+        assert len(set(judged.groups)) == 100 and judged.sample_weight.sum() == 400
+    assert np.isfinite(found["test_score"]).all()
 
 
 @pytest.mark.slow
