@@ -37,6 +37,8 @@ class LabelOutcome:
     certificate : LabelCertificate or None
     reachable_bound : float or None
         The best bound that the data support at the confidence asked, where they do not support the one asked.
+    constant_score : float or None
+        The score that all rows have on the data that chose the model, if they have the same.
     """
 
     label: str
@@ -47,6 +49,7 @@ class LabelOutcome:
     slack: SlackAgreement | None = None
     certificate: LabelCertificate | None = None
     reachable_bound: float | None = None
+    constant_score: float | None = None
 
     @property
     def has_threshold(self) -> bool:
@@ -66,6 +69,8 @@ class LabelOutcome:
     @property
     def advice(self) -> str:
         """What the status means, what is missing, and what to do about it."""
+        if self.constant_score is not None and self.status in _OF_A_THRESHOLD:
+            return _CONSTANT.format(score=self.constant_score, done=self._done)
         sentences = [self.status.advice]
         if self.status is Status.FEASIBLE:
             sentences.append(self._outlook)
@@ -100,10 +105,14 @@ class LabelOutcome:
         return f"On new data like these, {name} is {limit} with confidence {choice.confidence:g}."
 
     @property
+    def _done(self) -> str:
+        """What a threshold does that tells no rows apart."""
+        return "flags every row" if self.selection.true_positives else "raises no alarm"
+
+    @property
     def _without_support(self) -> list[str]:
         """What the threshold does instead, and how to use another."""
-        done = "raises no alarm" if not self.selection.true_positives else "flags every row"
-        sentences = [f"So the threshold {done}."]
+        sentences = [f"So the threshold {self._done}."]
         if self.reachable_bound is not None and not math.isnan(self.reachable_bound):
             sentences.append(
                 f"The best bound that these data support with confidence {self.choice.confidence:g} is "
@@ -114,6 +123,15 @@ class LabelOutcome:
             found = f"{float(np.asarray(best.threshold)):.6g} ({self.selection.metric} {float(best.value):.3f})"
             sentences.append(f"The best cut on these data is result.empirical_threshold, {found}.")
         return sentences
+
+
+_OF_A_THRESHOLD = (Status.FEASIBLE, Status.OPTIMIZED, Status.UNSUPPORTED, Status.INFEASIBLE)
+_CONSTANT = (
+    "The model gives every row the same score, {score:.6g}, so that no threshold tells any apart, and more data will "
+    "not help. Look for a softmax over one output (which is always 1: return the logit), a last activation that cuts "
+    "everything off, units that have died (lower the learning rate, scale the features), or inputs that are all alike. "
+    "So the threshold {done}."
+)
 
 
 def _safely(bound: float, direction: str) -> str:

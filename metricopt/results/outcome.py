@@ -248,9 +248,16 @@ class Outcome:
                 slack=None if self.slack is None else self.slack[which],
                 certificate=None if self.certificates is None else self.certificates[which],
                 reachable_bound=self._reachable_bound(which),
+                constant_score=self._constant_score(which),
             )
             for which, name in enumerate(self.label_names)
         )
+
+    def _constant_score(self, which: int) -> float | None:
+        """Return the score that all labelled rows have, if they have the same."""
+        part = self.selection_scores
+        known = part.scores[~np.isnan(part.labels[:, which]), which]
+        return float(known[0]) if len(known) > 1 and known.min() == known.max() else None
 
     def _reachable_bound(self, which: int) -> float | None:
         """Return the best bound that the evidence supports for a label whose bound it does not support."""

@@ -46,7 +46,7 @@ class Replicas(nn.Module):
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """Return the scores of all models, shape (B, R * L)."""
-        template, (weights, buffers) = self._template[0], self._stacked()
+        template, (weights, buffers) = self.template, self._stacked()
         template.train(self.training)
 
         def one(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
@@ -61,6 +61,11 @@ class Replicas(nn.Module):
         else:
             scores = torch.stack([one(*(_of(r, each) for each in (weights, buffers))) for r in range(self.number)])
         return scores.transpose(0, 1).flatten(1)
+
+    @property
+    def template(self) -> nn.Module:
+        """One of the models, with other weights."""
+        return self._template[0]
 
     def _stacked(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         buffers = [getattr(self, f"buffer_{number}") for number in range(len(self._buffer_names))]

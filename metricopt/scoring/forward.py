@@ -1,11 +1,13 @@
 """From inputs to scores: how a model is called on a batch, and on a whole data set.
 
-This file decides what shapes of inputs and logits are accepted. What the scores are used for is decided elsewhere.
+This file decides what shapes of inputs and logits are accepted. What is said of inputs that a model cannot take is
+decided in :mod:`metricopt.scoring.misfits`, what the scores are used for elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
 from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.scoring.misfits import converted, explain_misfit, one_logit_each, tensors_of
 from metricopt.scoring.modes import evaluating
 
 
@@ -24,13 +27,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 def to_device(x: Any, device: torch.device) -> Any:
     """Return the tensors of ``x`` (a tensor, tuple, list or dict of such) on ``device``."""
-    if isinstance(x, Tensor):
-        return x.to(device, non_blocking=True)
-    if isinstance(x, Mapping):
-        return {name: to_device(value, device) for name, value in x.items()}
-    if isinstance(x, (tuple, list)):
-        return tuple(to_device(value, device) for value in x)
-    return x
+    return converted(x, lambda value: value.to(device, non_blocking=True))
 
 
 def forward(model: nn.Module, x: Any) -> Tensor:
@@ -41,24 +38,27 @@ def forward(model: nn.Module, x: Any) -> Tensor:
     model : Module
         It maps a batch to logits (B,), (B, 1) or (B, L).
     x : Tensor, tuple or dict
-        A tuple is passed as positional arguments, a dict as keyword arguments.
+        A tuple is passed as positional arguments, a dict as keyword arguments. Floating-point inputs are converted to
+        the precision of the weights.
 
     Raises
     ------
     InvalidInputError
-        If the output is no tensor of such a shape.
+        If the output is no tensor of such a shape, or the first layer cannot take the inputs.
     """
-    if isinstance(x, Mapping):
-        logits = model(**x)
-    elif isinstance(x, (tuple, list)):
-        logits = model(*x)
-    else:
-        logits = model(x)
+    x = in_precision_of(model, x)
+    try:
+        logits = _call(model, x)
+    except RuntimeError as error:
+        explain_misfit(error, model, x, partial(_call, model))
+        raise
     rows_given = num_rows(x)
     if not isinstance(logits, Tensor):
         reject(
             "model", "one that returns a tensor of logits", type(logits).__name__, "wrap it so that it returns logits"
         )
+    if rows_given == 1 and logits.ndim < 2:  # a model that squeezes away all dimensions of 1
+        logits = logits.reshape(1, -1)
     if logits.ndim not in (1, 2) or (rows_given is not None and len(logits) != rows_given):
         rows = "B" if rows_given is None else rows_given
         reject(
@@ -71,11 +71,28 @@ def forward(model: nn.Module, x: Any) -> Tensor:
     return columns if columns.dtype in (torch.float32, torch.float64) else columns.float()
 
 
+def _call(model: nn.Module, x: Any) -> Any:
+    if isinstance(x, Mapping):
+        return model(**x)
+    return model(*x) if isinstance(x, (tuple, list)) else model(x)
+
+
+def in_precision_of(model: nn.Module, x: Any) -> Any:
+    """Return ``x`` with its floating-point tensors in the precision of the weights, if all weights are in one."""
+    inputs = {value.dtype for _, value in tensors_of(x) if value.is_floating_point()}
+    wanted = next((weight.dtype for weight in model.parameters() if weight.is_floating_point()), None)
+    if wanted is None or inputs <= {wanted}:
+        return x
+    if any(weight.dtype != wanted for weight in model.parameters() if weight.is_floating_point()):
+        return x
+    return converted(x, lambda value: value.to(wanted) if value.is_floating_point() else value)
+
+
 def check_scores(scores: Tensor, x: Any, batch: int) -> None:
     """Reject NaN or infinite scores of a batch, and say whether its features are to blame."""
     if scores.isfinite().all():
         return
-    bad = [name for name, value in _tensors(x) if value.is_floating_point() and not value.isfinite().all()]
+    bad = [name for name, value in tensors_of(x) if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         reject("features", "finite", f"NaN or infinity in {bad[0]} of batch {batch}", "impute or clean them first")
     reject("logits", "finite", f"NaN or infinity in batch {batch}", "check the model's weights and layers")
@@ -125,7 +142,7 @@ def score_loader(
                 logits, known = ((*shape[:1], shape[1] // num_replicas) for shape in (scores.shape, labels.shape))
                 rule = f"of one shape, with {wanted // num_replicas} label(s)"
                 got = f"logits {logits} for labels {known}"
-                reject("model and labels", rule, got, "return one logit for each label")
+                reject("model and labels", rule, got, one_logit_each(logits, known))
             all_scores.append(scores.cpu().numpy())
             all_labels.append(labels)
     if not all_scores:
@@ -133,14 +150,7 @@ def score_loader(
     return np.concatenate(all_scores), np.concatenate(all_labels)
 
 
-def _tensors(x: Any, name: str = "x") -> list[tuple[str, Tensor]]:
-    if isinstance(x, Tensor):
-        return [(name, x)]
-    items = x.items() if isinstance(x, Mapping) else enumerate(x) if isinstance(x, (tuple, list)) else ()
-    return [found for key, value in items for found in _tensors(value, f"{name}[{key!r}]")]
-
-
 def num_rows(x: Any) -> int | None:
     """Return how many samples a tensor, or a tuple or dict of tensors, holds; None if that cannot be told."""
-    tensors = _tensors(x)
+    tensors = tensors_of(x)
     return len(tensors[0][1]) if tensors and tensors[0][1].ndim else None

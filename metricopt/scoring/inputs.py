@@ -149,8 +149,12 @@ def _as_tensors(x: Any, model: nn.Module) -> Any:
         return {name: _as_tensors(value, model) for name, value in x.items()}
     if isinstance(x, (tuple, list)):
         return tuple(_as_tensors(value, model) for value in x)
+    if not isinstance(x, torch.Tensor) and hasattr(x, "to_numpy"):  # a table of pandas
+        x = x.to_numpy()
     if not isinstance(x, np.ndarray):
         return x
+    if x.dtype.kind not in "biuf":
+        reject("features", "numbers", f"an array of {x.dtype}", "encode texts and dates as numbers, as in training")
     tensor = torch.tensor(x)
     precisions = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
     return tensor.to(next(precisions, torch.float32)) if tensor.is_floating_point() else tensor

@@ -56,6 +56,8 @@ class Solver(ABC):
     """Whether :meth:`loss` must be told which samples it sees (explicit slacks)."""
     is_columnwise: bool = False
     """Whether :meth:`loss` is the mean over the labels of losses that each depend on the label's own column alone."""
+    takes_logits: bool = True
+    """Whether :meth:`loss` is one of logits, not of probabilities."""
     warms_up: bool = True
     """Whether training begins with cross-entropy unless the user says otherwise."""
 

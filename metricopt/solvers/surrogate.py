@@ -36,6 +36,7 @@ class Surrogate(Solver):
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> None:
         self._loss = loss
+        self.takes_logits = loss is cross_entropy or isinstance(loss, Loss)  # a user's own may take probabilities
         self._step, self._num_steps = 0, 1
         self._mean_weight = 1.0
         self.name = getattr(loss, "__name__", type(loss).__name__)

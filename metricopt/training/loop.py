@@ -34,6 +34,7 @@ from metricopt.training.parts import Part
 from metricopt.training.preparation import Training
 from metricopt.training.records import Callback, records_of
 from metricopt.training.replicas import without_diverged
+from metricopt.training.scales import FeatureScales
 from metricopt.training.selection import OutOfFold
 from metricopt.training.state import Candidate, State
 
@@ -132,8 +133,11 @@ class Loop:
 
     def _check_parts(self) -> None:
         """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch."""
+        scales = FeatureScales(self._model)
         for part in filter(None, (self._parts.train, self._parts.validation)):
             batches = self._display.watch(part.batches, "checking the data")
+            if part is self._parts.train:
+                batches = _seen(batches, scales)
             with self._processes.in_step():
                 scores, labels = score_loader(
                     self._model, batches, self._device, part.labels.shape[1], num_replicas=self._num_replicas
@@ -143,6 +147,8 @@ class Loop:
                 reject("loader", *OTHER_LABELS)
             if part is self._parts.train and not self._parts.is_stream:
                 self._loss.update(scores)
+        if self._processes.is_main:
+            scales.warn()
         if (folded := self._parts.folded) is not None and folded.groups is None:
             warn_of_copies(scores[:, 0], folded.labels[:, 0])
 
@@ -321,3 +327,9 @@ class Loop:
         return self._solver.compare(
             slack, self._loss.latest_scores, train.labels, train.sample_weight, self._label_names
         )
+
+
+def _seen(batches: Iterator[Any], scales: FeatureScales) -> Iterator[Any]:
+    for batch in batches:
+        scales.see(split_batch(batch)[0])
+        yield batch

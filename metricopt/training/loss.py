@@ -54,6 +54,7 @@ from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import get_objective
+from metricopt.scoring.misfits import check_logits, one_logit_each
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 from metricopt.training.plan import WARMUP_FRACTION, default_warmup_epochs
 from metricopt.training.score_memory import ScoreMemory
@@ -246,6 +247,8 @@ class DirectMetricLoss(nn.Module):
         index = None if index is None else index.cpu()
         self._memory.check(truth, index)
         progress = self._progress
+        if not progress.batches and self.solver.takes_logits:
+            check_logits(logits)
         if not progress.is_on_path and self._is_warm:
             if self._memory.is_empty and self.solver.warms_up:
                 remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
@@ -374,7 +377,8 @@ class DirectMetricLoss(nn.Module):
         if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] != num_labels:
             rule = f"of shape (B, {num_labels})" + (" or (B,)" if num_labels == 1 else "")
             shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
-            reject("logits and labels", rule, shapes, "return one logit for each label")
+            remedy = one_logit_each(tuple(logits.shape), tuple(labels.shape))
+            reject("logits and labels", rule, shapes, remedy)
         if scores.dtype not in (torch.float32, torch.float64):
             scores = scores.float()
         return scores, truth.to(scores.device, torch.float32)

@@ -156,6 +156,32 @@ def optimizer_maker(
     return lambda: torch.optim.Adam(model.parameters(), lr=rate)
 
 
+def check_trainable(model: nn.Module, optimizer: OptimizerLike | None) -> None:
+    """Reject a model without weights to train, and an optimizer of the weights of another.
+
+    Parameters
+    ----------
+    model : Module
+    optimizer : Optimizer, callable or None
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    weights = list(model.parameters())
+    if not any(weight.requires_grad for weight in weights):
+        got = "every weight frozen (requires_grad=False)" if weights else "no weights"
+        remedy = (
+            "unfreeze a layer, e.g. model.fc.requires_grad_(True); for fixed scores take metricopt.choose_threshold"
+        )
+        reject("model", "one with weights to train", got, remedy)
+    if isinstance(optimizer, torch.optim.Optimizer):
+        own = {id(weight) for weight in weights if weight.requires_grad}
+        if not any(id(weight) in own for group in optimizer.param_groups for weight in group["params"]):
+            remedy = "make it of model.parameters(), after layers were replaced or unfrozen"
+            reject("optimizer", "one of weights that this model trains", "one of others", remedy)
+
+
 def is_linear(model: nn.Module) -> bool:
     """Say whether at most one layer of weights is trained: a linear model, or the head of frozen features."""
     return len(_sizes_of_trained(model)) <= 1

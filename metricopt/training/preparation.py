@@ -26,7 +26,7 @@ from metricopt.training.checkpoint import Checkpoints
 from metricopt.training.fingerprint import fingerprint_of
 from metricopt.training.holdout import Holdout, choose_holdout
 from metricopt.training.loss import DirectMetricLoss
-from metricopt.training.optimizers import Stepping, is_linear, optimizer_maker
+from metricopt.training.optimizers import Stepping, check_trainable, is_linear, optimizer_maker
 from metricopt.training.partition import make_partition
 from metricopt.training.parts import FoldedRows, Partition, partition_at
 from metricopt.training.plan import make_plan
@@ -106,6 +106,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     label_names = _label_names(request.label_names, parts.num_labels)
     request.objective.for_labels(len(label_names))
     single, model = _make_model(request, parts.folded)
+    check_trainable(model, request.optimizer)
     model.to(processes.device)
     processes.take_weights_of_main(model)
     plan = make_plan(

@@ -222,3 +222,22 @@ def test_missing_packages_are_named_with_the_extra(result, tmp_path, monkeypatch
         result.export(tmp_path / "m.onnx")
     monkeypatch.undo()
     _check_packages()
+
+
+class Squeezes(nn.Module):
+    """Returns what is left of a batch of one when all dimensions of 1 are gone."""
+
+    def __init__(self, num_labels):
+        super().__init__()
+        self.layer = nn.Linear(3, num_labels)
+
+    def forward(self, x):
+        return self.layer(x).squeeze()
+
+
+@pytest.mark.parametrize("num_labels", [1, 2])
+def test_a_model_that_squeezes_a_batch_of_one_away(num_labels, tmp_path):
+    result = trained(Squeezes(num_labels), y=Y[:, :num_labels])
+    file = result.export(tmp_path / "model.onnx", X[:4].double())
+    for num_rows in (1, 2, 7):
+        agrees(file, result, X[:num_rows], X[:num_rows])

@@ -219,6 +219,7 @@ def test_a_model_that_stays_constant_is_judged_by_its_real_counts(name, number, 
     assert result.status is (Status.FEASIBLE if is_met else Status.INFEASIBLE)
     assert (result.train.true_positives, result.train.false_positives) == (30, 70)
     assert result.train.precision == pytest.approx(0.3) and result.train.recall == 1
+    assert "gives every row the same score, " in result.advice() and result.advice().endswith("flags every row.")
 
 
 # Repeatability, and what is left alone

@@ -537,6 +537,7 @@ ROWS = torch.arange(40)
     ("arguments", "batch", "text"),
     [
         ({}, (LOGITS[:, None].expand(40, 2), LABELS), r"of shape \(B, 1\) or \(B,\), got \(40, 2\) and \(40,\)"),
+        ({}, (LOGITS[:, None].expand(40, 2), LABELS), r"for two classes return one logit: end in Linear\(..., 1\)"),
         ({}, (LOGITS[:30], LABELS), r"got \(30,\) and \(40,\); return one logit"),
         ({}, ({"logits": LOGITS}, LABELS), "logits must be a tensor, got dict; pass e.g. outputs.logits"),
         ({}, (LOGITS, LABELS.numpy()), "labels must be a tensor, got ndarray"),
@@ -553,6 +554,16 @@ def test_a_first_batch_that_does_not_fit(arguments, batch, text):
     with pytest.raises(InvalidInputError, match=text):
         made(**arguments)(logits.clone().requires_grad_() if isinstance(logits, torch.Tensor) else logits, *rest)
     assert made(warmup_epochs=1)(LOGITS.clone().requires_grad_(), LABELS, ROWS).item() > 0
+
+
+def test_probabilities_are_taken_by_a_loss_of_ones_own_alone():
+    logits = LOGITS.clone().requires_grad_()
+    for probabilities in (logits.sigmoid(), torch.stack([-logits, logits], dim=1).softmax(dim=1)[:, 1]):
+        for solver in ("profiled", "cross_entropy", FocalLoss()):
+            with pytest.raises(InvalidInputError, match="model must be one that returns logits, got the output of a s"):
+                made(solver=solver)(probabilities, LABELS, ROWS)
+            made(solver=solver)(logits, LABELS, ROWS)
+        made(solver=nn.BCELoss())(probabilities, LABELS, ROWS)
 
 
 def test_index_is_given_always_or_never():
