@@ -110,10 +110,11 @@ class CheXpertTable:
 
 
 def read_chexpert_table(path: str | Path, *, labels: Sequence[str] | None = None, view: str = "both") -> CheXpertTable:
-    """Read ``train.csv`` or ``valid.csv`` of CheXpert or CheXpert-small.
+    """Read ``train.csv`` or ``valid.csv`` of CheXpert or CheXpert-small, or the table of its test set.
 
     Paths can begin with ``CheXpert-v1.0-small/``, ``CheXpert-v1.0/`` or neither. The sex "Unknown" and the age 0 count
-    as missing values, because all other ages are 18 or more.
+    as missing values, because all other ages are 18 or more. The table of the test set has paths and labels alone: all
+    its covariates are missing.
 
     Divide the rows by patient, never by image: ``stratified_split(images.labels, groups=images.groups)``.
 
@@ -155,7 +156,7 @@ def read_chexpert_table(path: str | Path, *, labels: Sequence[str] | None = None
     names = check_label_names(labels)
     check_choice("view", view, VIEWS)
     file = _table_file(Path(path))
-    frame = read_csv_columns(file, ("Path", *_COVARIATES, *names))
+    frame = read_csv_columns(file, ("Path", *names), all_or_none=_COVARIATES)
     frame = frame.rename(columns=dict(zip(("Path", *_COVARIATES), PLAIN_COLUMNS, strict=True)))
     return build_table(frame, names, view, file.parent, lambda row: f"line {row + 2} of {file.name}")
 
@@ -227,12 +228,20 @@ def check_label_names(labels: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def read_csv_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read some columns of a .csv file in which blank cells alone are missing values."""
+def read_csv_columns(file: Path, columns: Sequence[str], all_or_none: Sequence[str] = ()) -> pd.DataFrame:
+    """Read some columns of a .csv file in which blank cells alone are missing values.
+
+    Where a file has none of the columns ``all_or_none``, these are missing in every row.
+    """
     import pandas as pd
 
+    absent: Sequence[str] = ()
     try:
         header = pd.read_csv(file, nrows=0, index_col=False).columns
+        if any(name in header for name in all_or_none):
+            columns = (*columns, *all_or_none)
+        else:
+            absent = all_or_none
         missing = [name for name in columns if name not in header]
         if not missing:
             # index_col: a comma at the end of every line is no column of row names
@@ -249,7 +258,7 @@ def read_csv_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
         reject(f"the table {file}", "one with the columns of CheXpert", got, remedy)
     if frame.empty:
         reject("path", "a table with at least one row", f"no rows in {file}", "download it again")
-    return frame
+    return frame.assign(**dict.fromkeys(absent, np.nan))
 
 
 def _table_file(path: Path) -> Path:

@@ -37,6 +37,19 @@ def test_unknown_covariates_are_missing(write_csv):
     assert covariates["projection"].tolist()[2:] == ["LL", "RL"]
 
 
+@pytest.mark.parametrize("prefix", ["CheXpert-v1.0/", ""])
+def test_a_table_of_paths_and_labels_alone_has_no_covariates(write_csv, prefix):
+    """That of the test set."""
+    lines = [f"{prefix}test/patient{number}/study1/view1_frontal.jpg,0,1,{number % 2}" for number in (64741, 64742)]
+    file = write_csv(*lines, header="Path,No Finding,Edema,Pneumonia", name="test.csv")
+    table = read_chexpert_table(file, labels=WANTED, view="frontal")
+    assert table.paths[0] == "test/patient64741/study1/view1_frontal.jpg" and table.patients.tolist() == [64741, 64742]
+    assert table.raw_labels.tolist() == [[0, 1, 1], [0, 1, 0]]
+    assert table.covariates.columns.tolist() == ["age", "sex", "projection"]
+    assert table.covariates.isna().all(axis=None) and table.covariates["age"].dtype == float
+    assert table.take(np.array([1])).patients.tolist() == [64742]
+
+
 @pytest.mark.parametrize(("view", "patients"), [("both", [1, 2]), ("frontal", [1]), ("lateral", [2])])
 def test_views(write_csv, view, patients):
     table = read_chexpert_table(write_csv(FRONTAL, LATERAL), labels=WANTED, view=view)
