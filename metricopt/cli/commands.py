@@ -5,7 +5,8 @@ This file decides commands and what is printed. The training on a table and its 
 
 Exit codes: 0 the bound is supported, or none was asked; 2 bad input; 3 the rows that choose do not support the bound;
 4 the interval of the test rows lies wholly beyond it; 5 another process of the launch was lost. All files are written
-in the cases 0, 3 and 4. In a launch of several processes the main one prints and writes.
+in the cases 0, 3 and 4. In a launch of several processes the main one prints and writes. The commands for scores and
+runs that exist are in :mod:`metricopt.cli.score_commands`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from metricopt.cli.running import (
     claim,
     import_modules,
     number_or_word,
+    tell_notes,
 )
+from metricopt.cli.saved_run import SavedRun
+from metricopt.cli.score_commands import RunFolder, certify_command, evaluate_command, threshold_command
 from metricopt.cli.table_run import (
     BASELINE,
     Options,
@@ -39,7 +43,6 @@ from metricopt.cli.table_run import (
     asked_confidence,
     check_options,
     comparison,
-    load_run,
     notes,
     train_on_table,
     was_begun,
@@ -192,31 +195,50 @@ def fit_command(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="The folder that `metricopt fit` wrote.")],
-    table: Annotated[Path, typer.Argument(help="New rows, with the columns of the training table but the label.")],
+    run: RunFolder,
+    table: Annotated[Path, typer.Argument(help="New rows, with the columns that the run needs; no label.")],
     out: Annotated[Path | None, typer.Option(help="A .csv file. The default is to print the predictions.")] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of the table (patient_id) to write beside the predictions. It can be repeated."),
+    ] = None,
     modules: Modules = None,
 ) -> None:
-    """Score new rows: the number of each row (from 0), its score, and its alarm (1 where score >= threshold)."""
-    import pandas as pd
+    """Score new rows: the number of each row (from 0), its score, and its alarm (1 where score >= threshold).
 
+    With --keep, and where the run has several labels, a last column names the label.
+
+    For example: metricopt predict runs/x new_patients.csv --keep patient_id --out predictions.csv
+    """
     with bad_input():
         if out is not None and out.suffix.lower() != ".csv":
             reject("out", "a .csv file", str(out), "give a name that ends in .csv")
         import_modules(modules or [])
-        preprocessor, result = load_run(run)
-        features, findings = preprocessor.transform_with_findings(read_table(table))
-        scores = result.scores(features).astype(np.float64)  # so that the text has every digit of the score
-        alarms = result.predict(features)
-        predictions = pd.DataFrame({"row": np.arange(len(scores)), "score": scores, "alarm": alarms})
+        saved = SavedRun.load(run)
+        frame = read_table(table)
+        for name in keep or []:
+            check_choice("keep", name, frame.columns)
+        data, findings = saved.data(frame)
+        predictions = saved.predictions(data)
+        for position, name in enumerate(keep or [], start=1):
+            if name in predictions.columns:
+                reject("keep", "named once, and not row, score, alarm or label", repr(name), "rename the column")
+            predictions.insert(position, name, frame[name].to_numpy()[predictions["row"].to_numpy()])
+        if not keep and len(saved.result.label_names) == 1:
+            predictions = predictions.drop(columns="label")
         if out is None:
             typer.echo(predictions.to_csv(index=False), nl=False)
         else:
             out.parent.mkdir(parents=True, exist_ok=True)
             predictions.to_csv(out, index=False)
-            Console().print(f"{int(alarms.sum())} alarms in {len(alarms)} rows: {escape(str(out))}", soft_wrap=True)
-        for sentence in findings.sentences:
-            Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {escape(sentence)}", soft_wrap=True)
+            num_alarms = int(predictions["alarm"].sum())
+            Console().print(f"{num_alarms} alarms in {len(frame)} rows: {escape(str(out))}", soft_wrap=True)
+        tell_notes(findings)
+
+
+app.command("threshold")(threshold_command)
+app.command("evaluate")(evaluate_command)
+app.command("certify")(certify_command)
 
 
 @app.command()

@@ -65,6 +65,12 @@ def claim(out: Path, overwrite: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
+def tell_notes(notes: Sequence[str]) -> None:
+    """Print what a user should know of the input, beside the results."""
+    for note in notes:
+        Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
+
+
 @contextmanager
 def bad_input() -> Iterator[None]:
     """Turn errors that the user can correct into a message and the exit code for bad input."""

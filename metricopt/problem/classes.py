@@ -121,10 +121,11 @@ class Classes:
 
 
 def as_text(value: object) -> str:
-    """Return a class as text that does not depend on where it was read: 1 and 1.0 are both "1"."""
+    """Return a class as text that does not depend on where it was read: 1 and 1.0 are both "1", TRUE is "True"."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
-    return str(value).strip()
+    text = str(value).strip()
+    return text.capitalize() if text.lower() in ("true", "false") else text
 
 
 def is_blank(value: object) -> bool:

@@ -17,6 +17,7 @@ from metricopt.problem.classes import Classes
         (["well", "sick", "well"], "well", Classes("well", ("sick",))),
         (["1", "0", "1"], None, Classes("1", ("0",))),
         (["True", "False", "True"], None, Classes("True", ("False",))),
+        (["TRUE", "false", "true"], None, Classes("True", ("False",))),
         (["0", "0"], None, Classes("1", ("0",))),
         ([" sick", "sick ", "well", "", None, np.nan], "sick", Classes("sick", ("well",))),
         ([1, 2, 2], 2, Classes("2", ("1",))),
