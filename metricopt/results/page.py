@@ -25,6 +25,7 @@ from metricopt.results.label_outcome import LabelOutcome
 from metricopt.results.scores import DataScores
 from metricopt.results.status import Status
 from metricopt.results.verdict import Verdict, headline, verdict_of
+from metricopt.results.words import per_thousand
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,6 +184,7 @@ def _label(
         rows = list(zip(methods, reports, strict=False))
         rows += [(name, other[which]) for name, others in compare.items() for other in others if other.data == data]
         said["parts"].append({"report": reports[0], "data": data, "role": role, "rows": rows})
+    said["per_thousand"] = per_thousand(parts[0][2][0])
     said["headline"] = headline(parts[0][2][0], parts[0][0], direction)
     said["subgroups"] = [] if test is None else _subgroups(test, which)
     said["pictures"] = [(text, _as_data_uri(ax)) for text, ax in _pictures(outcome, draw)]

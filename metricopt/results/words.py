@@ -80,6 +80,47 @@ def nothing_better(outcomes: Sequence[LabelOutcome]) -> str:
     return f"The model is the warm-up: training on the objective found nothing better on {number}."
 
 
+def per_thousand(report: LabelReport) -> str:
+    """Return what a threshold means for 1,000 samples like those of a report: alarms, found, missed, and their odds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from metricopt.evidence.reports import evaluate
+    >>> from metricopt.problem.objectives import FPOR
+    >>> scores, labels = np.array([[3.0], [2.0], [1.0], [0.0]]), np.array([[1.0], [0.0], [1.0], [0.0]])
+    >>> print(per_thousand(evaluate(scores, labels, np.array([2.0]), FPOR(0.5), label_names=("sick",), data="test")[0]))
+    Of 1,000 such samples 500 are alarms: 250 are right and 250 are false. 250 of 500 positives are missed. It takes 2
+    alarms to find one positive. Of the samples without an alarm 50.0 % are negative; of the negatives 50.0 % raise
+    none.
+    """
+    counts = report.counts
+    total = counts.positives + counts.negatives
+    if not total:
+        return ""
+    right, false, missed = (
+        1000 * float(each) / total for each in (counts.true_positives, counts.false_positives, counts.false_negatives)
+    )
+    text = f"Of 1,000 such samples {_rounded(right + false)} are alarms"
+    if right + false:
+        text += f": {_rounded(right)} are right and {_rounded(false)} are false"
+    text += f". {_rounded(missed)} of {_rounded(right + missed)} positives are missed."
+    if right:
+        text += f" It takes {(right + false) / right:.3g} alarms to find one positive."
+    quiet = counts.negatives - counts.false_positives
+    if quiet:
+        among_quiet, among_negatives = quiet / (quiet + counts.false_negatives), quiet / counts.negatives
+        text += (
+            f" Of the samples without an alarm {among_quiet:.1%} are negative; of all negatives {among_negatives:.1%}"
+        )
+        text += " raise none."
+    return text.replace("%", " %")
+
+
+def _rounded(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 or number == round(number) else f"{number:.1f}"
+
+
 def one_line(objective: Objective, outcomes: Sequence[LabelOutcome]) -> str:
     """Return what a result shows as in an interactive session."""
     parts = []

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import FPOR, OAP, InvalidInputError
 from metricopt.results.verdict import verdict_of
+from metricopt.results.words import per_thousand
 from tests.held_out import fit
 from tests.results.made import result_of
 
@@ -127,6 +128,7 @@ def test_figures_are_those_of_the_result(result, test_data, tmp_path):
     assert [f"{part[0].num_samples} samples, {part[0].counts.positives:g} positive" for part in parts] == [
         caption.partition(": ")[2].strip(". ") for caption in page.captions[:3]
     ]
+    assert per_thousand(test_data[0]) in page.text
     assert os.listdir(tmp_path / "new") == ["report.html"]
 
 
