@@ -111,7 +111,7 @@ def per_thousand(report: LabelReport) -> str:
     if quiet:
         among_quiet, among_negatives = quiet / (quiet + counts.false_negatives), quiet / counts.negatives
         text += (
-            f" Of the samples without an alarm {among_quiet:.1%} are negative; of all negatives {among_negatives:.1%}"
+            f" Of the samples without an alarm {among_quiet:.1%} are negative; of the negatives {among_negatives:.1%}"
         )
         text += " raise none."
     return text.replace("%", " %")
