@@ -12,6 +12,7 @@ from metricopt.data.chexpert import (
     check_images,
     read_chexpert_plus_table,
     read_chexpert_table,
+    read_mimic_cxr_table,
     soft_targets,
     write_synthetic_chexpert,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "rath_hughes_toy",
     "read_chexpert_plus_table",
     "read_chexpert_table",
+    "read_mimic_cxr_table",
     "read_table",
     "soft_targets",
     "stratified_split",

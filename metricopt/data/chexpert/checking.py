@@ -129,8 +129,8 @@ def check_images(
         for chunk in display.watch(chunks, "checking images"):
             found += pool.map(look, chunk)
     if paths and all(fault == _MISSING for fault in found):
-        layout = f"{folder}/train/patientNNNNN/studyK/viewJ_frontal.jpg"
         got = f"{folder}, where none of {len(paths)} exists, such as {table.paths[0]}"
-        reject("root", f"the folder with the images, laid out as {layout}", got, "pass the folder that holds train/")
+        remedy = f"pass the folder that holds {str(table.paths[0]).partition('/')[0]}/"
+        reject("root", "the folder with the images, laid out as they were published", got, remedy)
     faults = {str(path): fault for path, fault in zip(table.paths, found, strict=True) if fault is not None}
     return ImageCheck(folder, len(paths), faults, np.flatnonzero([fault is None for fault in found]))

@@ -54,7 +54,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CheXpertTable:
-    """A table with one row for each image, and the labels that were read from its report.
+    """A table of CheXpert, or of MIMIC-CXR-JPG, with one row for each image and the labels read from its report.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class CheXpertTable:
     patients, studies : ndarray, shape (n,), int64
         The number of the patient, and the number of the study among those of the patient.
     views : ndarray, shape (n,), str
-        ``frontal`` or ``lateral``.
+        ``frontal`` or ``lateral``, in MIMIC-CXR-JPG also ``other`` where the position is neither or not told.
     raw_labels : ndarray, shape (n, L), float32
         1 for stated, 0 for ruled out, -1 for uncertain, NaN for not mentioned. All images of a study have the same
         labels.
@@ -172,30 +172,17 @@ def build_table(
 
     ``place`` returns the words by which a message tells a person where a row is.
     """
-
-    def told(wrong: NDArray[np.bool_], column: str) -> str:
-        rows = np.flatnonzero(wrong)
-        values = frame[column].iloc[rows[:_SHOWN]]
-        shown = ", ".join(f"{str(value)!r} in {place(row)}" for value, row in zip(values, rows.tolist(), strict=False))
-        return shown if len(rows) <= _SHOWN else f"{shown} and {len(rows) - _SHOWN} more"
-
     faults = Faults()
     parsed = frame["path"].astype(str).str.extract(_PATH)
     unread = parsed[0].isna().to_numpy()
     if unread.any():
         rule = "like train/patient00001/study1/view1_frontal.jpg"
-        reject("paths", rule, told(unread, "path"), "keep them as they were published")
+        reject("paths", rule, _told(frame, "path", unread, place), "keep them as they were published")
     views = parsed[3].to_numpy(dtype=object)
     age = _as_numbers(frame["age"])
     wrong = np.isnan(age) & frame["age"].notna().to_numpy()
-    faults.check(not wrong.any(), "ages", "numbers or blank", told(wrong, "age"), "correct them")
-    raw_labels = np.empty((len(frame), len(names)), dtype=np.float32)
-    for column, name in enumerate(names):
-        values, blank = _as_numbers(frame[name]), frame[name].isna().to_numpy()
-        wrong = ~(np.isin(values, (1.0, 0.0, -1.0)) | blank)
-        argument, rule = f"column {name!r}", "1, 0, -1 or blank"
-        faults.check(not wrong.any(), argument, rule, told(wrong, name), "correct these cells")
-        raw_labels[:, column] = np.where(blank, np.nan, values)
+    faults.check(not wrong.any(), "ages", "numbers or blank", _told(frame, "age", wrong, place), "correct them")
+    raw_labels = raw_labels_of(frame, names, place, faults)
     faults.raise_if_any()
 
     import pandas as pd
@@ -216,6 +203,27 @@ def build_table(
         is_synthetic=(folder / SYNTHETIC_MARK).is_file(),
     )
     return table if view == "both" else table.take(np.flatnonzero(views == view))
+
+
+def raw_labels_of(
+    frame: pd.DataFrame, names: Sequence[str], place: Callable[[int], str], faults: Faults
+) -> NDArray[np.float32]:
+    """Return the columns of the labels, shape (n, L), with NaN for blanks; other values than 1, 0 and -1 are faults."""
+    raw_labels = np.empty((len(frame), len(names)), dtype=np.float32)
+    for column, name in enumerate(names):
+        values, blank = _as_numbers(frame[name]), frame[name].isna().to_numpy()
+        wrong = ~(np.isin(values, (1.0, 0.0, -1.0)) | blank)
+        argument, rule = f"column {name!r}", "1, 0, -1 or blank"
+        faults.check(not wrong.any(), argument, rule, _told(frame, name, wrong, place), "correct these cells")
+        raw_labels[:, column] = np.where(blank, np.nan, values)
+    return raw_labels
+
+
+def _told(frame: pd.DataFrame, column: str, wrong: NDArray[np.bool_], place: Callable[[int], str]) -> str:
+    rows = np.flatnonzero(wrong)
+    values = frame[column].iloc[rows[:_SHOWN]]
+    shown = ", ".join(f"{str(value)!r} in {place(row)}" for value, row in zip(values, rows.tolist(), strict=False))
+    return shown if len(rows) <= _SHOWN else f"{shown} and {len(rows) - _SHOWN} more"
 
 
 def check_label_names(labels: Sequence[str] | None) -> tuple[str, ...]:
@@ -255,7 +263,7 @@ def read_csv_columns(file: Path, columns: Sequence[str], all_or_none: Sequence[s
         meant = ", ".join(f"{found[0]!r} for {name!r}" for name, found in close.items() if found)
         remedy = f"did you mean {meant}?" if meant else "take the table as it was published"
         got = f"{len(header)} columns without {', '.join(map(repr, missing))}"
-        reject(f"the table {file}", "one with the columns of CheXpert", got, remedy)
+        reject(f"the table {file}", "one with the published columns", got, remedy)
     if frame.empty:
         reject("path", "a table with at least one row", f"no rows in {file}", "download it again")
     return frame.assign(**dict.fromkeys(absent, np.nan))

@@ -64,8 +64,8 @@ def test_no_image_at_all_is_one_message_about_the_root(tree, tmp_path):
         with pytest.raises(InvalidInputError) as raised:
             check(table, tmp_path)
         assert str(raised.value) == (
-            f"root must be the folder with the images, laid out as {tmp_path}/train/patientNNNNN/studyK/"
-            f"viewJ_frontal.jpg, got {tmp_path}, where none of {len(table)} exists, such as {table.paths[0]}; "
+            "root must be the folder with the images, laid out as they were published, "
+            f"got {tmp_path}, where none of {len(table)} exists, such as {table.paths[0]}; "
             "pass the folder that holds train/"
         )
         check(table, tree)

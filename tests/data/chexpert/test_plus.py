@@ -90,6 +90,6 @@ def test_files_that_cannot_be_read(table_file, write_labels, tmp_path):
         read_chexpert_plus_table(table_file, tmp_path / "none.json")
     with pytest.raises(InvalidInputError, match="path must be an existing file, got .*none.csv"):
         read_chexpert_plus_table(tmp_path / "none.csv", path)
-    with pytest.raises(InvalidInputError, match="with the columns of CheXpert, got .* without 'path_to_image', "):
+    with pytest.raises(InvalidInputError, match="with the published columns, got .* without 'path_to_image', "):
         read_chexpert_plus_table(path, path)
     assert len(read_chexpert_plus_table(table_file, path)) == 2

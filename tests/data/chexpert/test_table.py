@@ -118,7 +118,7 @@ def test_two_folders_are_not_chosen_from(tmp_path):
 def test_a_missing_column_is_told(write_csv, old, new, message):
     with pytest.raises(InvalidInputError) as raised:
         read_chexpert_table(write_csv(FRONTAL, header=HEADER.replace(old, new)), labels=WANTED)
-    assert "must be one with the columns of CheXpert, got " in str(raised.value) and message in str(raised.value)
+    assert "must be one with the published columns, got " in str(raised.value) and message in str(raised.value)
     assert len(read_chexpert_table(write_csv(FRONTAL), labels=WANTED)) == 1
 
 
