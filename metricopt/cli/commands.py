@@ -73,7 +73,11 @@ def fit_command(
         Path, typer.Option(help="Folder for the model, report.html, report.json, summary.md and curve.png.")
     ],
     positive: Annotated[
-        str | None, typer.Option(help="The value of the label to find. The default is 1, or the rarer of two values.")
+        list[str] | None,
+        typer.Option(
+            help="The value of the label to find, among all others. It can be repeated: each of the values counts. The "
+            "default is 1 of 0 and 1 (True of False and True), and the rarer of two other values."
+        ),
     ] = None,
     objective: Annotated[
         str,
@@ -339,7 +343,7 @@ def _tell(text: str) -> None:
 
 
 def _read(
-    path: Path, label: str, positive: str | None, drop: list[str], group: str | None
+    path: Path, label: str, positive: list[str] | None, drop: list[str], group: str | None
 ) -> tuple[Table, np.ndarray | None]:
     """Return a table's rows, and the group of each."""
     frame = read_table(path)
@@ -354,7 +358,7 @@ def _read(
         groups = frame[group].astype(str).to_numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TableWarning)  # the caveats of the table say the same
-        return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive), groups
+        return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive or None), groups
 
 
 def _finish(run: Run, out: Path) -> None:

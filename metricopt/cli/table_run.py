@@ -87,6 +87,8 @@ class Run:
         The reports of the two models on these rows.
     num_unlabelled : int
         The number of rows that were left out because they have no label.
+    meaning : str
+        A sentence on which class is positive.
     caveats : tuple of str
         Reasons to look at the table again.
     findings : Findings
@@ -104,6 +106,7 @@ class Run:
     test_report: Report
     baseline_test_report: Report
     num_unlabelled: int
+    meaning: str
     caveats: tuple[str, ...]
     findings: Findings
 
@@ -260,6 +263,7 @@ def train_on_table(
         test_report=result.evaluate(data["test"]),
         baseline_test_report=baseline.evaluate(data["test"]),
         num_unlabelled=num_unlabelled,
+        meaning=table.meaning,
         caveats=table.caveats,
         findings=findings,
     )
@@ -397,7 +401,7 @@ def notes(run: Run) -> list[str]:
     sizes = "; ".join(f"{own.data} {own[0].size}" for own, _ in run.reports)
     best = "that these rows support, if they support one" if asked_confidence(run) else "on these rows"
     notes = [
-        f"Rows: {sizes}. In brackets: 95 % intervals.",
+        f"{run.meaning} Rows: {sizes}. In brackets: 95 % intervals.",
         f"Model and threshold were chosen by {_judges(run)}. Both trainings took {run.epochs} epochs at most, and the "
         f"threshold of each is the best {best}.",
     ]

@@ -6,7 +6,7 @@ This file decides how such labels become 0 and 1. It leaves labels that are 0 an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -142,18 +142,34 @@ def _listed(column: Any) -> list[Any]:
     return listed
 
 
+def likely_positive(counts: Mapping[str, int]) -> str | None:
+    """Return which of two classes is positive where nobody names it, None where their numbers of rows do not tell.
+
+    Of "0" and "1" (or "False" and "True") it is the second, of any other two the rarer one.
+
+    Examples
+    --------
+    >>> likely_positive({"normal": 240, "abnormal": 60}), likely_positive({"0": 60, "1": 240})
+    ('abnormal', '1')
+    """
+    for pair in ({"0", "1"}, {"False", "True"}):
+        if set(counts) == pair:
+            return max(pair)
+    if len(counts) != 2 or len(set(counts.values())) == 1:
+        return None
+    return min(counts, key=counts.__getitem__)
+
+
 def _likely_positive(counts: Counter[str], label: str) -> tuple[str, bool]:
     """Return which of two classes of text is positive, and whether because it is the rarer one."""
     for pair in ({"0", "1"}, {"False", "True"}):
         if set(counts) <= pair:
             return max(pair), False
-    shown = _shown(counts.most_common(8))
-    if len(counts) != 2:
-        reject(f"label {label!r}", "of two classes", shown, "say which one is positive: positive=...")
-    (_, many), (rarer, few) = counts.most_common()
-    if many == few:
-        reject(f"label {label!r}", "of two classes with one rarer", shown, "say which one is positive: positive=...")
-    return rarer, True
+    chosen = likely_positive(counts)
+    if chosen is None:
+        rule = "of two classes" if len(counts) != 2 else "of two classes with one rarer"
+        reject(f"label {label!r}", rule, _shown(counts.most_common(8)), "say which one is positive: positive=...")
+    return chosen, True
 
 
 def _shown(counts: Iterable[tuple[str, int]]) -> str:

@@ -375,6 +375,7 @@ def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict, confiden
         verdict=verdict,
         is_supported=True,
         num_unlabelled=0,
+        meaning="Positive: 'sick'.",
         caveats=(),
         findings=Findings(4),
         preprocessor=SimpleNamespace(summary="Features used"),

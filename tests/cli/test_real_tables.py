@@ -83,3 +83,43 @@ def test_two_columns_of_one_name_end_before_training(tmp_path, header):
     (tmp_path / "table.csv").write_text(header + "\n" + "\n".join(f"{i % 2},{i},{i % 2}" for i in range(50)) + "\n")
     refused = run("fit", tmp_path / "table.csv", "--label", "outcome", "--alpha", 0.9, "--out", tmp_path / "run")
     assert refused.exit_code == 2 and "got twice ['" in refused.stderr and "rename or remove one" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "positive", "said"),
+    [
+        (["abnormal", "normal"], [], "abnormal", "Positive: 'abnormal' ({} rows), the rarer class. Negative: 'normal'"),
+        (["-1", "1"], [], "-1", "Positive: '-1' ({} rows), the rarer class. Negative: '1'"),
+        (["0", "1.0"], [], "1", "Positive: '1' ({} rows), though it is not the rarer class. Negative: '0'"),
+        (["mild", "well"], ["--positive", "mild", "--positive", "well"], None, "got all of them: ['mild', 'well']"),
+    ],
+)
+def test_the_positive_class_is_said(tmp_path, values, options, positive, said):
+    text = text_of().replace("sick", values[0]).replace("well", values[1])
+    if positive is None:
+        (tmp_path / "table.csv").write_text(text)
+        refused = run("fit", tmp_path / "table.csv", "--label", "y", *FAST, *options, "--out", tmp_path / "run")
+        assert refused.exit_code == 2 and said in refused.stderr
+        return
+    out, printed = fit(tmp_path, text, *options)
+    number = text.count(f",{values[1] if positive == '1' and values[0] == '0' else values[0]}\n")
+    assert said.format(number) in " ".join(printed.stdout.split())
+    assert json.loads((out / "report.json").read_text())["positive"] == positive
+    last = printed.stdout[printed.stdout.index("Features used") :]
+    assert last.startswith("Features used: 1 numeric (marker); left out: none.\nWritten:")
+
+
+@pytest.mark.parametrize(
+    ("options", "positive"), [(["malignant"], "malignant"), (["benign", "cyst"], "benign or cyst")]
+)
+def test_values_against_the_rest(tmp_path, options, positive):
+    lines = text_of().splitlines()
+    kinds = ["malignant", "benign", "cyst", "none"]
+    lines = [lines[0], *(f"{line.rpartition(',')[0]},{kinds[row % 4]}" for row, line in enumerate(lines[1:]))]
+    text = "\n".join(lines) + "\n"
+    out, printed = fit(tmp_path, text, *(word for option in options for word in ("--positive", option)))
+    report = json.loads((out / "report.json").read_text())
+    assert report["positive"] == positive and f"Positive: {' and '.join(map(repr, options))} (" in printed.stdout
+    refused = run("fit", tmp_path / "table.csv", "--label", "y", *FAST, "--out", tmp_path / "other")
+    assert refused.exit_code == 2 and "--positive, or positive=... finds one value among the rest" in refused.stderr
+    assert "OneVsRestClassifier" in refused.stderr

@@ -84,7 +84,7 @@ def _as_scores(name: str, column: pd.Series, labels: NDArray[np.float64]) -> lis
     except InvalidInputError:  # which the preprocessing will say
         return []
     if isinstance(learnt, NumericColumn):
-        values = read_numbers(column, learnt.style).values
+        values = read_numbers(column, learnt.decimal).values
         ends = (np.nanmin(values) - 1, np.nanmax(values) + 1)
         return [np.where(np.isnan(values), end, values) for end in ends]
     if isinstance(learnt, CategoricalColumn):

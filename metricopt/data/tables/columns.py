@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metricopt._validation import reject
 from metricopt.data.tables.cells import Cells, read_cells
 from metricopt.data.tables.left_out import DATES, MAX_CATEGORIES, NO_VALUE, why_no_categories, why_no_numbers
-from metricopt.data.tables.numbers import NumberStyle, find_style, read_plain
+from metricopt.data.tables.numbers import POINT, find_decimal, read_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,8 @@ class NumericColumn:
         The mean and the standard deviation by which it is standardised.
     has_missing : bool
         Whether values are missing in training rows. If so, a 0/1 feature marks missing values.
-    decimal, thousands : str
-        The decimal mark, and the mark between thousands ("" where there is none), of numbers that are text.
+    decimal : str
+        The decimal mark of numbers that are text, a point or a comma.
     """
 
     name: str
@@ -47,13 +47,7 @@ class NumericColumn:
     mean: float
     scale: float
     has_missing: bool
-    decimal: str = "."
-    thousands: str = ""
-
-    @property
-    def style(self) -> NumberStyle:
-        """How numbers are written that are text."""
-        return NumberStyle(self.decimal, self.thousands)
+    decimal: str = POINT
 
 
 @dataclass(frozen=True)
@@ -85,15 +79,15 @@ def learn_column(name: str, column: pd.Series) -> NumericColumn | CategoricalCol
     """
     if column.dtype.kind in "mM" or str(column.dtype).startswith(("period", "date", "timestamp", "time", "duration")):
         return NO_VALUE if column.isna().all() else DATES
-    style, values = NumberStyle(), read_plain(column)
+    decimal, values = POINT, read_plain(column)
     if values is None:
         cells = read_cells(column)
-        style, numbers = find_style(cells)
+        decimal, numbers = find_decimal(cells)
         if not _is_numeric(cells, numbers):
             return why_no_categories(name, cells) or _learn_categories(name, cells)
         values = np.append(numbers, np.nan)[cells.codes]
     check_not_infinite(name, values)
-    return why_no_numbers(name, values) or _learn_numbers(name, values, style)
+    return why_no_numbers(name, values) or _learn_numbers(name, values, decimal)
 
 
 def check_not_infinite(name: str, values: NDArray[np.float64]) -> None:
@@ -120,7 +114,7 @@ def _is_numeric(cells: Cells, numbers: NDArray[np.float64]) -> bool:
     return has_many or num_numbers >= _NEARLY_ALL * num_present
 
 
-def _learn_numbers(name: str, values: NDArray[np.float64], style: NumberStyle) -> NumericColumn:
+def _learn_numbers(name: str, values: NDArray[np.float64], decimal: str) -> NumericColumn:
     missing = np.isnan(values)
     median = float(np.median(values[~missing]))
     filled = np.where(missing, median, values)
@@ -130,8 +124,7 @@ def _learn_numbers(name: str, values: NDArray[np.float64], style: NumberStyle) -
         mean=float(filled.mean()),
         scale=float(filled.std()) or 1.0,
         has_missing=bool(missing.any()),
-        decimal=style.decimal,
-        thousands=style.thousands,
+        decimal=decimal,
     )
 
 

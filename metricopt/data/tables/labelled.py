@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from metricopt._validation import check_choice, reject
 from metricopt.data.tables.caveats import caveats_of
 from metricopt.data.tables.cells import column_names, read_cells
 from metricopt.data.tables.findings import TableWarning
-from metricopt.data.tables.numbers import PLAIN, parse
+from metricopt.data.tables.numbers import POINT, parse
+from metricopt.problem.classes import as_text, likely_positive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +40,8 @@ class Table:
         The name of the label column.
     positive : str
         The value of the label column that counts as 1, as text.
+    meaning : str
+        A sentence on what counts as 1 and what as 0, with the numbers of rows.
     caveats : tuple of str
         Reasons to look at the table again. Each was also given as a :class:`TableWarning`.
     """
@@ -46,6 +50,7 @@ class Table:
     labels: NDArray[np.float64]
     label: str
     positive: str
+    meaning: str = ""
     caveats: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -58,10 +63,10 @@ class Table:
 
     def take(self, rows: NDArray[np.intp]) -> Table:
         """Return the table with these row numbers alone."""
-        return Table(self.features.iloc[rows], self.labels[rows], self.label, self.positive, self.caveats)
+        return replace(self, features=self.features.iloc[rows], labels=self.labels[rows])
 
 
-def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = None) -> Table:
+def make_table(frame: pd.DataFrame, label: str, positive: str | float | Sequence[str | float] | None = None) -> Table:
     """Split a data frame into features and the binary label.
 
     A :class:`TableWarning` says if more than 5 % of the rows have no label, if one column alone separates the classes,
@@ -73,9 +78,10 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
         The table as it was read.
     label : str
         The label column. All other columns are features.
-    positive : str or number, optional
-        The value that counts as 1. Every other value counts as 0. If ``positive`` is left out, the column must hold two
-        values: of 0 and 1 (or false and true) the positive is 1, of any other two it is the rarer one.
+    positive : str, number or list of these, optional
+        The value, or values, that count as 1. Every other value counts as 0. If ``positive`` is left out, the column
+        must hold two values: of 0 and 1 (or false and true) the positive is 1, of any other two it is the rarer one.
+        The table's ``meaning`` says what was taken.
 
     Returns
     -------
@@ -108,18 +114,43 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | None = N
     shown = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(8)) or "only missing values"
     if len(counts) < 2:
         reject(f"label column {label!r}", "of two values at least", shown, "choose another column")
-    if positive is None:
-        positive_text = _likely_positive(counts)
-        if positive_text is None:
-            reject(f"label column {label!r}", "of two values with one rarer", shown, "say which one is positive")
-    else:
-        positive_text = _name(positive)
-        check_choice("positive", positive_text, classes)
-    labels = np.where(codes < 0, np.nan, codes == classes.index(positive_text))
+    chosen = _chosen(counts, positive, label, shown)
+    labels = np.where(codes < 0, np.nan, np.isin(codes, [classes.index(name) for name in chosen]))
     caveats = caveats_of(features, labels, label)
     for caveat in caveats:
         warnings.warn(caveat, TableWarning, stacklevel=2)
-    return Table(features, labels, label, positive_text, tuple(caveats))
+    meaning = _meaning(counts, chosen, is_named=positive is not None)
+    return Table(features, labels, label, " or ".join(chosen), meaning, tuple(caveats))
+
+
+def _chosen(counts: Counter[str], positive: Any, label: str, shown: str) -> list[str]:
+    """Return the classes that count as 1."""
+    if positive is None:
+        likely = likely_positive(counts)
+        if likely is None:
+            remedy = "say which one is positive: --positive, or positive=..."
+            if len(counts) > 2:
+                each = "wrap DirectMetricClassifier in sklearn.multiclass.OneVsRestClassifier"
+                remedy += f" finds one value among the rest; to tell all values apart, {each}"
+            reject(f"label column {label!r}", "of two values with one rarer", shown, remedy)
+        return [likely]
+    given = [positive] if isinstance(positive, str) or not isinstance(positive, Sequence) else positive
+    names = list(dict.fromkeys(map(as_text, given)))
+    for name in names:
+        check_choice("positive", name, counts)
+    if len(names) == len(counts):
+        reject("positive", "some of the values of the label column", f"all of them: {names}", "leave one out")
+    return names
+
+
+def _meaning(counts: Counter[str], chosen: list[str], *, is_named: bool) -> str:
+    """Say what counts as 1 and what as 0, and why."""
+    rest = Counter({name: count for name, count in counts.items() if name not in chosen})
+    number = sum(counts[name] for name in chosen)
+    why = "" if is_named else ", the rarer class" if number < rest.total() else ", though it is not the rarer class"
+    named = " and ".join(map(repr, chosen))
+    shown = ", ".join(f"{name!r} ({count:,} rows)" for name, count in rest.most_common(8))
+    return f"Positive: {named} ({number:,} rows){why}. Negative: {shown}{', ...' if len(rest) > 8 else ''}."
 
 
 def _classes(column: pd.Series) -> tuple[list[str], NDArray[np.intp]]:
@@ -129,26 +160,9 @@ def _classes(column: pd.Series) -> tuple[list[str], NDArray[np.intp]]:
     """
     cells = read_cells(column)
     texts = cells.texts.to_pylist()
-    numbers = parse(cells.texts, PLAIN)
+    numbers = parse(cells.texts, POINT)
     if not np.isfinite(numbers).all() or {"True", "False"}.issuperset(texts):
         return texts, cells.codes
-    names = [_name(number) for number in numbers.tolist()]
+    names = [as_text(number) for number in numbers.tolist()]
     classes = list(dict.fromkeys(names))
     return classes, np.array([*map(classes.index, names), -1], dtype=np.intp)[cells.codes]
-
-
-def _likely_positive(counts: Counter[str]) -> str | None:
-    """Return which of two values is the positive one, or None where the values do not tell."""
-    for pair in ({"0", "1"}, {"False", "True"}):
-        if set(counts) == pair:
-            return max(pair)
-    if len(counts) != 2 or len(set(counts.values())) == 1:
-        return None
-    return min(counts, key=counts.__getitem__)
-
-
-def _name(value: object) -> str:
-    """Return a class as text that does not depend on how it is written: 1 and 1.0 are both "1"."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()

@@ -18,33 +18,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+POINT, COMMA = ".", ","
+"""The decimal marks."""
+
 _EXPONENT = r"([eE][+-]?\d+)?"
 _PLAIN = rf"^[+-]?((\d+\.?\d*|\.\d+){_EXPONENT}|(?i:inf|infinity))$"
-
-
-@dataclass(frozen=True)
-class NumberStyle:
-    """How a column writes its numbers: its decimal mark, and the mark between thousands ("" where there is none)."""
-
-    decimal: str = "."
-    thousands: str = ""
-
-    @property
-    def pattern(self) -> str:
-        """A regular expression for the numbers of this style."""
-        if self == PLAIN:
-            return _PLAIN
-        decimal, between = (f"[{mark}]" for mark in (self.decimal, _ALIKE.get(self.thousands, self.thousands)))
-        whole = rf"(\d+|[1-9]\d{{0,2}}({between}\d{{3}})+)"
-        return rf"^[+-]?({whole}({decimal}\d*)?|{decimal}\d+){_EXPONENT}$"
-
-
-_ALIKE = {" ": "\u0020\u00a0\u202f", "'": "'\u2019"}
-"""The marks that look like the one that stands for them: other blanks, another apostrophe."""
-
-PLAIN = NumberStyle()
-STYLES = (PLAIN, *(NumberStyle(*marks) for marks in (".,", ",.", ". ", ", ", ".'")))
-"""Of styles that read as many cells, the first is taken: "6,234" alone is 6234, beside "1,5" it is 6.234."""
+_BLANKS, _APOSTROPHES = "\u0020\u00a0\u202f", "'\u2019"
+_BETWEEN_THOUSANDS = {POINT: (COMMA, _BLANKS, _APOSTROPHES), COMMA: (POINT, _BLANKS, _APOSTROPHES)}
 
 
 @dataclass(frozen=True)
@@ -63,19 +43,20 @@ class Numbers:
     strange: dict[int, str]
 
 
-def read_numbers(column: pd.Series, style: NumberStyle = PLAIN) -> Numbers:
+def read_numbers(column: pd.Series, decimal: str = POINT) -> Numbers:
     """Return a column of any type as numbers.
 
-    A cell that is not written in this style is read as a plain number where it is one. "True" is 1 and "False" is 0.
-    The number of a cell depends on the cell and the style alone, not on its neighbours.
+    Thousands may be apart ("6,234", "6 234"). A cell that is not written with this decimal mark is read as a plain
+    number where it is one. "True" is 1 and "False" is 0. The number of a cell depends on the cell and the mark alone,
+    not on its neighbours.
     """
     values = read_typed(column)
-    if values is None and style == PLAIN:
+    if values is None and decimal == POINT:
         values = _cast(column)
     if values is not None:
         return Numbers(values, {})
     cells = read_cells(column)
-    by_text = parse(cells.texts, style)
+    by_text = parse(cells.texts, decimal)
     strange = np.isin(cells.codes, np.flatnonzero(np.isnan(by_text)))
     texts = {int(row): cells.texts[int(cells.codes[row])].as_py() for row in np.flatnonzero(strange)}
     return Numbers(np.append(by_text, np.nan)[cells.codes], texts)
@@ -109,32 +90,30 @@ def _cast(column: pd.Series) -> NDArray[np.float64] | None:
     return np.asarray(values, dtype=np.float64)
 
 
-def find_style(cells: Cells) -> tuple[NumberStyle, NDArray[np.float64]]:
-    """Return the style that reads the most cells of a column as numbers, and the number of each text (NaN: none)."""
+def find_decimal(cells: Cells) -> tuple[str, NDArray[np.float64]]:
+    """Return the decimal mark with which more cells of a column are numbers, and the number of each text (NaN: none).
+
+    "6,234" alone is 6234, and beside "1,5" it is 6.234.
+    """
     counts = cells.counts
-    best, best_count = (PLAIN, parse(cells.texts, PLAIN)), -1
-    for style in STYLES:
-        numbers = parse(cells.texts, style)
-        count = int(counts[~np.isnan(numbers)].sum())
-        if count > best_count:
-            best, best_count = (style, numbers), count
-        if count == counts.sum():
-            break
-    return best
+    found = {decimal: parse(cells.texts, decimal) for decimal in (POINT, COMMA)}
+    decimal = max(found, key=lambda mark: int(counts[~np.isnan(found[mark])].sum()))  # of equals, the point
+    return decimal, found[decimal]
 
 
-def parse(texts: pa.Array, style: NumberStyle) -> NDArray[np.float64]:
+def parse(texts: pa.Array, decimal: str) -> NDArray[np.float64]:
     """Return the number of each text, NaN where it is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    none = pa.scalar(None, type=texts.type)
-    numbers: Any = pc.if_else(pc.match_substring_regex(texts, _PLAIN), texts, none)
+    numbers: Any = pc.if_else(pc.match_substring_regex(texts, _PLAIN), texts, pa.scalar(None, type=texts.type))
     for name, number in (("True", "1"), ("False", "0")):
         numbers = pc.if_else(pc.equal(texts, name), number, numbers)
-    if style != PLAIN:
-        marks = _ALIKE.get(style.thousands, style.thousands)
-        cleaned = pc.replace_substring_regex(texts, f"[{marks}]", "")
-        cleaned = pc.replace_substring(cleaned, style.decimal, ".")
-        numbers = pc.if_else(pc.match_substring_regex(texts, style.pattern), cleaned, numbers)
+    marks = _BETWEEN_THOUSANDS[decimal]
+    groups = "|".join(rf"([{mark}]\d{{3}})+" for mark in marks)
+    whole, mark = rf"(\d+|[1-9]\d{{0,2}}({groups}))", f"[{decimal}]"
+    pattern = rf"^[+-]?({whole}({mark}\d*)?|{mark}\d+){_EXPONENT}$"
+    cleaned = pc.replace_substring_regex(texts, f"[{''.join(marks)}]", "")
+    cleaned = pc.replace_substring(cleaned, decimal, POINT)
+    numbers = pc.if_else(pc.match_substring_regex(texts, pattern), cleaned, numbers)
     return np.asarray(numbers.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -175,7 +175,7 @@ class TablePreprocessor:
         matrix = np.zeros((len(features), len(self.feature_names)), dtype=np.float32)
         place = 0
         for column in self.numeric:
-            numbers = read_numbers(columns[column.name], column.style)
+            numbers = read_numbers(columns[column.name], column.decimal)
             check_not_infinite(column.name, numbers.values)
             missing = np.isnan(numbers.values)
             matrix[:, place] = (np.where(missing, column.median, numbers.values) - column.mean) / column.scale

@@ -46,6 +46,51 @@ def test_labels(values, positive, labels, text):
 
 
 @pytest.mark.parametrize(
+    ("values", "positive", "meaning"),
+    [
+        (
+            ["normal", "abnormal", "normal"],
+            None,
+            "Positive: 'abnormal' (1 rows), the rarer class. Negative: 'no",
+        ),
+        ([-1, 1, 1], None, "Positive: '-1' (1 rows), the rarer class. Negative: '1' (2 rows)."),
+        (
+            ["1.0", "0.0", "1"],
+            None,
+            "Positive: '1' (2 rows), though it is not the rarer class. Neg",
+        ),
+        (["yes", "no", "no"], "no", "Positive: 'no' (2 rows). Negative: 'yes' (1 rows)."),
+        (pd.array([True, None, False, False], dtype="boolean"), None, "Positive: 'True' (1 rows), the rarer class."),
+        (list("abcab"), "b", "Positive: 'b' (2 rows). Negative: 'a' (2 rows), 'c' (1 rows)."),
+        (list("abcab"), ["b", "c"], "Positive: 'b' and 'c' (3 rows). Negative: 'a' (2 rows)."),
+        ([1, 2, 3], [2, "3"], "Positive: '2' and '3' (2 rows). Negative: '1' (1 rows)."),
+    ],
+)
+def test_it_is_said_which_class_is_positive(values, positive, meaning):
+    table = make_table(pd.DataFrame({"x": range(len(values)), "y": values}), "y", positive)
+    assert table.meaning.startswith(meaning)
+    chosen = table.positive.split(" or ")
+    texts = [str(value).removesuffix(".0") for value in values]
+    expected = [np.nan if text in ("None", "<NA>") else float(text in chosen) for text in texts]
+    np.testing.assert_array_equal(table.labels, expected)
+
+
+@pytest.mark.parametrize("positive", [["a", "b"], "d", ["a", "d"]])
+def test_values_that_cannot_be_positive(positive):
+    with pytest.raises(InvalidInputError, match="positive must be (some of the values of the label column|one of 'a')"):
+        make_table(pd.DataFrame({"x": range(4), "y": list("abab")}), "y", positive)
+
+
+@pytest.mark.parametrize("values", [list("abcd"), [0, 1, 2, 2]])
+def test_several_classes_want_one_against_the_rest(values):
+    message = (
+        "say which one is positive: --positive, or positive=... finds one value among the rest; .*OneVsRestClassifier"
+    )
+    with pytest.raises(InvalidInputError, match=message):
+        make_table(pd.DataFrame({"x": range(4), "y": values}), "y")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"label": "outcom"}, "label must be one of .*, got 'outcom'; did you mean 'outcome'?"),
