@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from metricopt import FPOR, DirectMetricClassifier, InvalidInputError, ObjectiveScorer, Status
 from metricopt.losses import WeightedCrossEntropy
+from metricopt.problem.classes import as_text
 from metricopt.problem.registry import REGISTRY
 from metricopt.scoring.ensemble import Ensemble
 from metricopt.solvers import Profiled
@@ -268,15 +269,90 @@ def test_frames(frame):
             model.predict(table[names[::-1]])
 
 
-@pytest.mark.parametrize("values", [("healthy", "sick"), (False, True), (-1, 1), (2.0, 5.0)])
-def test_the_second_class_in_sorted_order_is_positive(values):
+@pytest.mark.parametrize(
+    "values", [("healthy", "sick"), (False, True), (-1, 1), (2.0, 5.0), ("normal", "abnormal"), (1, -1)]
+)
+@pytest.mark.parametrize("model", ["linear", LogisticRegression()])
+def test_the_rarer_class_is_positive(values, model):
     x, y = problem()
     named = np.array(values)[y]
-    model, plain = classifier().fit(x, named), classifier().fit(x, y)
-    assert model.classes_.tolist() == list(values)
+    model, plain = classifier(model=model).fit(x, named), classifier(model=model).fit(x, y)
+    assert y.mean() < 0.5 and model.positive_ == values[1]
+    assert model.classes_.tolist() == sorted(values)
+    is_second = values == tuple(sorted(values))
+    decisions, predicted = model.decision_function(x), model.predict(x)
+    np.testing.assert_array_equal(decisions > 0, plain.predict(x) == is_second)
+    np.testing.assert_allclose(decisions if is_second else -decisions, plain.decision_function(x), atol=1e-12)
+    np.testing.assert_array_equal(predicted, np.array(values)[plain.predict(x)])
+    np.testing.assert_array_equal(model.predict_proba(x)[:, int(is_second)], plain.predict_proba(x)[:, 1])
+    assert model.score(x, named) == plain.score(x, y) == recall_score(named, predicted, pos_label=values[1])
+    name = "label" if values == (False, True) else str(values[1]).removesuffix(".0")
+    assert model.result_.label_names == (name,)
+    said = f"Positive  {name!r}, the rarer class"
+    assert (said in model.result_.summary()) == (name != "label")
+
+
+@pytest.mark.parametrize("values", [(0, 1), (False, True), (0.0, 1.0)])
+def test_of_0_and_1_the_positive_class_is_1(values):
+    x, y = problem()
+    model, other = classifier().fit(x, np.array(values)[1 - y]), classifier(pos_label=0).fit(x, 1 - y)
+    assert (1 - y).mean() > 0.5 and model.positive_ == values[1]
+    np.testing.assert_array_equal(other.predict(x) == 0, classifier().fit(x, y).predict(x) == 1)
+    assert other.positive_ == 0 and other.classes_.tolist() == [0, 1]
+
+
+def test_of_two_classes_as_frequent_the_second_is_positive():
+    x, _ = problem()
+    assert classifier(alpha=0.3).fit(x, np.resize(["a", "b"], len(x))).positive_ == "b"
+
+
+@pytest.mark.parametrize("kind", ["Int64", "boolean", "string", "category"])
+def test_columns_of_pandas_are_targets(kind):
+    x, y = problem()
+    column = pd.Series(y.astype(str) if kind in ("string", "category") else y).astype(kind)
+    model, plain = classifier().fit(x, column), classifier().fit(x, y)
     np.testing.assert_array_equal(model.decision_function(x), plain.decision_function(x))
-    np.testing.assert_array_equal(model.predict(x), np.array(values)[plain.predict(x)])
-    assert model.score(x, named) == plain.score(x, y) == recall_score(named, model.predict(x), pos_label=values[1])
+    column[[3, 5]] = pd.NA
+    with pytest.raises(InvalidInputError, match="y must be given for every row, got 2 missing values; leave these"):
+        classifier().fit(x, column)
+
+
+@pytest.mark.parametrize("names", [["benign", "cyst", "malignant", "normal"], [0, 1, 2, 3]])
+@pytest.mark.parametrize("place", [0, 2])
+def test_one_class_against_the_rest(names, place):
+    x, y = problem(200)
+    several = np.where(y == 1, place, (np.arange(200) % 3 + place + 1) % 4)
+    model, plain = classifier(pos_label=names[place]).fit(x, np.array(names)[several]), classifier().fit(x, y)
+    np.testing.assert_array_equal(model.predict(x) == names[place], plain.predict(x) == 1)
+    np.testing.assert_array_equal(model.decision_function(x), plain.decision_function(x))
+    assert model.score(x, np.array(names)[several]) == plain.score(x, y)
+    assert model.positive_ == names[place] == model.classes_[1]
+    assert f"Positive  '{names[place]}'; negative: '" in model.result_.summary()
+    assert model.classes_[0] == f"not {as_text(names[place])}" and model.result_.label_names == (as_text(names[place]),)
+    with pytest.raises(ValueError, match="type of the target is multiclass. For several classes, give pos_label to fi"):
+        classifier().fit(x, np.array(names)[several])
+
+
+def test_the_positive_class_is_one_of_them():
+    x, y = problem()
+    with pytest.raises(InvalidInputError, match="pos_label must be one of 'sick', 'well', got 'sik'; did you mean 'si"):
+        classifier(pos_label="sik").fit(x, np.where(y == 1, "sick", "well"))
+    for positive in ("sick", "well"):
+        assert classifier(pos_label=positive, alpha=0.2).fit(x, np.where(y == 1, "sick", "well")).positive_ == positive
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: make_pipeline(StandardScaler(), model)])
+def test_the_scorer_takes_the_positive_class_of_the_classifier(wrap):
+    x, y = problem()
+    named = np.where(y == 1, "abnormal", "normal")
+    for model in (wrap(classifier()), wrap(LogisticRegression())):
+        model.fit(x, named)
+        predicted = model.predict(x)
+        assert ObjectiveScorer("FPOR", alpha=0.1)(model, x, named) == recall_score(
+            named, predicted, pos_label="abnormal"
+        )
+        ranked = ObjectiveScorer("OAP")(model, x, named)
+        assert ranked == pytest.approx(average_precision_score(y, -model.decision_function(x)))
 
 
 @pytest.mark.parametrize("objective", REGISTRY)

@@ -28,12 +28,15 @@ class LabelledRows:
         0 or 1.
     weight : ndarray, shape (n,), float, or None
     groups : sequence, shape (n,), or None
+    label : str
+        What results call the label.
     """
 
     features: Any
     labels: NDArray[np.float64]
     weight: NDArray[np.float64] | None = None
     groups: Any = None
+    label: str = "label"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d, get_tags
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -27,6 +27,7 @@ from metricopt.estimator.candidates import Candidate, LabelledRows, line_of
 from metricopt.estimator.classifiers import BOOSTING, check_classifier, make_boosting, train_classifier
 from metricopt.estimator.modules import train_module
 from metricopt.estimator.scorer import ObjectiveScorer
+from metricopt.estimator.target import Target, plain_target
 from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
@@ -49,8 +50,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     A torch model :math:`f_\theta` is trained on the objective by :func:`metricopt.fit`. Boosted trees, or a classifier
     of scikit-learn, are trained as they are. Either way the objective chooses the threshold t by scores of rows that
     the model has not seen, and ``predict`` applies it.
-    As everywhere in scikit-learn, the positive class is the second of ``classes_``, which are sorted: of 0 and 1 it is
-    1, of "healthy" and "sick" it is "sick".
+    The positive class is ``pos_label``. If that is left out, it is 1 of 0 and 1, and the rarer one of any other two
+    classes, as on the command line; ``positive_`` and the summary of the result name it.
 
     ``"linear"`` and ``"mlp"`` standardise the features themselves. For a module of your own features should be of order
     1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
@@ -91,6 +92,10 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     val_fraction : float, in [0, 1)
         The fraction of the rows that is held out to choose model and threshold, instead of folds. With 0 the training
         rows choose, and the bound is often missed on new rows.
+    pos_label : optional
+        The class to find. With it ``y`` may have several classes, and this one is told from the rest: ``predict`` then
+        returns ``pos_label``, or "not" with its name. To tell all of several classes apart, wrap the classifier in
+        ``sklearn.multiclass.OneVsRestClassifier``.
     dtype : "float64" or "float32"
         The precision of features and weights.
     device : str or device
@@ -111,7 +116,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         With ``"auto"`` a line for each model that was tried, with what it reaches at its own threshold on rows that it
         has not seen, the chosen one marked; empty otherwise. Models are compared by their best cuts on these rows.
     classes_ : ndarray, shape (2,)
-        The two classes, of which the second is positive.
+        The two classes in sorted order; of several classes, what is not ``pos_label``, and ``pos_label``.
+    positive_ : object
+        The class that is positive.
     n_features_in_ : int
         The number of features.
     feature_names_in_ : ndarray, shape (d,), of str
@@ -130,6 +137,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
 
     result_: Any
     classes_: np.ndarray
+    positive_: Any
     n_features_in_: int
 
     def __init__(
@@ -146,6 +154,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         folds: Any = "auto",
         confidence: float | str | None = "auto",
         val_fraction: float | None = None,
+        pos_label: Any = None,
         dtype: str = "float64",
         device: str | torch.device = "cpu",
         random_state: int | np.random.RandomState | None = None,
@@ -161,6 +170,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.folds = folds
         self.confidence = confidence
         self.val_fraction = val_fraction
+        self.pos_label = pos_label
         self.dtype = dtype
         self.device = device
         self.random_state = random_state
@@ -178,7 +188,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             The features: finite numbers for the models that have names and for modules (boosting takes NaN as well);
             what it takes for a classifier.
         y : array, shape (n,)
-            The class of each row: two values, numbers or strings.
+            The class of each row, as a number or a string: two classes, or several with ``pos_label``.
         sample_weight : array, shape (n,), optional
             Weights >= 0, which count in training, selection and the choice of the threshold. A classifier that takes
             none is trained without them, with a warning.
@@ -201,16 +211,11 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
                 "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for the default"
             )
         kinds = self._kinds()
-        X, y = self._validated(X, y)
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
-        if kind != "binary":
-            raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            reject("y", "of two classes", f"1 class ({self.classes_[0]!r})", "add rows of the other one")
-        labels = numbers.astype(np.float64)
-        rows = LabelledRows(X, labels, self._checked_weight(sample_weight, X, labels), groups)
+        X, y = self._validated(X, plain_target(y))
+        target = Target.of(y, self.pos_label)
+        self.classes_, self.positive_, self._is_second = target.classes, target.positive, target.is_second
+        weight = self._checked_weight(sample_weight, X, target.labels)
+        rows = LabelledRows(X, target.labels, weight, groups, target.label)
         seed = self._seed()
         folds = self._folds_for(kinds, rows, seed)
         candidates = [
@@ -245,7 +250,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             )
             for name, model in kinds.items()
         ]
-        self._keep(candidates, objective)
+        self._keep(candidates, objective, target)
         if self.result_.status in (Status.UNSUPPORTED, Status.INFEASIBLE, Status.DIVERGED):
             warnings.warn(f"{self.result_.status}: {self.result_.advice()}", UserWarning, stacklevel=2)
         return self
@@ -253,10 +258,12 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: Any) -> np.ndarray:
         """Return by how much the score of each row exceeds the largest score that is predicted negative.
 
-        The value is positive exactly where the positive class is predicted. scikit-learn predicts it above 0, and
-        metricopt at or above the threshold. So the next number below the threshold is subtracted. Where the threshold
-        is infinite, because the rows support the bound nowhere, the value is the logarithm of the sigmoid of the score
-        (no alarm), or minus that of its complement (an alarm for every row).
+        The value is above 0 exactly where the second of ``classes_`` is predicted, as scikit-learn has it. Where that
+        is the positive class, the next number below the threshold is subtracted, because metricopt raises an alarm at
+        the threshold. Where the positive class is the first one, the value is by how much the threshold exceeds the
+        score. Where the threshold is infinite, because the rows support the bound nowhere, the value is the logarithm
+        of the sigmoid of the score (no alarm), or minus that of its complement (an alarm for every row), with the same
+        sign.
 
         Parameters
         ----------
@@ -269,11 +276,12 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         scores = self._scores(self._validated(X, reset=False))
+        sign = 1 if self._is_second else -1
         if np.isposinf(self.threshold_):  # no alarm: below 0 everywhere, in the order of the scores
-            return np.minimum(-np.logaddexp(0, -scores), -np.finfo(np.float64).tiny)
+            return sign * np.minimum(-np.logaddexp(0, -scores), -np.finfo(np.float64).tiny)
         if np.isneginf(self.threshold_):
-            return np.maximum(np.logaddexp(0, scores), np.finfo(np.float64).tiny)
-        return scores - np.nextafter(self.threshold_, -np.inf)
+            return sign * np.maximum(np.logaddexp(0, scores), np.finfo(np.float64).tiny)
+        return scores - np.nextafter(self.threshold_, -np.inf) if self._is_second else self.threshold_ - scores
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row, as the threshold decides it.
@@ -287,8 +295,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray, shape (n,)
         """
-        is_positive = self.decision_function(X) > 0
-        return self.classes_[is_positive.astype(np.intp)]
+        is_second = self.decision_function(X) > 0
+        return self.classes_[is_second.astype(np.intp)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Return how probable either class is, by the scores of rows that the model had not seen.
@@ -317,7 +325,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         probability = self._calibration(self._scores(self._validated(X, reset=False)))
-        return np.column_stack([1 - probability, probability])
+        columns = [1 - probability, probability]
+        return np.column_stack(columns if self._is_second else columns[::-1])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the metric of the objective, or a number below 0 where its bound is missed (:class:`ObjectiveScorer`).
@@ -436,7 +445,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             reject("val_fraction", "left out beside folds", self.val_fraction, "give one of the two")
         return None if folds is None else make_folds(folds, rows.labels, groups=rows.groups, seed=seed)
 
-    def _keep(self, candidates: Sequence[Candidate], objective: Objective) -> None:
+    def _keep(self, candidates: Sequence[Candidate], objective: Objective, target: Target) -> None:
         """Keep the best candidate, and how the candidates compare."""
         winner, result, lines = 0, candidates[0].result, []
         if len(candidates) > 1:
@@ -444,7 +453,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             winner, result = best_on_folds(objective, results, prefers_first=True)
             lines = [line_of(candidate, is_chosen=candidate is candidates[winner]) for candidate in candidates]
         best = candidates[winner]
-        self.result_, self.threshold_ = result, result.threshold
+        self.result_, self.threshold_ = replace(result, classes=(target.names,)), result.threshold
         self.models_, self.candidates_ = best.models, tuple(lines)
         self._chosen = best if best.models else None
         self._calibration = Calibration.of(result.selection_scores)

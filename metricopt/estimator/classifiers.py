@@ -145,7 +145,7 @@ def train_classifier(
         None,
         objective,
         data,
-        label_names=("label",),
+        label_names=(rows.label,),
         diverged=False,
         confidence=read_confidence(confidence, judges_itself=len(data) == 1),
         holdout=Holdout(val_fraction).text(None if folds is None else folds[:, np.newaxis], has_loader=False),

@@ -117,6 +117,7 @@ def train_module(
         copy.deepcopy(model).to(dtype) if isinstance(model, nn.Module) else _maker(model, scaling, features, dtype),
         loader,
         objective,
+        label_names=[rows.label],
         epochs=FULL_BATCH_EPOCHS if is_whole and epochs is None else epochs,
         sample_weight=rows.weight,
         groups=rows.groups,

@@ -14,6 +14,7 @@ from metricopt._arrays import Samples
 from metricopt._validation import reject
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.thresholds import selection_criterion
+from metricopt.problem.classes import as_text, likely_positive
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.problem.ranking import Ranking
@@ -63,7 +64,8 @@ class ObjectiveScorer:
         Parameters
         ----------
         estimator : classifier
-            A classifier with ``predict`` and ``classes_``, of which the second is positive.
+            A classifier with ``predict`` and ``classes_``. The positive one is its ``positive_``, if it has that; else
+            the rule of :class:`~metricopt.DirectMetricClassifier` for two classes is applied to ``y``.
         X : array or frame, shape (n, number of features)
             The features.
         y : array, shape (n,)
@@ -73,13 +75,14 @@ class ObjectiveScorer:
         """
         if len(estimator.classes_) != 2:
             reject("estimator", "of two classes", f"{len(estimator.classes_)} classes", "fit it on rows of two classes")
-        positive = estimator.classes_[1]
-        labels = (column_or_1d(y) == positive).astype(np.float64)
+        y = column_or_1d(y)
+        positive = _positive_of(estimator, y)
+        labels = (y == positive).astype(np.float64)
         alarms = (estimator.predict(X) == positive).astype(np.float64)
         counts = confusion_counts(alarms, labels, 0.5, sample_weight)
         if not counts.positives:
             return float("nan")
-        scores = alarms if isinstance(self.objective, CountObjective) else _scores_of(estimator, X)
+        scores = alarms if isinstance(self.objective, CountObjective) else _scores_of(estimator, X, positive)
         value = self.objective.measure(Ranking.of(Samples.read(scores, labels, sample_weight), 0), counts)
         judged = self.objective.threshold_objective
         feasible, bounded_value = judged.feasible(counts), judged.bounded_value(counts)
@@ -87,6 +90,22 @@ class ObjectiveScorer:
         return selection_criterion(choice, self.objective)[0]
 
 
-def _scores_of(estimator: Any, X: Any) -> np.ndarray:
-    ranks = hasattr(estimator, "decision_function")
-    return estimator.decision_function(X) if ranks else estimator.predict_proba(X)[:, 1]
+def _positive_of(estimator: Any, y: np.ndarray) -> Any:
+    """Return the positive class: that of a classifier of ours, also inside a search or a pipeline, else by the rule."""
+    own = estimator
+    while not hasattr(own, "positive_") and (hasattr(own, "best_estimator_") or hasattr(own, "steps")):
+        own = own.best_estimator_ if hasattr(own, "best_estimator_") else own.steps[-1][1]
+    if hasattr(own, "positive_"):
+        return own.positive_
+    names = [as_text(value) for value in estimator.classes_.tolist()]
+    counts = [int((y == value).sum()) for value in estimator.classes_]
+    name = likely_positive(dict(zip(names, counts, strict=True)))
+    return estimator.classes_[1 if name is None else names.index(name)]
+
+
+def _scores_of(estimator: Any, X: Any, positive: Any) -> np.ndarray:
+    """Return the scores of the positive class."""
+    is_second = bool(estimator.classes_[1] == positive)
+    if hasattr(estimator, "decision_function"):
+        return estimator.decision_function(X) if is_second else -estimator.decision_function(X)
+    return estimator.predict_proba(X)[:, int(is_second)]
