@@ -70,14 +70,13 @@ class LabelOutcome:
     def advice(self) -> str:
         """What the status means, what is missing, and what to do about it."""
         if self.constant_score is not None and self.status in _OF_A_THRESHOLD:
-            return _CONSTANT.format(score=self.constant_score, done=self._done)
+            best = [self._best_achievable] if self.status is Status.INFEASIBLE else []
+            return " ".join([_CONSTANT.format(self.constant_score), *best, f"So the threshold {self._done}."])
         sentences = [self.status.advice]
         if self.status is Status.FEASIBLE:
             sentences.append(self._outlook)
         if self.status is Status.INFEASIBLE:
-            best, report = self.choice.empirical or self.choice, self.selection
-            reached = f"{float(np.asarray(best.bounded_value)):.3f}"
-            sentences.append(f"Best achievable {_in_words(report.bounded_metric)}: {reached} (asked {report.bound:g}).")
+            sentences.append(self._best_achievable)
         if self.status is Status.UNSUPPORTED and isinstance(self.choice.advice, str):
             sentences.append(self.choice.advice)
         if self.status in (Status.UNSUPPORTED, Status.INFEASIBLE) and self.choice.confidence is not None:
@@ -87,6 +86,13 @@ class LabelOutcome:
             missing = [f"no {kind} in the {data} data" for data, own in parts if (kind := _missing(own))]
             sentences.append(f"There are {' and '.join(missing)}. It raises no alarm.")
         return " ".join(sentences)
+
+    @property
+    def _best_achievable(self) -> str:
+        """How near a missed bound some threshold comes."""
+        best, report = self.choice.empirical or self.choice, self.selection
+        reached = f"{float(np.asarray(best.bounded_value)):.3f}"
+        return f"Best achievable {_in_words(report.bounded_metric)}: {reached} (asked {report.bound:g})."
 
     @property
     def _outlook(self) -> str:
@@ -127,10 +133,9 @@ class LabelOutcome:
 
 _OF_A_THRESHOLD = (Status.FEASIBLE, Status.OPTIMIZED, Status.UNSUPPORTED, Status.INFEASIBLE)
 _CONSTANT = (
-    "The model gives every row the same score, {score:.6g}, so that no threshold tells any apart, and more data will "
+    "The model gives every row the same score, {:.6g}, so that no threshold tells any apart, and more data will "
     "not help. Look for a softmax over one output (which is always 1: return the logit), a last activation that cuts "
-    "everything off, units that have died (lower the learning rate, scale the features), or inputs that are all alike. "
-    "So the threshold {done}."
+    "everything off, units that have died (lower the learning rate, scale the features), or inputs that are all alike."
 )
 
 
