@@ -13,6 +13,7 @@ from metricopt.data.chexpert import (
     read_chexpert_plus_table,
     read_chexpert_table,
     read_mimic_cxr_table,
+    read_nih_table,
     soft_targets,
     write_synthetic_chexpert,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "read_chexpert_plus_table",
     "read_chexpert_table",
     "read_mimic_cxr_table",
+    "read_nih_table",
     "read_table",
     "soft_targets",
     "stratified_split",

@@ -61,7 +61,8 @@ def apply_policy(
     table : CheXpertTable
         A table with n images and L labels.
     policy : str or {label: str}
-        One of :data:`POLICIES` for all labels, or one for each. A mapping can name more labels than the table has.
+        One of :data:`POLICIES` for all labels, or one for each. A mapping can name more labels than the table has. The
+        labels that are the NIH's alone need none, since its table knows no uncertain findings.
     unmentioned : str
         The meaning of a blank: ``"negative"``, as usual in the field, or ``"missing"``.
 
@@ -132,7 +133,7 @@ def soft_targets(
     predicted = None
     for column, chosen in enumerate(_per_label(table, policy, unmentioned)):
         uncertain = table.raw_labels[:, column] == -1
-        if chosen in _SMOOTHED:
+        if chosen in _SMOOTHED and uncertain.any():
             place = CHEXPERT_LABELS.index(table.label_names[column])
             drawn = np.random.RandomState([seed, place]).uniform(*_SMOOTHED[chosen], size=len(table))
             targets[uncertain, column] = drawn[uncertain]
@@ -151,10 +152,10 @@ def _per_label(table: CheXpertTable, policy: str | Mapping[str, str], unmentione
     for name, chosen in policy.items():
         check_choice("policy's labels", name, CHEXPERT_LABELS)
         check_choice(f"policy of {name!r}", chosen, POLICIES)
-    left_out = [name for name in table.label_names if name not in policy]
+    left_out = [name for name in table.label_names if name in CHEXPERT_LABELS and name not in policy]
     if left_out:
         reject("policy", "given for every label", f"nothing for {left_out}", "add them: {**COMMON_POLICY, ...}")
-    return [policy[name] for name in table.label_names]
+    return [policy.get(name, "ignore") for name in table.label_names]  # other labels are never uncertain
 
 
 def _with_blanks(table: CheXpertTable, unmentioned: str) -> NDArray[np.float32]:

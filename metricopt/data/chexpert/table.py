@@ -54,7 +54,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CheXpertTable:
-    """A table of CheXpert, or of MIMIC-CXR-JPG, with one row for each image and the labels read from its report.
+    """A table of CheXpert, MIMIC-CXR-JPG or NIH, with one row for each image and the labels read from its report.
 
     Attributes
     ----------
