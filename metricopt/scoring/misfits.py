@@ -75,7 +75,7 @@ def explain_misfit(error: RuntimeError, model: nn.Module, x: Any, call: Callable
         except RuntimeError:
             return
         name, kind = whole[0]
-        remedy = "convert them first, e.g. x.float()"
+        remedy = "convert them first: x.float(), in NumPy x.astype('float32')"
         reject("features", f"of the weights' kind {precision}", f"{kind} in {name}", remedy)
 
 

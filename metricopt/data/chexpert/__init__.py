@@ -1,4 +1,4 @@
-"""CheXpert: its tables, the meaning of uncertain findings, its images, and a folder of drawings in the same layout."""
+"""CheXpert, MIMIC-CXR-JPG and ChestX-ray14: tables, uncertain findings, images, and a folder of drawings like them."""
 
 from metricopt.data.chexpert.checking import ImageCheck, check_images
 from metricopt.data.chexpert.decoding import ResizedCache
