@@ -50,6 +50,12 @@ def test_a_row_gets_the_same_score_alone(tmp_path):
     for row in (0, 1, 7, 20):
         alone, said = scores(out, tmp_path, [header, rows[row]])
         assert alone[0] == whole[row] and said == ""
+    path = out / "preprocessing.json"
+    saved = json.loads(path.read_text())
+    for column in (*saved["columns"]["numeric"], *saved["columns"]["categorical"]):
+        column.pop("decimal", None), column.pop("num_rare", None)
+    path.write_text(json.dumps({**saved, "format": 1}))  # as an older version wrote it
+    np.testing.assert_array_equal(scores(out, tmp_path, [header, *rows])[0], whole)
     _, said = scores(out, tmp_path, ["s,c,marker", "maybe,001,", "TRUE,1,0.5"])
     assert said.splitlines() == [
         "Note: s: 1 row matches no category that training kept: 'maybe' (1)",

@@ -116,14 +116,15 @@ def _is_numeric(cells: Cells, numbers: NDArray[np.float64]) -> bool:
 
 def _learn_numbers(name: str, values: NDArray[np.float64], decimal: str) -> NumericColumn:
     missing = np.isnan(values)
-    median = float(np.median(values[~missing]))
-    filled = np.where(missing, median, values)
+    has_missing = bool(missing.any())
+    median = float(np.median(values[~missing] if has_missing else values))
+    filled = np.where(missing, median, values) if has_missing else values
     return NumericColumn(
         name,
         median=median,
         mean=float(filled.mean()),
         scale=float(filled.std()) or 1.0,
-        has_missing=bool(missing.any()),
+        has_missing=has_missing,
         decimal=decimal,
     )
 

@@ -35,6 +35,7 @@ _ENTITIES = {*_PEOPLE, "case", "record", "row", "sample", "study", "encounter", 
 _NUMBERS = {"no", "nr", "num", "number", "key"}
 _RUN_TOGETHER = re.compile(rf"^({'|'.join([*sorted(_ENTITIES), 'hadm', 'stay', 'visit', 'image', 'dicom'])})ids?$")
 _OF_PEOPLE = {*_PEOPLE, "mrn", "uuid", "guid", "ssn"}
+_FIRST_DAY, _LAST_DAY = 19000101, 21001231
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?"
 _MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DAYS = (
@@ -48,7 +49,8 @@ _DATE = rf"^(({'|'.join(_DAYS)})([ T]+{_CLOCK})?|{_CLOCK})( ?(Z|UTC|[+-]\d{{2}}:
 
 def why_no_numbers(name: str, values: NDArray[np.float64]) -> str | None:
     """Return why a numeric column (NaN: missing) is no feature, None if it is one."""
-    present = values[~np.isnan(values)]
+    missing = np.isnan(values)
+    present = values[~missing] if missing.any() else values
     if len(present) == 0:
         return NO_VALUE
     low, high = float(present.min()), float(present.max())
@@ -56,7 +58,7 @@ def why_no_numbers(name: str, values: NDArray[np.float64]) -> str | None:
         return ONE_VALUE if len(present) == len(values) else None
     if not np.isfinite(high - low) or (present != np.rint(present)).any():
         return None
-    if _are_compact_dates(present):
+    if low >= _FIRST_DAY and high <= _LAST_DAY and _are_compact_dates(present):
         return DATES
     is_identifier, is_of_people = is_named_identifier(name), names_people(name)
     may_differ = high - low >= len(present) - 1  # else some value repeats
@@ -126,5 +128,4 @@ def _words(name: str) -> list[str]:
 def _are_compact_dates(values: NDArray[np.float64]) -> bool:
     """Say whether all numbers are days written as 20200131."""
     month, day = values // 100 % 100, values % 100
-    is_day = (values >= 19000101) & (values <= 21001231) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
-    return bool(is_day.all())
+    return bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())

@@ -119,7 +119,7 @@ class TablePreprocessor:
             for kind, columns in (("numeric", self.numeric), ("categorical", self.categorical))
             if columns
         ]
-        left_out = ", ".join(f"{name} ({why})" for name, why in self.dropped.items())
+        left_out = ", ".join(f"{name or 'unnamed'} ({why})" for name, why in self.dropped.items())
         sentences = [f"Features used: {', '.join(kinds)}; left out: {left_out or 'none'}."]
         for group in self.categorical:
             if group.num_rare:
@@ -172,13 +172,16 @@ class TablePreprocessor:
         if absent:
             reject("table", "one with the columns of the training table", f"none named {absent}", "add them")
         findings = Findings(len(features))
-        matrix = np.zeros((len(features), len(self.feature_names)), dtype=np.float32)
+        matrix = np.zeros((len(features), len(self.feature_names)), dtype=np.float32, order="F")
         place = 0
         for column in self.numeric:
             numbers = read_numbers(columns[column.name], column.decimal)
             check_not_infinite(column.name, numbers.values)
             missing = np.isnan(numbers.values)
-            matrix[:, place] = (np.where(missing, column.median, numbers.values) - column.mean) / column.scale
+            values = np.where(missing, column.median, numbers.values)
+            values -= column.mean
+            values /= column.scale
+            matrix[:, place] = values
             if column.has_missing:
                 matrix[:, place + 1] = missing
             place += 1 + column.has_missing
@@ -190,7 +193,7 @@ class TablePreprocessor:
             matrix[known, place + codes[known]] = 1
             place += len(group.categories)
             _note_texts(findings, group.name, cells, codes)
-        return matrix, findings
+        return np.ascontiguousarray(matrix), findings
 
     def to_dict(self) -> dict[str, Any]:
         """Return the preprocessing as plain values that JSON can hold. :meth:`from_dict` reads them again."""

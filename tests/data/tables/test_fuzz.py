@@ -53,7 +53,7 @@ def column(random, num_rows):
         cells = [written(random, number, style) for number in whole.tolist()]
         values = np.array([float(number) for number in whole], dtype=object)
         if num_rows >= 30 and random.random() < 0.3:
-            strange = random.random(num_rows) < 0.02
+            strange = np.arange(num_rows) == random.integers(num_rows)
             cells = ["<0.1" if is_strange else cell for cell, is_strange in zip(cells, strange, strict=True)]
             values[strange] = "<0.1"
     if random.random() < 0.6:

@@ -20,7 +20,7 @@ def reason(name, values):
     preprocessor = TablePreprocessor.fit(frame)
     features, _ = preprocessor.transform_with_findings(frame)
     assert features.shape[1] == len(preprocessor.feature_names)
-    left_out = f"{name} ({preprocessor.dropped[name]})" if preprocessor.dropped else "none"
+    left_out = f"{name or 'unnamed'} ({preprocessor.dropped[name]})" if preprocessor.dropped else "none"
     assert f"; left out: {left_out}." in preprocessor.summary
     return preprocessor.dropped.get(name)
 
