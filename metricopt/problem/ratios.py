@@ -1,4 +1,4 @@
-"""What each metric *is*: a :class:`Ratio` of linear forms in the confusion counts.
+"""What each metric *is*: a ratio of linear forms in the confusion counts.
 
 Objectives, thresholds and solvers build on these. This file decides metrics; how samples are counted at a threshold is
 in :mod:`metricopt.problem.metrics`, and at every threshold in :mod:`metricopt.problem.ranking`.

@@ -7,7 +7,7 @@ This file decides what a result without a model takes in place of inputs, and wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from metricopt._validation import check_finite, check_labels, reject
 from metricopt.problem.classes import Classes
 from metricopt.scoring.inputs import score_and_number_pairs, score_inputs, score_pairs
 
-ClassesOfLabels = tuple[Classes | None, ...]
+ClassesOfLabels: TypeAlias = "tuple[Classes | None, ...]"
 """The classes of each label; None for one whose labels are 0 and 1."""
 
 

@@ -51,7 +51,7 @@ def read_mimic_cxr_table(
         The program that read the labels from the reports.
     split : "train", "validate" or "test"
     labels : sequence of str, optional
-        Some of :data:`CHEXPERT_LABELS`, in the order wanted. The default is all 14.
+        Some of :data:`metricopt.data.CHEXPERT_LABELS`, in the order wanted. The default is all 14.
     view : str
         ``"frontal"``, ``"lateral"`` or ``"both"``, which also takes images whose position is neither or not told.
 

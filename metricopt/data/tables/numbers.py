@@ -1,7 +1,7 @@
 """Numbers in columns of text, in the ways in which people write them.
 
 This file decides which texts are numbers, and in which of several ways a column writes them. It leaves to
-:mod:`metricopt.data.tables.kinds` whether a column is numeric.
+:mod:`metricopt.data.tables.columns` whether a column is numeric.
 """
 
 from __future__ import annotations
