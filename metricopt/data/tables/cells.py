@@ -82,7 +82,7 @@ def read_cells(column: pd.Series) -> Cells:
 
 
 def is_text(column: pd.Series) -> bool:
-    """Say whether a column has a type for text alone, as those have that :func:`metricopt.data.read_table` reads from text files."""
+    """Say whether a column has a type for text alone, as those of text files have."""
     import pandas as pd
     import pyarrow as pa
 
