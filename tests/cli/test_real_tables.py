@@ -127,5 +127,5 @@ def test_values_against_the_rest(tmp_path, options, positive):
     report = json.loads((out / "report.json").read_text())
     assert report["positive"] == positive and f"Positive: {' and '.join(map(repr, options))} (" in printed.stdout
     refused = run("fit", tmp_path / "table.csv", "--label", "y", *FAST, "--out", tmp_path / "other")
-    assert refused.exit_code == 2 and "--positive, or positive=... finds one value among the rest" in refused.stderr
+    assert refused.exit_code == 2 and "(--positive, or positive=...): it is then told from the rest" in refused.stderr
     assert "OneVsRestClassifier" in refused.stderr

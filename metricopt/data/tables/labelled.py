@@ -128,10 +128,10 @@ def _chosen(counts: Counter[str], positive: Any, label: str, shown: str) -> list
     if positive is None:
         likely = likely_positive(counts)
         if likely is None:
-            remedy = "say which one is positive: --positive, or positive=..."
+            remedy = "say which one is positive (--positive, or positive=...)"
             if len(counts) > 2:
                 each = "wrap DirectMetricClassifier in sklearn.multiclass.OneVsRestClassifier"
-                remedy += f" finds one value among the rest; to tell all values apart, {each}"
+                remedy += f": it is then told from the rest. To tell all values apart, {each}"
             reject(f"label column {label!r}", "of two values with one rarer", shown, remedy)
         return [likely]
     given = [positive] if isinstance(positive, str) or not isinstance(positive, Sequence) else positive

@@ -83,9 +83,7 @@ def test_values_that_cannot_be_positive(positive):
 
 @pytest.mark.parametrize("values", [list("abcd"), [0, 1, 2, 2]])
 def test_several_classes_want_one_against_the_rest(values):
-    message = (
-        "say which one is positive: --positive, or positive=... finds one value among the rest; .*OneVsRestClassifier"
-    )
+    message = r"say which one is positive \(--positive, .*: it is then told from the rest. .*OneVsRestClassifier"
     with pytest.raises(InvalidInputError, match=message):
         make_table(pd.DataFrame({"x": range(4), "y": values}), "y")
 
