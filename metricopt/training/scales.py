@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from metricopt.scoring.ensemble import Replicas
 
-LARGEST, SMALLEST, RATIO = 100.0, 0.01, 1000.0
-"""Features of order 1 are best; a warning is due where the largest are far from that, or far from the smallest."""
+LARGEST, SMALLEST, RATIO, MANY = 100.0, 0.01, 1000.0, 0.1
+"""Features of order 1 are best. A warning is due where the largest are far from that, or many far below the largest:
+a few of a thousand features are hardly ever more than 0, those of a pretrained network for example."""
 
 
 class FeatureScales:
@@ -57,10 +58,11 @@ class FeatureScales:
         known = torch.nonzero(self._counts)[:, 0]
         small, large = known[sizes[known].argmin()], known[sizes[known].argmax()]
         smallest, largest = float(sizes[small]), float(sizes[large])
-        if SMALLEST <= largest <= min(LARGEST, RATIO * smallest):
+        are_many_small = float((RATIO * sizes[known] < largest).double().mean()) >= MANY
+        if SMALLEST <= largest <= LARGEST and not are_many_small:
             return
         what = f"column {int(large)} is of size {largest:.2g}"
-        if largest > RATIO * smallest:
+        if are_many_small:
             what += f", column {int(small)} of size {smallest:.2g}"
         warnings.warn(
             f"The features are not of order 1: {what}. A linear layer learns little from such features: scale them to "
