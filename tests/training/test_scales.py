@@ -53,7 +53,8 @@ def test_features_that_are_not_of_order_1(make, table, what):
         (linear, TABLE * torch.tensor([80.0, 1.0, 0.2])),
         (linear, torch.cat([TABLE[:, :2], RARE], dim=1)),  # an indicator of few rows
         (linear, torch.cat([TABLE, torch.full((1, 3), 1e30), torch.full((1, 3), torch.nan)])),  # an outlier
-        (lambda: nn.Linear(30, 1), torch.cat([TABLE.repeat(1, 9), 1e-6 * TABLE[:, :2], TABLE[:, :1]], dim=1)),  # two of 30
+        # two of thirty
+        (lambda: nn.Linear(30, 1), torch.cat([TABLE.repeat(1, 9), 1e-6 * TABLE[:, :2], TABLE[:, :1]], dim=1)),
         (linear, torch.zeros(4, 3)),
         (linear, (1e5 * TABLE, TABLE)),
         (lambda: nn.Sequential(nn.BatchNorm1d(3), linear()), 1e5 * TABLE),
