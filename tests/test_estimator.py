@@ -34,14 +34,13 @@ from metricopt.solvers import Profiled
 
 SHORT = {"epochs": 20, "learning_rate": 0.1, "random_state": 0}
 CHECKED = {
-    "defaults": DirectMetricClassifier(epochs=10, learning_rate=0.1),
     "a bound that is supported": DirectMetricClassifier(alpha=0.05, epochs=10, learning_rate=0.1),
     "logistic regression": DirectMetricClassifier(model=LogisticRegression(), alpha=0.05),
     "training rows": DirectMetricClassifier(epochs=20, learning_rate=0.1, folds=None, val_fraction=0),
 }
 CHECKS = [
     pytest.param(
-        estimator, check, id=f"{name}-{check.func.__name__}", marks=[] if name == "defaults" else pytest.mark.slow
+        estimator, check, id=f"{name}-{check.func.__name__}", marks=[] if name == "training rows" else pytest.mark.slow
     )
     for name, one in CHECKED.items()
     for estimator, check in estimator_checks_generator(one)

@@ -35,7 +35,7 @@ def run(tmp_path_factory):
         for block in blocks:
             if "calibration" in block:  # rows that took part in nothing else
                 names["calibration"] = names["features"][names["test"]], names["labels"][names["test"]]
-            shorter = {"alphas=": "epochs=5, num_workers=1, alphas=", "alpha=bounds": "epochs=20, alpha=bounds"}
+            shorter = {"alphas=": "epochs=3, num_workers=1, alphas=", "alpha=bounds": "epochs=20, alpha=bounds"}
             for text, short in shorter.items():
                 block = block.replace(text, short)
             exec(block, names)
