@@ -1,4 +1,4 @@
-"""Features of very different sizes: the steps of an optimizer follow the large ones, and the small ones hardly count.
+"""Features far from order 1: the steps of an optimizer follow the large ones, and the others hardly count.
 
 This file decides when a warning is due. It leaves scaling to the user, for whom the command line does it.
 """
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from metricopt.scoring.ensemble import Replicas
 
-LARGEST, SMALLEST, RATIO, MANY = 100.0, 0.01, 1000.0, 0.1
-"""Features of order 1 are best. A warning is due where the largest are far from that, or many far below the largest:
-a few of a thousand features are hardly ever more than 0, those of a pretrained network for example."""
+LARGEST, SMALLEST = 100.0, 0.01
+"""Features of order 1 are best. A warning is due where the largest are far from that. Single small ones are left alone:
+some features of a pretrained network, for example, are hardly ever more than 0."""
 
 
 class FeatureScales:
@@ -45,7 +45,7 @@ class FeatureScales:
         self._counts = self._counts + counted.sum(dim=0)
 
     def warn(self) -> None:
-        """Warn if columns are of very different sizes, or far from 1.
+        """Warn if the largest columns are far from 1.
 
         Warns
         -----
@@ -56,18 +56,15 @@ class FeatureScales:
             return
         sizes = (self._logarithms / self._counts.clamp(min=1)).exp()
         known = torch.nonzero(self._counts)[:, 0]
-        small, large = known[sizes[known].argmin()], known[sizes[known].argmax()]
-        smallest, largest = float(sizes[small]), float(sizes[large])
-        are_many_small = float((RATIO * sizes[known] < largest).double().mean()) >= MANY
-        if SMALLEST <= largest <= LARGEST and not are_many_small:
+        column = int(known[sizes[known].argmax()])
+        largest = float(sizes[column])
+        if SMALLEST <= largest <= LARGEST:
             return
-        what = f"column {int(large)} is of size {largest:.2g}"
-        if are_many_small:
-            what += f", column {int(small)} of size {smallest:.2g}"
         warnings.warn(
-            f"The features are not of order 1: {what}. A linear layer learns little from such features: scale them to "
-            "mean 0 and standard deviation 1 before (sklearn.preprocessing.StandardScaler, fitted on the training "
-            "rows), or begin the model with torch.nn.BatchNorm1d.",
+            f"The features are not of order 1: column {column} is of size {largest:.2g}. A linear layer learns little "
+            "from such features: scale them to mean 0 and standard deviation 1 before "
+            "(sklearn.preprocessing.StandardScaler, fitted on the training rows), or begin the model with "
+            "torch.nn.BatchNorm1d.",
             UserWarning,
             stacklevel=6,  # the caller of fit
         )
