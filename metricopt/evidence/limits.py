@@ -96,10 +96,8 @@ class LimitOfRate(Limit):
     direction: Direction
 
     def supports(self, bound: float | np.ndarray, confidence: float, at: np.ndarray) -> np.ndarray:
-        from scipy.special import betainc
-
         own = self.rate[at]
-        below = betainc(*own.shape(np.full(len(at), self.direction == "min")), bound)
+        below = _probability_below(*own.shape(np.full(len(at), self.direction == "min")), bound)
         meets = below <= 1 - confidence if self.direction == "min" else below >= confidence
         return np.asarray(meets & (own.hits + own.misses > 0))
 
@@ -202,12 +200,10 @@ class _Term:
 
     def probability_above(self, least: np.ndarray) -> np.ndarray:
         """Return the probability of a value of at least ``least``, shape (k, nodes)."""
-        from scipy.special import betainc
-
         slope = self.slope[:, np.newaxis]
         with np.errstate(divide="ignore", invalid="ignore"):
             turning = np.clip(np.nan_to_num(least / slope), 0, 1)
-        below = betainc(self.a[:, np.newaxis], self.b[:, np.newaxis], turning)
+        below = _probability_below(self.a[:, np.newaxis], self.b[:, np.newaxis], turning)
         return np.where(slope == 0, least <= 0, np.where(slope > 0, 1 - below, below))
 
 
@@ -217,6 +213,15 @@ def _nodes() -> tuple[np.ndarray, np.ndarray]:
     nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES)
     even = (nodes + 1) / 2
     return even**2 * (3 - 2 * even), weights / 2 * 6 * even * (1 - even)
+
+
+def _probability_below(a: np.ndarray, b: np.ndarray, value: float | np.ndarray) -> np.ndarray:
+    """Return distribution functions of beta distributions; a = 0 is all at 0, b = 0 all at 1, both 0 is NaN."""
+    from scipy.special import betainc
+
+    # SciPy before 1.17 returns NaN where one of them is 0.
+    inside = betainc(np.maximum(a, 1e-300), np.maximum(b, 1e-300), value)
+    return np.where((a <= 0) & (b <= 0), np.nan, inside)
 
 
 def _quantile(a: np.ndarray, b: np.ndarray, probability: float | np.ndarray) -> np.ndarray:
