@@ -351,7 +351,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         if self._is_classifier:
             tags.input_tags = get_tags(self.model).input_tags
-        tags.input_tags.allow_nan = tags.input_tags.allow_nan or self.model == BOOSTING
+        tags.input_tags.allow_nan = tags.input_tags.allow_nan or self._is_boosting
         return tags
 
     def _asked(self) -> Objective:
@@ -402,8 +402,12 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         given = {"y": y[0]} if y else {}
         if self._is_classifier:  # what it takes, frames with text among it, is its own affair
             return self._checked_names(X, given, reset)
-        finite = "allow-nan" if isinstance(self.model, str) and self.model == BOOSTING else True
+        finite = "allow-nan" if self._is_boosting else True
         return validate_data(self, X, dtype=self.dtype, ensure_all_finite=finite, reset=reset, **given)
+
+    @property
+    def _is_boosting(self) -> bool:
+        return isinstance(self.model, str) and self.model == BOOSTING
 
     @property
     def _is_classifier(self) -> bool:

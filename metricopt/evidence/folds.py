@@ -53,11 +53,11 @@ def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, 
     >>> make_folds(2, np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])).tolist()
     [1, 0, 1, 0, 0, 1]
     """
-    columns = make_divisions(folds, labels, groups=groups, seed=seed)
-    if columns.shape[1] > 1:
-        got = f"one that tests every row {columns.shape[1]} times"
+    divisions = make_divisions(folds, labels, groups=groups, seed=seed)
+    if divisions.shape[1] > 1:
+        got = f"one that tests every row {divisions.shape[1]} times"
         reject("folds", "one that tests every row once", got, "give e.g. StratifiedKFold(5)")
-    return columns[:, 0]
+    return divisions[:, 0]
 
 
 def make_divisions(
