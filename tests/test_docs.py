@@ -29,7 +29,7 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
     if page.stem == "own_loop":
         assert names["choice"].feasible.all() and names["choice"].value > 0.4
         assert "Report on 'test'\n  sick (1835 samples): recall " in capsys.readouterr().out
-    made = {"reading": {"report.html"}, "deploying": {"model", "model.onnx"}}
+    made = {"reading": {"report.html"}, "deploying": {"model", "model.onnx", "boosting"}}
     assert {path.name for path in tmp_path.iterdir()} == made.get(page.stem, set())
 
 

@@ -534,12 +534,12 @@ def test_a_classifier_is_trained_as_it_is_and_judged_out_of_fold():
     for fitted, (train, _) in zip(model.models_, KFold(4).split(x), strict=True):
         np.testing.assert_array_equal(fitted.coef_, clone(given).fit(x[train], y[train]).coef_)
     result = model.result_
-    assert result.model is None and result.confidence == 0.9 and result.holdout.startswith("4 folds")
+    assert result.model.models is model.models_ and result.confidence == 0.9 and result.holdout.startswith("4 folds")
     judged = result.data_scores["validation"]
     folds = np.concatenate([np.full(100, fold) for fold in range(4)])
     chosen = metricopt.choose_threshold(judged.scores, judged.labels, FPOR(0.3), confidence=0.9, folds=folds)
     assert model.threshold_ == chosen.threshold
-    np.testing.assert_array_equal(model.predict(x), result.predict(model._scores(x)))
+    np.testing.assert_array_equal(model.predict(x), result.predict(x))
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.decision_function(x), model.decision_function(x))
 

@@ -1,4 +1,4 @@
-"""What a classifier gets from each model that it trains, whatever the model.
+"""The rows that models of a classifier are trained on, how, and which of several becomes the model of the result.
 
 How torch modules are trained is in :mod:`metricopt.estimator.modules`, how classifiers of scikit-learn are in
 :mod:`metricopt.estimator.classifiers`.
@@ -6,14 +6,18 @@ How torch modules are trained is in :mod:`metricopt.estimator.modules`, how clas
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from metricopt.problem.objectives import Objective
+from metricopt.results.choice_of_models import best_on_folds
 from metricopt.results.result import FitResult
+from metricopt.results.tried import Tried
 
 
 @dataclass(frozen=True)
@@ -40,29 +44,50 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A trained model with its thresholds.
+class Settings:
+    """How each candidate is trained and judged.
 
     Attributes
     ----------
-    name : str
-    result : FitResult
-    scores : callable ``(features) -> scores``, shape (m,)
-        On the scale of the result's threshold.
-    models : tuple
-        The fitted classifiers of scikit-learn, one a fold; empty for a torch model.
+    folds : ndarray, shape (n,), int, or None
+        The fold of each row, the same for all candidates; None where :func:`metricopt.fit` decides, or a part is held
+        out.
+    asked_folds : Any
+        What :func:`metricopt.fit` is given as its folds where ``folds`` is None.
+    val_fraction, confidence, prevalence, solver, learning_rate, epochs, batch_size
+        As for :class:`~metricopt.DirectMetricClassifier` and :func:`metricopt.fit`.
+    dtype : torch.dtype
+        Of features and weights of torch models.
+    device : str or device
+    seed : int
+    rest : dict
+        Further arguments of :func:`metricopt.fit`.
     """
 
-    name: str
-    result: FitResult
-    scores: Callable[[Any], NDArray[np.float64]]
-    models: tuple[Any, ...] = ()
+    folds: NDArray[np.intp] | None = None
+    asked_folds: Any = "auto"
+    val_fraction: float | None = None
+    confidence: float | str | None = "auto"
+    prevalence: float | None = None
+    solver: Any = "profiled"
+    learning_rate: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    dtype: torch.dtype = torch.float64
+    device: str | torch.device = "cpu"
+    seed: int = 0
+    rest: dict[str, Any] = field(default_factory=dict)
 
 
-def line_of(candidate: Candidate, *, is_chosen: bool) -> str:
-    """Return what a candidate reaches at its own threshold on rows that it has not seen, in one line."""
-    report = candidate.result.selection[0]
-    text = f"{candidate.name}: {candidate.result.status}, {report.metric} {report.value:.3f}"
-    if report.bounded_metric is not None:
-        text += f", {report.bounded_metric} {report.bounded_value:.3f}"
-    return text + (" (chosen)" if is_chosen else "")
+def best_of(results: dict[str, FitResult], objective: Objective) -> FitResult:
+    """Return the best of several results by name, the simpler first, with evidence that did not choose it.
+
+    Its ``candidates`` tell what each of them reached at its own threshold.
+    """
+    names: Sequence[str] = list(results)
+    winner, best = best_on_folds(objective, list(results.values()), prefers_first=True)
+    tried = tuple(
+        Tried(name, result.statuses[0], result.selection, result.seconds, name == names[winner])
+        for name, result in results.items()
+    )
+    return replace(best, candidates=tried)

@@ -6,9 +6,8 @@ This file decides how scikit-learn's conventions are met. It leaves the training
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,20 +21,20 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from torch import Tensor, nn
 
 from metricopt._validation import check_choice, is_integer, reject
-from metricopt.estimator.calibration import Calibration
-from metricopt.estimator.candidates import Candidate, LabelledRows, line_of
+from metricopt.estimator.candidates import LabelledRows, Settings, best_of
 from metricopt.estimator.classifiers import BOOSTING, check_classifier, make_boosting, train_classifier
 from metricopt.estimator.modules import train_module
 from metricopt.estimator.scorer import ObjectiveScorer
 from metricopt.estimator.target import Target, plain_target
 from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
+from metricopt.evidence.probabilities import Calibration
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import REGISTRY, get_objective
-from metricopt.results.choice_of_models import best_on_folds
+from metricopt.results.result import FitResult
 from metricopt.results.status import Status
+from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.solvers import Solver
-from metricopt.training.holdout import DEFAULT_FRACTION
 from metricopt.training.table_models import TABLE_MODELS
 
 AUTO = "auto"
@@ -106,8 +105,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     result_ : FitResult
-        The threshold with its status, reports and pictures. A torch model is in it, with its history; for other models
-        it is a result of scores alone (:func:`metricopt.from_scores`), whose model is None.
+        The model and its threshold with status, reports and pictures; ``result_.save(path)`` writes all of it. For
+        classifiers of scikit-learn its model is :class:`~metricopt.scoring.classifiers.FittedClassifiers`.
     threshold_ : float
         The threshold on the model's scores. A row at or above it is predicted positive.
     models_ : tuple
@@ -218,39 +217,28 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         rows = LabelledRows(X, target.labels, weight, groups, target.label)
         seed = self._seed()
         folds = self._folds_for(kinds, rows, seed)
-        candidates = [
-            train_module(
-                name if isinstance(self.model, str) else self.model,
-                rows,
-                objective,
-                name=name,
-                dtype=dtype,
-                batch_size=self.batch_size,
-                epochs=self.epochs,
-                seed=seed,
-                options={
-                    "folds": self.folds if folds is None else folds,
-                    "confidence": self.confidence,
-                    "val_fraction": self.val_fraction,
-                    "solver": copy.deepcopy(self.solver),  # whose state moves
-                    "learning_rate": self.learning_rate,
-                    "device": self.device,
-                },
-            )
+        settings = Settings(
+            folds=folds,
+            asked_folds=self.folds,
+            val_fraction=self.val_fraction,
+            confidence=self.confidence,
+            solver=self.solver,
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            dtype=dtype,
+            device=self.device,
+            seed=seed,
+            rest={"progress": False},
+        )
+        results = {
+            name: train_module(name if isinstance(self.model, str) else self.model, rows, objective, settings)
             if model is None
-            else train_classifier(
-                model,
-                rows,
-                objective,
-                name=name,
-                folds=folds,
-                val_fraction=DEFAULT_FRACTION if self.val_fraction is None else self.val_fraction,
-                confidence=self.confidence,
-                seed=seed,
-            )
+            else train_classifier(model, rows, objective, settings, name=name)
             for name, model in kinds.items()
-        ]
-        self._keep(candidates, objective, target)
+        }
+        result = best_of(results, objective) if len(results) > 1 else next(iter(results.values()))
+        self._keep(replace(result, classes=(target.names,)))
         if self.result_.status in (Status.UNSUPPORTED, Status.INFEASIBLE, Status.DIVERGED):
             warnings.warn(f"{self.result_.status}: {self.result_.advice()}", UserWarning, stacklevel=2)
         return self
@@ -299,11 +287,11 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[is_second.astype(np.intp)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        r"""Return how probable either class is, by the scores of rows that the model had not seen.
+        """Return how probable either class is, by the scores of rows that the model had not seen.
 
-        A line from the score to the log-odds is fitted to the rows that chose the threshold (Platt scaling,
-        :mod:`metricopt.estimator.calibration`): the out-of-fold scores, with folds. With ``val_fraction=0`` these are
-        the training rows, whose probabilities are too extreme.
+        Logistic regression of the rows that chose the threshold on their scores (Platt scaling), or isotonic regression
+        where there are many, makes the log-odds (:mod:`metricopt.evidence.probabilities`): of the out-of-fold scores,
+        with folds. With ``val_fraction=0`` these are the training rows, whose probabilities are too extreme.
 
         ``predict`` follows the threshold, not the larger probability. At a bound on precision of 0.9 a row of
         probability 0.6 is no alarm.
@@ -449,21 +437,13 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             reject("val_fraction", "left out beside folds", self.val_fraction, "give one of the two")
         return None if folds is None else make_folds(folds, rows.labels, groups=rows.groups, seed=seed)
 
-    def _keep(self, candidates: Sequence[Candidate], objective: Objective, target: Target) -> None:
-        """Keep the best candidate, and how the candidates compare."""
-        winner, result, lines = 0, candidates[0].result, []
-        if len(candidates) > 1:
-            results = [candidate.result for candidate in candidates]
-            winner, result = best_on_folds(objective, results, prefers_first=True)
-            lines = [line_of(candidate, is_chosen=candidate is candidates[winner]) for candidate in candidates]
-        best = candidates[winner]
-        self.result_, self.threshold_ = replace(result, classes=(target.names,)), result.threshold
-        self.models_, self.candidates_ = best.models, tuple(lines)
-        self._chosen = best if best.models else None
-        self._calibration = Calibration.of(result.selection_scores)
+    def _keep(self, result: FitResult) -> None:
+        self.result_, self.threshold_ = result, result.threshold
+        self.models_ = result.model.models if isinstance(result.model, FittedClassifiers) else ()
+        self.candidates_ = tuple(map(str, result.candidates))
+        part = result.selection_scores
+        self._calibration = Calibration.of(part.scores[:, 0], part.labels[:, 0], part.weight_of(0))
 
     def _scores(self, X: Any) -> np.ndarray:
         """Return the score of each row, shape (n,), on the scale of ``threshold_``."""
-        if self._chosen is None:
-            return np.asarray(self.result_.scores(X), dtype=np.float64)
-        return np.asarray(self._chosen.scores(X), dtype=np.float64)
+        return np.asarray(self.result_.scores(X), dtype=np.float64)

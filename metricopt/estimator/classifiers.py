@@ -1,15 +1,17 @@
 """Classifiers of scikit-learn, trained as they are: what they have not seen is the evidence for a threshold.
 
-This file decides how a classifier is trained and what its scores are. It leaves folds to :mod:`metricopt.evidence`, and
-the conventions of scikit-learn to :mod:`metricopt.estimator.classifier`.
+This file decides how a classifier is trained. It leaves its scores to :mod:`metricopt.scoring.classifiers`, folds to
+:mod:`metricopt.evidence`, and the conventions of scikit-learn to :mod:`metricopt.estimator.classifier`.
 """
 
 from __future__ import annotations
 
+import platform
+import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
+from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import numpy as np
@@ -22,38 +24,17 @@ from sklearn.utils.validation import has_fit_parameter
 from metricopt._arrays import numbered
 from metricopt._validation import InvalidInputError, reject
 from metricopt.data.splits import stratified_split
-from metricopt.estimator.candidates import Candidate, LabelledRows
+from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.evidence.cross_fit import cross_fit
 from metricopt.evidence.rule import check_confidence, read_confidence
 from metricopt.problem.objectives import Objective
 from metricopt.results.history import History
-from metricopt.results.result import result_from_scores
-from metricopt.results.scores import OUT_OF_FOLD, DataScores
-from metricopt.training.holdout import Holdout
+from metricopt.results.result import FitResult, result_from_scores
+from metricopt.results.scores import OUT_OF_FOLD, DataScores, scores_at
+from metricopt.scoring.classifiers import FittedClassifiers, score_by
+from metricopt.training.holdout import DEFAULT_FRACTION, Holdout
 
 BOOSTING = "boosting"
-SMALLEST = 1e-15
-"""Probabilities nearer to 0 or 1 than this are cut off, since their log-odds are not finite."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What scores features by a fitted classifier.
-
-    Attributes
-    ----------
-    model : classifier
-    """
-
-    model: Any
-
-    def __call__(self, features: Any) -> NDArray[np.float64]:
-        """Return a score for each row, shape (m,): ``decision_function``, or log-odds of ``predict_proba``."""
-        if hasattr(self.model, "decision_function"):
-            return np.asarray(self.model.decision_function(features), dtype=np.float64)
-        probability = np.asarray(self.model.predict_proba(features), dtype=np.float64)[:, 1]
-        probability = np.clip(probability, SMALLEST, 1 - SMALLEST)
-        return np.log(probability) - np.log1p(-probability)
 
 
 def make_boosting(seed: int) -> Any:
@@ -82,16 +63,8 @@ def check_classifier(model: Any) -> None:
 
 
 def train_classifier(
-    model: Any,
-    rows: LabelledRows,
-    objective: Objective,
-    *,
-    name: str,
-    folds: NDArray[np.intp] | None,
-    val_fraction: float,
-    confidence: float | str | None,
-    seed: int,
-) -> Candidate:
+    model: Any, rows: LabelledRows, objective: Objective, settings: Settings, *, name: str
+) -> FitResult:
     """Train a classifier of scikit-learn as it is; the objective chooses among its thresholds.
 
     Parameters
@@ -100,22 +73,19 @@ def train_classifier(
         What is cloned for each fold; ``sample_weight`` is passed on where its ``fit`` takes it.
     rows : LabelledRows
     objective : Objective
+    settings : Settings
+        Without folds a part is held out; with a ``val_fraction`` of 0 the training rows choose.
     name : str
-    folds : ndarray, shape (n,), int, or None
-        The fold of each row. None holds a part out.
-    val_fraction : float, in [0, 1)
-        That part; with 0 the training rows choose.
-    confidence : "auto", float in (0, 1), or None
-    seed : int
-        Of the held-out part.
 
     Raises
     ------
     InvalidInputError
         If the model cannot be trained (the fold is named), or gives scores that are not finite.
     """
-    if confidence is not None and confidence != "auto":
-        check_confidence(confidence)  # type: ignore[arg-type]
+    began, folds = time.perf_counter(), settings.folds
+    val_fraction = DEFAULT_FRACTION if settings.val_fraction is None else settings.val_fraction
+    if settings.confidence is not None and settings.confidence != "auto":
+        check_confidence(settings.confidence)  # type: ignore[arg-type]
     if not 0 <= val_fraction < 1:
         reject("val_fraction", "in [0, 1)", val_fraction, "give e.g. 0.2, or 0 to choose by the training rows")
     train = _trainer(model, rows, name, 1 if folds is None else int(folds.max()) + 1)
@@ -123,44 +93,52 @@ def train_classifier(
     if rows.groups is not None:
         groups = numbered("groups", rows.groups, len(labels))
     if folds is not None:
-        fitted = cross_fit(train, rows.features, labels, folds, sample_weight=rows.weight)
-        scores, scorers = fitted.scores, fitted.scorers
+        crossed = cross_fit(
+            lambda chosen: partial(score_by, train(chosen)), rows.features, labels, folds, sample_weight=rows.weight
+        )
+        fitted = FittedClassifiers(tuple(scorer.args[0] for scorer in crossed.scorers), crossed.frames)  # type: ignore[attr-defined]
         data = {
-            "train": _data("train", scores(rows.features), rows, groups=groups),
-            "validation": _data(OUT_OF_FOLD, fitted.out_of_fold, rows, groups=groups, folds=folds),
+            "train": _data("train", crossed.scores(rows.features), rows, groups=groups),
+            "validation": _data(OUT_OF_FOLD, crossed.out_of_fold, rows, groups=groups, folds=folds),
         }
     else:
         parts = [np.arange(len(labels))]
         if val_fraction:
-            parts = list(stratified_split(labels, (1 - val_fraction, val_fraction), seed, rows.groups))
-        scores = train(parts[0])
-        scorers = (scores,)
-        every = scores(rows.features)
-        _check_finite(every, name)
+            parts = list(stratified_split(labels, (1 - val_fraction, val_fraction), settings.seed, rows.groups))
+        fitted = FittedClassifiers((train(parts[0]),))
+        every = fitted.scores(rows.features)[:, 0]
         data = {
             part: _data(part, every[own], rows, own, groups=groups if part == "validation" else None)
             for part, own in zip(("train", "validation"), parts, strict=False)
         }
-    result = result_from_scores(
-        None,
+    return result_from_scores(
+        fitted,
         objective,
-        data,
+        data if settings.prevalence is None else scores_at(settings.prevalence, data),
         label_names=(rows.label,),
         diverged=False,
-        confidence=read_confidence(confidence, judges_itself=len(data) == 1),
+        confidence=read_confidence(settings.confidence, judges_itself=len(data) == 1),
         holdout=Holdout(val_fraction).text(None if folds is None else folds[:, np.newaxis], has_loader=False),
+        prevalence=settings.prevalence,
         classes=(None,),
         baseline_name="",
         history=History(),
         selected_stage="",
         solver="",
-        seconds=0.0,
-        versions={"metricopt": version("metricopt"), "scikit-learn": version("scikit-learn")},
+        seconds=time.perf_counter() - began,
+        versions={"python": platform.python_version(), **{name: version(name) for name in _packages_of(fitted)}},
     )
-    return Candidate(name, result, scores, tuple(scorer.model for scorer in scorers if isinstance(scorer, Scores)))
 
 
-def _trainer(model: Any, rows: LabelledRows, name: str, number: int) -> Callable[[NDArray[np.intp]], Scores]:
+def _packages_of(fitted: FittedClassifiers) -> list[str]:
+    """Return the packages that a classifier came from, as far as they have a version."""
+    last = fitted.models[0].steps[-1][1] if isinstance(fitted.models[0], Pipeline) else fitted.models[0]
+    own = type(last).__module__.partition(".")[0]
+    known = [name for name in packages_distributions().get(own, ()) if name != "scikit-learn"]
+    return ["metricopt", "scikit-learn", *known[:1]]
+
+
+def _trainer(model: Any, rows: LabelledRows, name: str, number: int) -> Callable[[NDArray[np.intp]], Any]:
     """Return what trains a clone on the rows with given numbers."""
     weight_name = _weight_name(model)
     if rows.weight is not None and weight_name is None:
@@ -172,7 +150,7 @@ def _trainer(model: Any, rows: LabelledRows, name: str, number: int) -> Callable
         )
     calls = 0
 
-    def train(chosen: NDArray[np.intp]) -> Scores:
+    def train(chosen: NDArray[np.intp]) -> Any:
         nonlocal calls
         calls += 1
         own, given = clone(model), {}
@@ -184,7 +162,7 @@ def _trainer(model: Any, rows: LabelledRows, name: str, number: int) -> Callable
             where = f" in fold {calls} of {number}" if number > 1 else ""
             kind = TypeError if isinstance(error, TypeError) else InvalidInputError
             raise kind(f"{name} could not be trained{where}: {error}") from error
-        return Scores(own)
+        return own
 
     return train
 
@@ -210,9 +188,3 @@ def _data(
     labels = rows.labels[own, np.newaxis].astype(np.float32)
     of_groups = None if groups is None else groups[own]
     return DataScores(name, scores[:, np.newaxis], None, labels, None, weight, of_groups, folds)
-
-
-def _check_finite(scores: NDArray[np.float64], name: str) -> None:
-    if not np.isfinite(scores).all():
-        got = f"{int((~np.isfinite(scores)).sum())} others"
-        reject("model", "one that gives finite scores", f"{got} of {name}", "check the features for extreme values")

@@ -6,20 +6,20 @@ This file decides how the features of a table reach a module. It leaves training
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._validation import reject
-from metricopt.estimator.candidates import Candidate, LabelledRows
+from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.problem.objectives import Objective
+from metricopt.results.result import FitResult
 from metricopt.training.fit import fit
 from metricopt.training.table_models import TABLE_MODELS
 
@@ -65,18 +65,7 @@ class Standardize(nn.Module):
         return (features - self.mean) / self.scale
 
 
-def train_module(
-    model: Any,
-    rows: LabelledRows,
-    objective: Objective,
-    *,
-    name: str,
-    dtype: torch.dtype,
-    batch_size: int | None,
-    epochs: int | None,
-    seed: int,
-    options: Mapping[str, Any],
-) -> Candidate:
+def train_module(model: Any, rows: LabelledRows, objective: Objective, settings: Settings) -> FitResult:
     """Train a module on the objective.
 
     Parameters
@@ -87,26 +76,21 @@ def train_module(
     rows : LabelledRows
         Their features are an array.
     objective : Objective
-    name : str
-    dtype : torch.dtype
-        Of features and weights.
-    batch_size, epochs : int or None
-    seed : int
-    options : mapping
-        The other arguments of :func:`metricopt.fit`.
+    settings : Settings
 
     Raises
     ------
     InvalidInputError
         If the callable returns no module, or :func:`metricopt.fit` rejects an argument.
     """
+    dtype, batch_size, epochs = settings.dtype, settings.batch_size, settings.epochs
     features = torch.tensor(np.asarray(rows.features)).to(dtype)
     scaling = Standardize.of(rows, dtype) if isinstance(model, str) else None
     if model == LINEAR and scaling is not None:
         features = scaling(features)  # outside, so that the models of the folds are linear, and so is their average
     num_rows = len(rows.labels)
     if batch_size is None:
-        batch_size = _default_batch_size(num_rows, model, chooses_itself=options.get("val_fraction") == 0)
+        batch_size = _default_batch_size(num_rows, model, chooses_itself=settings.val_fraction == 0)
     is_whole = batch_size >= num_rows
     loader = DataLoader(
         TensorDataset(features, torch.from_numpy(rows.labels).to(dtype)),
@@ -121,17 +105,24 @@ def train_module(
         epochs=FULL_BATCH_EPOCHS if is_whole and epochs is None else epochs,
         sample_weight=rows.weight,
         groups=rows.groups,
-        seed=seed,
-        progress=False,
-        **options,
+        folds=settings.asked_folds if settings.folds is None else settings.folds,
+        val_fraction=settings.val_fraction,
+        confidence=settings.confidence,
+        prevalence=settings.prevalence,
+        solver=copy.deepcopy(settings.solver),  # whose state moves
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        device=settings.device,
+        **settings.rest,
     )
     if model == LINEAR and scaling is not None:
         result = replace(result, model=nn.Sequential(scaling.to(result.model.weight.device), result.model))
+    return result
 
-    def scores(new: Any) -> NDArray[np.float64]:
-        return np.asarray(result.scores(new), dtype=np.float64)
 
-    return Candidate(name, result, scores)
+def make_module(name: str, num_features: int, dtype: torch.dtype) -> nn.Module:
+    """Return a module of the architecture that :func:`train_module` trains by this name, to be loaded into."""
+    return nn.Sequential(Standardize(num_features), TABLE_MODELS[name](num_features)).to(dtype)
 
 
 def _default_batch_size(num_rows: int, model: Any, *, chooses_itself: bool) -> int:

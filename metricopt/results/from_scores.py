@@ -24,7 +24,7 @@ from metricopt.problem.registry import check_registered, get_objective
 from metricopt.results.given import ClassesOfLabels, check_same_rows, read_labels, read_scores
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
-from metricopt.results.scores import DataScores
+from metricopt.results.scores import GIVEN, DataScores
 
 
 def from_scores(
@@ -127,7 +127,7 @@ def from_scores(
     _check_not_constant(values, names)
     rows = Rows.read(values, truth, sample_weight=sample_weight, groups=groups, prevalence=meant, folds=folds)
     weight = None if rows.samples.weight is None else np.array(rows.samples.weight)
-    given = DataScores("given", values, None, truth, None, weight, rows.group_of, rows.fold_of)
+    given = DataScores(GIVEN, values, None, truth, None, weight, rows.group_of, rows.fold_of)
     return result_from_scores(
         None,
         asked,

@@ -16,45 +16,55 @@ from torch import nn
 from metricopt._arrays import columns_of, to_numpy
 from metricopt._validation import check_finite, check_labels, reject
 from metricopt.problem.classes import Classes
+from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.scoring.inputs import score_and_number_pairs, score_inputs, score_pairs
 
 ClassesOfLabels: TypeAlias = "tuple[Classes | None, ...]"
 """The classes of each label; None for one whose labels are 0 and 1."""
 
 
-def scores_of(data: Any, model: nn.Module | None, num_labels: int) -> np.ndarray:
+AnyModel: TypeAlias = "nn.Module | FittedClassifiers | None"
+"""A torch model, fitted classifiers, or None for a result of scores alone."""
+
+
+def scores_of(data: Any, model: AnyModel, num_labels: int) -> np.ndarray:
     """Return the scores of data without labels, shape (n, L): the model's, or without one the data themselves."""
+    if isinstance(model, FittedClassifiers):
+        return model.scores(data)
     return read_scores(data, num_labels) if model is None else score_inputs(data, model)
 
 
 def scored_pairs(
-    data: Any, labels: Any, model: nn.Module | None, classes: ClassesOfLabels, label_names: Sequence[str]
+    data: Any, labels: Any, model: AnyModel, classes: ClassesOfLabels, label_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels of data, shape (n, L) each; ``labels`` is None where the data hold them."""
-    if model is None:
-        return _given_pairs(data, labels, classes, label_names)
+    if model is None or isinstance(model, FittedClassifiers):
+        return _given_pairs(data, labels, model, classes, label_names)
     return score_pairs(data if labels is None else (data, labels), model, len(classes))
 
 
 def scored_and_numbered_pairs(
-    data: Any, labels: Any, model: nn.Module | None, classes: ClassesOfLabels, label_names: Sequence[str]
+    data: Any, labels: Any, model: AnyModel, classes: ClassesOfLabels, label_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return what :func:`scored_pairs` returns, and a number for each row by its inputs, None where these are unknown.
 
     Rows of equal inputs have the same number.
     """
-    if model is None:
-        return *_given_pairs(data, labels, classes, label_names), None
+    if model is None or isinstance(model, FittedClassifiers):
+        return *_given_pairs(data, labels, model, classes, label_names), None
     return score_and_number_pairs(data if labels is None else (data, labels), model, len(classes))
 
 
-def reject_without_model(what: str) -> NoReturn:
-    """Say that something needs a model, which a result of scores alone has not.
+def reject_without_model(what: str, model: FittedClassifiers | None) -> NoReturn:
+    """Say that something needs a torch model, which a result of scores alone or of classifiers has not.
 
     Raises
     ------
     InvalidInputError
     """
+    if model is not None:
+        remedy = "save it with result.save, which holds the classifiers too"
+        reject("the result", f"one with a torch model to {what}", str(model), remedy)
     remedy = "train one with metricopt.fit, or apply result.threshold to the scores of the model that gave them"
     reject("the result", f"one with a model to {what}", "a result of scores alone", remedy)
 
@@ -131,13 +141,32 @@ def _check_no_text(column: Any) -> None:
 
 
 def _given_pairs(
-    data: Any, labels: Any, classes: ClassesOfLabels, label_names: Sequence[str]
+    data: Any,
+    labels: Any,
+    model: FittedClassifiers | None,
+    classes: ClassesOfLabels,
+    label_names: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and labels of data that torch has no part in."""
     if labels is None:
         if not (isinstance(data, (tuple, list)) and len(data) == 2):
-            remedy = "the result has no model: pass the scores of the rows, and their labels"
-            reject("labels", "given beside scores", None, remedy)
+            what = "scores" if model is None else "features"
+            reject("labels", f"given beside {what}", None, f"pass the {what} of the rows, and their labels")
         data, labels = data
-    scores, truth = read_scores(data, len(classes)), read_labels(labels, classes, label_names)
+    scores, truth = scores_of(data, model, len(classes)), _labels_of(labels, model, classes, label_names)
     check_same_rows(scores, truth)
     return scores, truth
+
+
+def _labels_of(
+    labels: Any, model: FittedClassifiers | None, classes: ClassesOfLabels, label_names: Sequence[str]
+) -> np.ndarray:
+    """Return labels as 0, 1 and NaN; beside a model they may be that already."""
+    is_read = model is not None and isinstance(labels, (np.ndarray, torch.Tensor)) and _are_numbers(labels)
+    return read_labels(labels, (None,) * len(classes) if is_read else classes, label_names)
+
+
+def _are_numbers(labels: np.ndarray | torch.Tensor) -> bool:
+    """Say whether all labels are 0, 1 or NaN."""
+    values = np.asarray(labels)
+    return values.dtype.kind in "biuf" and bool(((values == 0) | (values == 1) | (values != values)).all())

@@ -14,6 +14,7 @@ import numpy as np
 
 from metricopt._validation import check_choice
 from metricopt.evidence.certification import LabelCertificate
+from metricopt.evidence.probabilities import Calibration
 from metricopt.evidence.reports import LabelReport, Report
 from metricopt.evidence.thresholds import ThresholdChoice, reachable_bound
 from metricopt.plots import plot_history, plot_labels, plot_precision_recall, plot_scores
@@ -24,8 +25,9 @@ from metricopt.problem.prevalence import Prevalence
 from metricopt.results import words
 from metricopt.results.history import History
 from metricopt.results.label_outcome import LabelOutcome
-from metricopt.results.scores import DataScores, kept_labels, selection_scores
+from metricopt.results.scores import GIVEN, DataScores, kept_labels, selection_scores
 from metricopt.results.status import Status
+from metricopt.results.tried import Tried
 from metricopt.solvers.agreement import SlackAgreement
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Outcome:
     prevalence: Prevalence | None = None
     certificates: tuple[LabelCertificate, ...] | None = None
     classes: tuple[Classes | None, ...] | None = None
+    candidates: tuple[Tried, ...] = ()
 
     @cached_property
     def choice(self) -> ThresholdChoice:
@@ -68,6 +71,21 @@ class Outcome:
         """
         part = self.selection_scores
         return part.choose(part.model, self.objective, kept_labels(self.data_scores), self.confidence)
+
+    @cached_property
+    def calibrations(self) -> tuple[Calibration | None, ...]:
+        """How scores become probabilities, for each label, by the rows that chose the threshold.
+
+        None for a label without a threshold, and where the training rows chose, whose probabilities are too extreme.
+        """
+        part = self.selection_scores
+        is_apart = self.validation is not None or part.data == GIVEN
+        return tuple(
+            Calibration.of(part.scores[:, which], part.labels[:, which], part.weight_of(which))
+            if is_apart and known
+            else None
+            for which, known in enumerate(kept_labels(self.data_scores))
+        )
 
     @property
     def empirical_threshold(self) -> Any:
@@ -138,6 +156,7 @@ class Outcome:
             prevalence=self.prevalence,
             selected_stage=self.selected_stage,
             seconds=self.seconds,
+            candidates=self.candidates,
         )
 
     def advice(self, label: str | None = None) -> str:

@@ -21,11 +21,12 @@ from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, weights_at
 from metricopt.results import calibration, storage, words
 from metricopt.results.export import export
-from metricopt.results.given import reject_without_model, scored_and_numbered_pairs, scored_pairs, scores_of
+from metricopt.results.given import AnyModel, reject_without_model, scored_and_numbered_pairs, scored_pairs, scores_of
 from metricopt.results.outcome import Outcome
 from metricopt.results.page import write_page
 from metricopt.results.scores import DataScores, kept_labels, scores_at, selection_scores
 from metricopt.results.status import Status, status_of
+from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.solvers import WARMUP
 from metricopt.solvers.agreement import SlackAgreement
 
@@ -36,10 +37,12 @@ class FitResult(Outcome):
 
     Attributes
     ----------
-    model : Module or None
+    model : Module, FittedClassifiers or None
         The module that was passed, with the best weights found, in the mode that it had. With folds it is the average
-        of their models: a ``torch.nn.Linear``, or an :class:`~metricopt.scoring.ensemble.Ensemble` of networks. None
-        for a result of scores alone, whose methods take scores where they take inputs otherwise.
+        of their models: a ``torch.nn.Linear``, or an :class:`~metricopt.scoring.ensemble.Ensemble` of networks. For
+        classifiers of scikit-learn it is :class:`~metricopt.scoring.classifiers.FittedClassifiers`, whose inputs are
+        features as they take them. None for a result of scores alone, whose methods take scores where they take inputs
+        otherwise.
     objective : Objective
     label_names : tuple of str
     confidence : float or None
@@ -80,6 +83,8 @@ class FitResult(Outcome):
         What was certified of each label, where :meth:`certify` gave the thresholds.
     classes : tuple of Classes or None, or None
         The two classes of each label that was not given as 0 and 1.
+    candidates : tuple of Tried
+        The models that were tried on the same folds, where there were several, with what each reached.
     """
 
     model: Any
@@ -121,6 +126,36 @@ class FitResult(Outcome):
         ndarray, shape (n,) or (n, L), int64
         """
         return (self.scores(data).astype(np.float64) >= self.threshold).astype(np.int64)
+
+    def probabilities(self, data: Any) -> np.ndarray:
+        """Return how often samples with such scores are positive, by the rows that chose the threshold.
+
+        They are calibrated (:mod:`metricopt.evidence.probabilities`) and have the order of the scores. At a
+        :attr:`prevalence` they are those there. The threshold is one on scores: a probability above 0.5 need not be an
+        alarm.
+
+        Parameters
+        ----------
+        data
+            The same as for :meth:`scores`.
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, L), float64
+            NaN for a label that was left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If the training rows chose the threshold, since their scores are too extreme.
+        """
+        if not any(self.calibrations):
+            got, remedy = self.holdout or "the training rows", "train with folds, or with a part held out"
+            reject("the result", "one that rows apart from the training chose, for probabilities", got, remedy)
+        scores = np.asarray(self.scores(data), np.float64).reshape(-1, len(self.label_names))
+        columns = zip(scores.T, self.calibrations, strict=True)
+        found = np.stack([np.full(len(own), np.nan) if by is None else by(own) for own, by in columns], axis=1)
+        return found[:, 0] if found.shape[1] == 1 else found
 
     def evaluate(
         self,
@@ -307,6 +342,9 @@ class FitResult(Outcome):
     def save(self, path: str | Path) -> Path:
         """Write the result to a folder: weights and scores as safetensors, all else as JSON, nothing pickled.
 
+        Classifiers of scikit-learn, LightGBM, XGBoost and CatBoost are written by skops, and read only if they hold no
+        other types than those that :data:`metricopt.results.classifier_files.TRUSTED` lists.
+
         An existing result there is replaced at once, when all is written; a failed save leaves it as it was. In a
         launch of several processes, the main one writes.
 
@@ -318,7 +356,7 @@ class FitResult(Outcome):
         Raises
         ------
         InvalidInputError
-            If the path exists and holds anything but a result.
+            If the path exists and holds anything but a result, or a classifier holds a type that is not trusted.
         """
         return storage.save(Path(path), vars(self))
 
@@ -346,8 +384,8 @@ class FitResult(Outcome):
         ImportError
             If the packages are missing.
         """
-        if self.model is None:
-            reject_without_model("export")
+        if not isinstance(self.model, nn.Module):
+            reject_without_model("export", self.model)
         return export(
             Path(path),
             self.model,
@@ -406,6 +444,8 @@ class FitResult(Outcome):
         """What the page says of the training, one line of a table for each."""
         if self.model is None:
             return {}
+        if isinstance(self.model, FittedClassifiers):
+            return {"model": str(self.model), "judged by": self.holdout, "time": f"{self.seconds:.1f} s"}
         num_weights = sum(parameter.numel() for parameter in self.model.parameters())
         return {
             "model": f"{type(self.model).__name__}, {num_weights:,} weights",
@@ -427,19 +467,19 @@ def load(path: str | Path, model: nn.Module | None = None) -> FitResult:
         The folder.
     model : Module, optional
         A model of the same architecture, whose weights are replaced. For an average of several networks it is one of
-        their architecture. Left out for a result of scores alone.
+        their architecture. Left out for a result of scores alone, and for classifiers of scikit-learn.
 
     Raises
     ------
     InvalidInputError
         If the folder holds no result, one of a later format, or weights of another architecture; if a model is missing
-        or given in vain.
+        or given in vain; if classifiers are of types that are not trusted.
     """
     return FitResult(**storage.load(Path(path), model))
 
 
 def result_from_scores(
-    model: nn.Module | None,
+    model: AnyModel,
     objective: Objective,
     data_scores: dict[str, DataScores],
     *,

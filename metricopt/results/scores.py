@@ -25,6 +25,9 @@ from metricopt.problem.prevalence import Prevalence, weights_at
 OUT_OF_FOLD = "out-of-fold"
 """The name of scores that models gave which had not trained on the rows; the returned model gives others."""
 
+GIVEN = "given"
+"""The name of scores that a user gave, of rows that did not train the model."""
+
 
 @dataclass(frozen=True)
 class DataScores:

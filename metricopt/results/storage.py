@@ -1,4 +1,4 @@
-"""Results on disk: weights and scores as safetensors, all else as JSON, nothing pickled.
+"""Results on disk: weights and scores as safetensors, classifiers by skops, all else as JSON, nothing pickled.
 
 This file decides the files and their format. It reads and writes a result as its attributes by name; what these are is
 decided in :mod:`metricopt.results.result`.
@@ -20,18 +20,23 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
 from metricopt.evidence.certification import LabelCertificate
+from metricopt.evidence.frames import Frames
 from metricopt.evidence.reports import Report, plain_number, with_nan, without_nan
 from metricopt.problem.classes import Classes
 from metricopt.problem.registry import objective_from_dict, objective_to_dict
 from metricopt.processes import is_main_process
+from metricopt.results.classifier_files import read_classifiers, write_classifiers
 from metricopt.results.history import History
 from metricopt.results.scores import DataScores
 from metricopt.results.status import Status
+from metricopt.results.tried import Tried
+from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.scoring.ensemble import Ensemble
 from metricopt.solvers.agreement import SlackAgreement
 
 FORMAT = 1
-_WEIGHTS, _SCORES, _RESULT = "model.safetensors", "scores.safetensors", "result.json"
+_WEIGHTS, _CLASSIFIERS = "model.safetensors", "classifiers.skops"
+_SCORES, _RESULT = "scores.safetensors", "result.json"
 _REPORTS = ("train", "validation", "baseline_train", "baseline_validation")
 _PLAIN = ("confidence", "holdout", "selected_stage", "solver", "seconds", "versions")
 """These attributes are numbers and names, which JSON holds as they are."""
@@ -47,13 +52,17 @@ def save(folder: Path, attributes: Mapping[str, Any]) -> Path:
         reject("path", "a new folder or one with a result", str(folder), "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_to_dict(attributes), indent=1, allow_nan=False)
-    names = [_WEIGHTS, _SCORES, _RESULT] if attributes["model"] is not None else [_SCORES, _RESULT]
-    if attributes["model"] is not None:
-        save_model(attributes["model"], _aside(folder, _WEIGHTS))
+    names, model = [_SCORES, _RESULT], attributes["model"]
+    if isinstance(model, FittedClassifiers):
+        names.insert(0, _CLASSIFIERS)
+        write_classifiers(model, _aside(folder, _CLASSIFIERS))
+    elif model is not None:
+        names.insert(0, _WEIGHTS)
+        save_model(model, _aside(folder, _WEIGHTS))
     _save_scores(attributes["data_scores"], _aside(folder, _SCORES))
     Path(_aside(folder, _RESULT)).write_text(text, encoding="utf-8")
     # All is written; from here on, what is not the whole new result has no result.json and is refused by load.
-    for name in (_RESULT, _WEIGHTS):
+    for name in (_RESULT, _WEIGHTS, _CLASSIFIERS):
         (folder / name).unlink(missing_ok=True)
     for name in names:
         os.replace(_aside(folder, name), folder / name)
@@ -73,10 +82,13 @@ def load(folder: Path, model: nn.Module | None) -> dict[str, Any]:
         data_scores = _load_scores(load_file(folder / _SCORES))
         for data, part in data_scores.items():
             data_scores[data] = replace(part, data=attributes[data].data)
-        if saved.get("scores_alone"):
+        frames = saved.get("classifiers")
+        if saved.get("scores_alone") or frames is not None:
             if model is not None:
-                reject("model", "left out for a result of scores alone", type(model).__name__, "give the path alone")
-            return {"model": None, "data_scores": data_scores, **attributes}
+                what = "of scores alone" if frames is None else "with classifiers of its own"
+                reject("model", f"left out for a result {what}", type(model).__name__, "give the path alone")
+            own = None if frames is None else _load_classifiers(folder, frames)
+            return {"model": own, "data_scores": data_scores, **attributes}
         _check_there(folder, "model.safetensors")
         given = type(model).__name__
         if model is None:
@@ -88,6 +100,25 @@ def load(folder: Path, model: nn.Module | None) -> dict[str, Any]:
         except RuntimeError as error:
             reject("model", "of the architecture that was saved", given, f"build the same one: {error}")
     return {"model": model, "data_scores": data_scores, **attributes}
+
+
+def _load_classifiers(folder: Path, saved: dict[str, Any]) -> FittedClassifiers:
+    """Read fitted classifiers; ``saved`` holds the centre and the spread of each, or None for both."""
+    _check_there(folder, _CLASSIFIERS)
+    frames = None
+    if saved["centre"] is not None:
+        frames = Frames(*(np.array(saved[name], np.float64)[:, np.newaxis] for name in ("centre", "spread")))
+    return read_classifiers(folder / _CLASSIFIERS, frames)
+
+
+def _frames_to_dict(model: Any) -> dict[str, Any] | None:
+    """Return the frames of fitted classifiers, None for any other model."""
+    if not isinstance(model, FittedClassifiers):
+        return None
+    frames = model.frames
+    if frames is None:
+        return {"centre": None, "spread": None}
+    return {"centre": frames.centre[:, 0].tolist(), "spread": frames.spread[:, 0].tolist()}
 
 
 def _check_there(folder: Path, *names: str) -> None:
@@ -124,6 +155,8 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "classes": None if classes is None else [None if own is None else own.to_dict() for own in classes],
         "baseline_name": attributes["baseline_name"],
         "scores_alone": attributes["model"] is None,
+        "classifiers": _frames_to_dict(attributes["model"]),
+        "candidates": [each.to_dict() for each in attributes["candidates"]],
         "ensemble": list(model.shape) if isinstance(model := attributes["model"], Ensemble) else None,
         "history": [without_nan(record) for record in attributes["history"]],
         **{name: attributes[name] for name in _PLAIN},
@@ -145,6 +178,7 @@ def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
         "classes": None
         if classes is None
         else tuple(None if own is None else Classes.from_dict(own) for own in classes),
+        "candidates": tuple(map(Tried.from_dict, saved.get("candidates", ()))),
         "baseline_name": saved["baseline_name"],
         "history": History(with_nan(record) for record in saved["history"]),
         **{name: saved[name] for name in _PLAIN if name in saved},
@@ -183,4 +217,4 @@ def _may_hold_a_result(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     names = {file.name.removesuffix(".part") for file in folder.iterdir()}
-    return not names or bool(names & {_WEIGHTS, _SCORES, _RESULT})
+    return not names or bool(names & {_WEIGHTS, _CLASSIFIERS, _SCORES, _RESULT})

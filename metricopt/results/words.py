@@ -10,6 +10,7 @@ from metricopt.problem.classes import Classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence
 from metricopt.results.label_outcome import LabelOutcome
+from metricopt.results.tried import Tried
 from metricopt.solvers import WARMUP
 
 
@@ -25,6 +26,7 @@ def summary(
     prevalence: Prevalence | None,
     selected_stage: str,
     seconds: float,
+    candidates: Sequence[Tried] = (),
 ) -> str:
     """Return a text that says what was asked, what was reached, on which data, and against what.
 
@@ -40,7 +42,9 @@ def summary(
     alarm_rule : str
         What the threshold does.
     prevalence, selected_stage, seconds
-        The attributes of the same names of :class:`metricopt.FitResult`. The stage is empty where nothing was trained.
+        The attributes of the same names of :class:`metricopt.FitResult`. The stage is empty without a torch model.
+    candidates : sequence of Tried
+        The models that were tried, if there were several.
     """
     lines = [f"Asked     {objective}" + ("" if confidence is None else f", with confidence {confidence:g}")]
     if holdout:
@@ -66,6 +70,7 @@ def summary(
     for outcome in outcomes:
         if outcome.slack is not None and outcome.has_threshold:
             lines.append(f"Slacks    {outcome.slack.label}: {outcome.slack}")
+    lines += [f"Tried     {each}" for each in candidates]
     if selected_stage:
         lines.append(f"Weights from the stage {selected_stage!r}, after {seconds:.1f} s of training.")
     if selected_stage == WARMUP:

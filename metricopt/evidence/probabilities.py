@@ -1,0 +1,119 @@
+r"""Scores as probabilities: how often rows with such scores are positive.
+
+.. math:: P(y = 1 \mid s) = \frac{1}{1 + \exp(-g(s))}
+
+with g fitted to scores of rows that the model has not seen. With few rows of a class it is a line, :math:`g(s) = a s +
+b` with :math:`a > 0`, by logistic regression (Platt scaling). With many it follows isotonic regression: through the
+middle of each of its steps, and beyond the outer ones it hardly rises, so that it claims no more than was seen. Either
+way g increases strictly, so that probabilities have the order of the scores. This file decides how they are fitted, and
+nothing about thresholds.
+
+References
+----------
+J. Platt (1999). Probabilistic outputs for support vector machines and comparisons to regularized likelihood methods.
+Advances in Large Margin Classifiers.
+
+B. Zadrozny, C. Elkan (2002). Transforming classifier scores into accurate multiclass probability estimates. KDD
+(isotonic regression).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_SLOPE = 1e-3
+"""Of a standardised score: where scores say nothing, or the opposite, probabilities still have their order."""
+MANY = 500
+"""With at least so many rows of either class, isotonic regression takes the place of the line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How scores become log-odds.
+
+    Attributes
+    ----------
+    slope, intercept : float
+        Of the line, or of what lies beyond the knots; the slope is above 0.
+    knots, log_odds : ndarray, shape (K,), float64, or None
+        The middle of each step of isotonic regression, and the log-odds there; both increase strictly. None with few
+        rows of a class.
+    """
+
+    slope: float
+    intercept: float
+    knots: NDArray[np.float64] | None = None
+    log_odds: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        scores: NDArray[np.floating],
+        labels: NDArray[np.floating],
+        sample_weight: NDArray[np.floating] | None = None,
+    ) -> Calibration:
+        """Fit to the scores of one label.
+
+        Parameters
+        ----------
+        scores : ndarray, shape (n,), float
+        labels : ndarray, shape (n,), float
+            0, 1 or NaN (missing), with both classes among them.
+        sample_weight : ndarray, shape (n,), float, optional
+
+        Examples
+        --------
+        >>> calibration = Calibration.of(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.0, 1.0]))
+        >>> calibration(np.array([0.0, 3.0])).round(2).tolist()
+        [0.24, 0.76]
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        known = ~np.isnan(labels)
+        own, truth = scores[known].astype(np.float64), labels[known]
+        weight = None if sample_weight is None else sample_weight[known].astype(np.float64)
+        centre = np.average(own, weights=weight)
+        spread = np.sqrt(np.average((own - centre) ** 2, weights=weight)) or 1.0
+        # The penalty is slight; it keeps the slope finite where the scores divide the classes.
+        line = LogisticRegression(C=100.0, tol=1e-10)
+        line.fit((own[:, np.newaxis] - centre) / spread, truth, sample_weight=weight)
+        slope = max(float(line.coef_[0, 0]), LEAST_SLOPE)
+        found = cls(slope / spread, float(line.intercept_[0]) - slope * centre / spread)
+        counted = truth if weight is None else truth[weight > 0]
+        if min((counted == 0).sum(), (counted == 1).sum()) < MANY:
+            return found
+        return cls(LEAST_SLOPE / spread, 0.0, *_steps(own, truth, weight))
+
+    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probability of each score, of the same shape."""
+        from scipy.special import expit
+
+        if self.knots is None or self.log_odds is None:
+            return np.asarray(expit(self.slope * scores + self.intercept), dtype=np.float64)
+        beyond = np.minimum(scores - self.knots[0], 0.0) + np.maximum(scores - self.knots[-1], 0.0)
+        inside = np.interp(scores, self.knots, self.log_odds)
+        return np.asarray(expit(inside + self.slope * beyond), dtype=np.float64)
+
+
+def _steps(
+    scores: NDArray[np.float64], labels: NDArray[np.floating], weight: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middle of each step of isotonic regression, and its log-odds, kept finite at 0 and 1."""
+    from scipy.special import logit
+    from sklearn.isotonic import IsotonicRegression
+
+    if weight is not None:
+        scores, labels, weight = scores[weight > 0], labels[weight > 0], weight[weight > 0]
+    fitted = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, labels, sample_weight=weight)
+    values, step = np.unique(fitted.round(12), return_inverse=True)
+    total = np.bincount(step, weights=weight)
+    knots = np.bincount(step, weights=scores if weight is None else scores * weight) / total
+    sizes = np.bincount(step)
+    if values[0] == 0:  # half a positive, as if one more row were seen, but less than in the next step
+        values[0] = min(0.5 / (sizes[0] + 1), values[1] / 2)
+    if values[-1] == 1:
+        values[-1] = max(1 - 0.5 / (sizes[-1] + 1), (1 + values[-2]) / 2)
+    return knots, np.asarray(logit(values), dtype=np.float64)
