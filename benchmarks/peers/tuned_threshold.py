@@ -1,4 +1,4 @@
-r"""scikit-learn's ``TunedThresholdClassifierCV`` on logistic regression and on histogram gradient boosting.
+r"""scikit-learn's ``TunedThresholdClassifierCV`` on logistic regression, gradient boosting and random forests.
 
 Called as its users do: on all data that are not for testing (training and validation rows together), with its own
 5-fold cross-validation, its 100 thresholds, its refit on all rows, and a scorer for the objective, averaged over the
@@ -33,6 +33,7 @@ from metricopt.problem.objectives import CountObjective, Objective
 NUM_FOLDS = 5
 LOGISTIC_SETTINGS: tuple[dict[str, Any], ...] = ({"C": 0.1}, {"C": 10.0})
 BOOSTING_SETTINGS: tuple[dict[str, Any], ...] = ({"max_leaf_nodes": 8}, {"max_leaf_nodes": 31})
+FOREST_SETTINGS: tuple[dict[str, Any], ...] = ({"min_samples_leaf": 1}, {"min_samples_leaf": 5})
 
 
 def missing() -> list[str]:
@@ -56,6 +57,13 @@ def make_gradient_boosting(seed: int, **setting: Any) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(random_state=seed, **setting)
+
+
+def make_random_forest(seed: int, **setting: Any) -> Any:
+    """Return a random forest that is not trained yet."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(random_state=seed, **setting)
 
 
 def logistic_regression(
@@ -106,6 +114,20 @@ def gradient_boosting(
     """Train histogram gradient boosting; tune its threshold. See :func:`logistic_regression`."""
     known = train_features, train_labels, validation_features, validation_labels
     return _best_of(make_gradient_boosting, BOOSTING_SETTINGS, objective, *known, test_features, seed)
+
+
+def random_forest(
+    objective: Objective,
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    validation_features: np.ndarray,
+    validation_labels: np.ndarray,
+    test_features: np.ndarray,
+    seed: int,
+) -> PeerScores:
+    """Train a random forest; tune its threshold. See :func:`logistic_regression`."""
+    known = train_features, train_labels, validation_features, validation_labels
+    return _best_of(make_random_forest, FOREST_SETTINGS, objective, *known, test_features, seed)
 
 
 def goodness(labels: np.ndarray, predictions: np.ndarray, objective: CountObjective) -> float:

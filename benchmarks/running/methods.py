@@ -7,10 +7,12 @@ the loss, or the rows that are drawn. Which methods there are, with which settin
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,13 @@ from benchmarks.running.task import Task
 from metricopt.evidence.cross_fit import cross_fit
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import FPOR, FROP, OAP, Objective
+from metricopt.scoring.classifiers import score_by
 
 WARMUP_FRACTION = 0.25
 LEARNING_RATE = {"linear": 0.02, "mlp": 0.003}
 SCORING_BATCH = 65_536
+SMALLEST_DECISION = float(np.nextafter(0.0, 1.0))
+"""``decision_function`` is above 0 where a classifier of scikit-learn raises an alarm."""
 
 Setting = dict[str, Any]
 
@@ -326,7 +331,7 @@ class CrossFitted(Method):
     Parameters
     ----------
     make : callable ``(seed, **setting) -> classifier``
-        Its scores are log-odds.
+        One with ``decision_function`` or ``predict_proba``.
     settings : tuple of dict
     model : str
         Beside which model it stands in the tables.
@@ -353,14 +358,52 @@ class CrossFitted(Method):
         features, labels = (tensor.numpy() for tensor in task.known.tensors)
 
         def train(rows: np.ndarray) -> Callable[[Any], Any]:
-            classifier = self._make(task.seed, **setting).fit(features[rows], labels[rows])
-            scorer: Callable[[Any], Any] = classifier.decision_function
-            return scorer
+            return partial(score_by, self._make(task.seed, **setting).fit(features[rows], labels[rows]))
 
         fitted = cross_fit(train, features, labels, task.folds)
         scores = {part: fitted.scores(own.numpy()) for part, own in task.features.items()}
         trained = Trained(scores, None, epochs=0, steps=0, out_of_fold=fitted.out_of_fold)
         return dict.fromkeys(objectives, trained)
+
+
+class Classifier(Method):
+    """:class:`metricopt.DirectMetricClassifier` as its users call it, with its own budget, folds and threshold.
+
+    Parameters
+    ----------
+    name : str
+        Its ``model``.
+    beside : str
+        Beside which model it stands in the tables.
+    """
+
+    family = "direct"
+    settings: tuple[Setting, ...] = ({},)
+    knows_objective = True
+
+    def __init__(self, name: str, beside: str) -> None:
+        self._name, self._beside = name, beside
+
+    def supports(self, objective: Objective, model: str) -> bool:
+        return model == self._beside
+
+    def train(self, task: Task, objectives: Mapping[str, Objective], setting: Setting) -> dict[str, Trained]:
+        known = [tensor.numpy() for tensor in task.known.tensors]
+        trained = {}
+        for name, objective in objectives.items():
+            classifier = metricopt.DirectMetricClassifier(objective, model=self._name, random_state=task.seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that a bound is not supported: the status says so
+                classifier.fit(*known)
+            trained[name] = Trained(
+                {part: classifier.decision_function(own.numpy()) for part, own in task.features.items()},
+                SMALLEST_DECISION,
+                epochs=0,
+                steps=0,
+                status=str(classifier.result_.status),
+                setting=next((tried.name for tried in classifier.result_.candidates if tried.is_chosen), ""),
+            )
+        return trained
 
 
 class BestEpochs:

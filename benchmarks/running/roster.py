@@ -1,5 +1,7 @@
 """The methods by name, each with its settings, among which held-out scores choose: for each :data:`NUM_SETTINGS`.
 
+Those that choose by themselves, peers with a tuned threshold and ``auto``, have none here.
+
 This file decides settings. How a method trains is in :mod:`benchmarks.running.methods`, the losses in
 :mod:`metricopt.losses`, the peers in :mod:`benchmarks.peers`.
 """
@@ -8,8 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.peers import cooper_proxy, tuned_threshold
-from benchmarks.running.methods import Certified, CrossFitted, Fitted, FittedOnFolds, Method, Peer, Resampled, Soap
+from benchmarks.peers import cooper_proxy, light_gbm, tuned_threshold
+from benchmarks.running.methods import (
+    Certified,
+    Classifier,
+    CrossFitted,
+    Fitted,
+    FittedOnFolds,
+    Method,
+    Peer,
+    Resampled,
+    Soap,
+)
 from metricopt import losses
 from metricopt.problem.objectives import FPOR, FROP, OFBS, Objective
 
@@ -90,6 +102,7 @@ METHODS: dict[str, Method] = {
     "MAPIE": Certified(RATES),
     "logistic + tuned threshold": Peer(tuned_threshold.logistic_regression, "linear", tuned_threshold.missing),
     "boosting + tuned threshold": Peer(tuned_threshold.gradient_boosting, "mlp", tuned_threshold.missing),
+    "forest + tuned threshold": Peer(tuned_threshold.random_forest, "mlp", tuned_threshold.missing),
     "profiled, folds": FittedOnFolds("direct", lambda objective: "profiled", RATES, warms_up=True),
     "cross-entropy, folds": FittedOnFolds("loss", lambda objective: "cross_entropy", RATES),
     "logistic, folds": CrossFitted(
@@ -98,4 +111,6 @@ METHODS: dict[str, Method] = {
     "boosting, folds": CrossFitted(
         tuned_threshold.make_gradient_boosting, tuned_threshold.BOOSTING_SETTINGS, "mlp", tuned_threshold.missing
     ),
+    "LightGBM, folds": CrossFitted(light_gbm.make_light_gbm, light_gbm.SETTINGS, "mlp", light_gbm.missing),
+    "auto": Classifier("auto", "mlp"),
 }

@@ -88,7 +88,7 @@ def train_classifier(
         check_confidence(settings.confidence)  # type: ignore[arg-type]
     if not 0 <= val_fraction < 1:
         reject("val_fraction", "in [0, 1)", val_fraction, "give e.g. 0.2, or 0 to choose by the training rows")
-    train = _trainer(model, rows, name, 1 if folds is None else int(folds.max()) + 1)
+    train = _trainer(model, rows, name, folds)
     labels, groups = rows.labels, None
     if rows.groups is not None:
         groups = numbered("groups", rows.groups, len(labels))
@@ -138,7 +138,9 @@ def _packages_of(fitted: FittedClassifiers) -> list[str]:
     return ["metricopt", "scikit-learn", *known[:1]]
 
 
-def _trainer(model: Any, rows: LabelledRows, name: str, number: int) -> Callable[[NDArray[np.intp]], Any]:
+def _trainer(
+    model: Any, rows: LabelledRows, name: str, folds: NDArray[np.intp] | None
+) -> Callable[[NDArray[np.intp]], Any]:
     """Return what trains a clone on the rows with given numbers."""
     weight_name = _weight_name(model)
     if rows.weight is not None and weight_name is None:
@@ -148,23 +150,27 @@ def _trainer(model: Any, rows: LabelledRows, name: str, number: int) -> Callable
             UserWarning,
             stacklevel=4,
         )
-    calls = 0
 
     def train(chosen: NDArray[np.intp]) -> Any:
-        nonlocal calls
-        calls += 1
         own, given = clone(model), {}
         if rows.weight is not None and weight_name is not None:
             given[weight_name] = rows.weight[chosen]
         try:
             own.fit(_safe_indexing(rows.features, chosen), rows.labels[chosen].astype(np.intp), **given)
         except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-            where = f" in fold {calls} of {number}" if number > 1 else ""
+            where = "" if folds is None else _fold_without(chosen, folds)
             kind = TypeError if isinstance(error, TypeError) else InvalidInputError
             raise kind(f"{name} could not be trained{where}: {error}") from error
         return own
 
     return train
+
+
+def _fold_without(chosen: NDArray[np.intp], folds: NDArray[np.intp]) -> str:
+    """Return which fold is left out where the rows of all others train."""
+    number = int(folds.max()) + 1
+    (left_out,) = np.setdiff1d(np.arange(number), folds[chosen])
+    return f" in fold {left_out + 1} of {number}"
 
 
 def _weight_name(model: Any) -> str | None:

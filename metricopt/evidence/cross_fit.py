@@ -66,6 +66,9 @@ def cross_fit(
 ) -> CrossFit:
     """Train one scorer for each fold, without it.
 
+    The folds are trained one after the other, or where ``joblib.parallel_config`` says: on several cores, or on the
+    machines of a Dask or Ray cluster.
+
     Parameters
     ----------
     train : callable ``(rows) -> scorer``
@@ -99,8 +102,10 @@ def cross_fit(
     if len(folds) != len(columns):
         reject("folds", f"one number a row ({len(columns)})", f"{len(folds)} values", "give the fold of each row")
     num_labels = 1 if columns.ndim == 1 else columns.shape[1]
+    from joblib import Parallel, delayed
+
     trains = np.asarray(folds)[:, np.newaxis] != np.arange(int(np.max(folds)) + 1)  # (n, K)
-    scorers = tuple(train(np.flatnonzero(own)) for own in trains.T)
+    scorers = tuple(Parallel()(delayed(train)(np.flatnonzero(own)) for own in trains.T))
     scores = _scores_of(scorers, features, num_labels)
     by_label = columns.reshape(len(columns), num_labels)
     weight = None if sample_weight is None else _weight_by_label(sample_weight, by_label.shape)

@@ -1,5 +1,8 @@
 """Folds for any scorer, against plain loops over folds, rows and models."""
 
+import threading
+
+import joblib
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -101,3 +104,18 @@ def test_folds_of_other_rows_are_rejected_before_anything_trains():
 
     with pytest.raises(InvalidInputError, match=r"folds must be one number a row \(240\), got 239 values"):
         cross_fit(train, features, labels, make_folds(2, labels)[1:])
+
+
+def test_folds_are_trained_where_joblib_is_told_to():
+    features, labels = table()
+    folds = make_folds(4, labels)
+    alone, threads = cross_fit(logistic(features, labels), features, labels, folds), set()
+
+    def train(rows):
+        threads.add(threading.get_ident())
+        return logistic(features, labels)(rows)
+
+    with joblib.parallel_config("threading", n_jobs=2):
+        together = cross_fit(train, features, labels, folds)
+    np.testing.assert_array_equal(together.out_of_fold, alone.out_of_fold)
+    assert threading.get_ident() not in threads and len(threads) >= 1
