@@ -8,18 +8,21 @@ from metricopt._validation import InvalidInputError
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.reports import evaluate
 from metricopt.evidence.thresholds import choose_threshold
+from metricopt.problem.bounds import MetricBound
 from metricopt.problem.metrics import (
     alarm_rate,
     average_precision,
     confusion_counts,
     f_beta,
     false_positive_rate,
+    measure,
     precision,
     precision_recall_curve,
     recall,
     specificity,
 )
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS, RecallAtAlarmRate, RecallAtFPR
+from metricopt.problem.program import Program
 from metricopt.problem.registry import register_objective
 from metricopt.results.from_scores import from_scores
 from metricopt.results.result import FitResult, load
@@ -43,7 +46,9 @@ __all__ = [
     "DirectMetricLoss",
     "FitResult",
     "InvalidInputError",
+    "MetricBound",
     "ObjectiveScorer",
+    "Program",
     "RecallAtAlarmRate",
     "RecallAtFPR",
     "Status",
@@ -60,6 +65,7 @@ __all__ = [
     "from_scores",
     "load",
     "load_run",
+    "measure",
     "precision",
     "precision_recall_curve",
     "recall",

@@ -19,9 +19,9 @@ import torch
 from benchmarks.data.score_families import FAMILIES, Family, Population
 from benchmarks.studies.kept_bounds import RULES, asked_of, conclusions, tables, worth
 from benchmarks.studies.study import Processes, Quick, finish, run_all
+from metricopt.evidence.choosing import support_of
 from metricopt.evidence.rows import LabelRows, Rows
 from metricopt.evidence.rule import Rule
-from metricopt.evidence.thresholds import support_of
 from metricopt.problem.cuts import Cuts
 from metricopt.problem.objectives import FPOR, FROP, CountObjective, RecallAtAlarmRate, RecallAtFPR
 from metricopt.problem.ratios import Counts

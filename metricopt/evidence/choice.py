@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metricopt._arrays import Array
+from metricopt.evidence.program_outcome import BoundOutcome
 from metricopt.problem.ratios import Counts
 
 
@@ -56,6 +57,8 @@ class ThresholdChoice:
         Whether the bound is the least or the largest value allowed.
     by_group : bool
         Whether alarms and positives are counted by group.
+    program : ProgramOutcome, one such a label, or None
+        What each bound of a :class:`~metricopt.Program` reaches; None for other objectives.
     """
 
     threshold: Array
@@ -74,11 +77,14 @@ class ThresholdChoice:
     bound: Array | None = None
     bound_direction: Literal["min", "max"] = "min"
     by_group: bool = False
+    program: Any = None
 
     def __getitem__(self, label: int) -> ThresholdChoice:
         """Return the choice for one label of several."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays = {name: value[label] for name, value in own.items() if name in _PER_LABEL and value is not None}
+        if self.program is not None:
+            arrays["program"] = self.program[label]
         return replace(self, **arrays, empirical=None if self.empirical is None else self.empirical[label])
 
     @property
@@ -87,6 +93,10 @@ class ThresholdChoice:
         if np.ndim(self.threshold):
             return tuple(self[label]._missing() for label in range(len(self.threshold)))
         return self._missing()
+
+    @property
+    def _bounds(self) -> tuple[BoundOutcome, ...]:
+        return () if self.program is None else self.program.bounds
 
     @property
     def holds_by_definition(self) -> bool:
@@ -108,6 +118,11 @@ class ThresholdChoice:
         rows.append((self.metric_name.replace("_", " "), f"{float(self.value):.3f}"))
         if self.bounded_name is not None:
             rows.append((self.bounded_name.replace("_", " "), self._bounded()))
+        elif self.program is not None:
+            rows += [(each.name, each.said(self.confidence is not None)) for each in self.program.bounds]
+        if self.program is not None:
+            own = self.program.thresholds or {}
+            rows += [(f"threshold of {name}", f"{value:.6g}") for name, value in own.items()]
         width = max(len(name) for name, _ in rows)
         lines = [self._headline(), *(f"  {name:<{width}}  {text}" for name, text in rows)]
         advice = self._missing()
@@ -120,13 +135,15 @@ class ThresholdChoice:
     def _headline(self) -> str:
         if np.isnan(float(self.threshold)):
             return "no threshold"
-        if self.bounded_name is None or self.bound is None:
+        if self.bounded_name is None and not self._bounds:
             return f"the best {self.metric_name.replace('_', ' ')} on these rows"
         asked = self._asked()
+        verb = "are" if len(self._bounds) > 1 else "is"
         if self.supported is None or self.confidence is None:
-            return f"{asked} {'holds' if self.feasible else 'does not hold'} on these rows"
+            one, many = ("holds", "hold") if self.feasible else ("does not hold", "do not all hold")
+            return f"{asked} {many if len(self._bounds) > 1 else one} on these rows"
         if self.supported:
-            return f"{asked} is supported with confidence {self.confidence:g}"
+            return f"{asked} {verb} supported with confidence {self.confidence:g}"
         counts = self.counts
         if not counts.true_positives + counts.false_positives:
             done = ", so no alarm is raised"
@@ -134,9 +151,11 @@ class ThresholdChoice:
             done = ", so every row is flagged"
         else:
             done = ""
-        return f"{asked} is not supported with confidence {self.confidence:g}{done}"
+        return f"{asked} {verb} not supported with confidence {self.confidence:g}{done}"
 
     def _asked(self) -> str:
+        if self.bounded_name is None:
+            return str(self.program.asked)
         relation = ">=" if self.bound_direction == "min" else "<="
         return f"{str(self.bounded_name).replace('_', ' ')} {relation} {float(np.asarray(self.bound)):g}"
 
@@ -161,6 +180,8 @@ class ThresholdChoice:
 
     def _short(self) -> str:
         parts = [f"threshold {float(self.threshold):.6g}", f"{self.metric_name.replace('_', ' ')} {self.value:.3f}"]
+        if self.bounded_name is None:
+            return ", ".join([*parts, *(f"{each.name} {each.said(False)}" for each in self._bounds)])
         return ", ".join([*parts, f"{str(self.bounded_name).replace('_', ' ')} {self._bounded()}"])
 
     def _missing(self) -> str | None:
@@ -169,6 +190,8 @@ class ThresholdChoice:
         if self.supported is None or self.supported or self.empirical is None or self.num_more_positives is None:
             return None
         best = self.empirical
+        if not best.feasible and self.bounded_name is None:
+            return str(best.program.clash_in_words)
         if not best.feasible:
             name, nearest = str(self.bounded_name).replace("_", " "), float(np.asarray(best.bounded_value))
             if np.isnan(nearest):
@@ -178,6 +201,10 @@ class ThresholdChoice:
         num = float(np.asarray(best.num_alarms))
         if not num:
             return "The best cut raises no alarm: it meets the bound, but finds no positive."
+        if self.bounded_name is None:
+            lacking: str | None = best.program.lacking_in_words(float(self.num_more_positives), more)
+            if lacking is not None:
+                return lacking
         stands = f"{num:g} {unit}{'s stand' if num != 1 else ' stands'} behind the best cut"
         needed = float(self.num_more_positives)
         if not needed:
@@ -209,7 +236,10 @@ def gather(choices: list[ThresholdChoice], give_back: Any) -> ThresholdChoice:
     }
     counts = Counts(*(give_back([getattr(c.counts, field.name) for c in choices]) for field in fields(Counts)))
     empirical = None if first.empirical is None else gather([_empirical(choice) for choice in choices], give_back)
-    return replace(first, **arrays, counts=counts, empirical=empirical)
+    program: Any = None if first.program is None else tuple(choice.program for choice in choices)
+    if program is not None and np.ndim(arrays["threshold"]) == 0:
+        (program,) = program
+    return replace(first, **arrays, program=program, counts=counts, empirical=empirical)
 
 
 def _empirical(choice: ThresholdChoice) -> ThresholdChoice:

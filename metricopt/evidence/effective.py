@@ -31,9 +31,10 @@ import numpy as np
 
 from metricopt.evidence.cells import ALARMS, EVERYTHING, Cells
 from metricopt.evidence.groups import Groups
-from metricopt.evidence.limits import EffectiveRate, Limit, LimitOfRate, LimitOfTwoRates
-from metricopt.problem.objectives import CountObjective
+from metricopt.evidence.limits import EffectiveRate, Limit, LimitOfInverse, LimitOfRate, LimitOfTwoRates
+from metricopt.problem.bounds import MetricBound
 from metricopt.problem.ranking import RankedClass, Ranking
+from metricopt.problem.ratios import Ratio
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,14 @@ class Evidence:
     groups: Groups | None = None
     class_weights: tuple[float, float] | None = None
 
-    def limit(self, objective: CountObjective) -> Limit:
+    def limit(self, bound: MetricBound) -> Limit:
         """Return the confidence limit of the bounded metric at each cut."""
-        ratio, direction = objective.bounded, objective.bound_direction
-        assert ratio is not None
+        ratio, direction = bound.metric, bound.direction
         hits, counted = Cells.of(ratio.numerator), Cells.of(ratio.denominator)
-        if hits is not None and counted is not None and hits <= counted:
+        if hits is not None and counted is not None and counted <= hits and not hits <= counted:
+            inverse = Ratio(f"1 / {ratio.name}", ratio.denominator, ratio.numerator)
+            return LimitOfInverse(self.limit(MetricBound(inverse, "<=" if direction == "min" else ">=", bound.bound)))
+        if hits is not None and counted is not None and hits <= counted and not ratio.by_class:
             classes = [is_positive for is_positive in (True, False) if any(counted.of_class(is_positive))]
             if len(classes) == 1:
                 return LimitOfRate(self._rate_of_class(classes[0], hits, counted), direction)
@@ -72,6 +75,8 @@ class Evidence:
         of_recall, of_false_positive_rate = (
             self._rate_of_class(is_positive, ALARMS, counted or EVERYTHING) for is_positive in (True, False)
         )
+        if ratio.by_class:
+            return LimitOfTwoRates(ratio, direction, of_recall, of_false_positive_rate, 1.0, 1.0)
         weights = self.class_weights or (self.ranking.positives.weight.sum(), self.ranking.negatives.weight.sum())
         return LimitOfTwoRates(ratio, direction, of_recall, of_false_positive_rate, *weights)
 

@@ -112,6 +112,29 @@ class LimitOfRate(Limit):
 
 
 @dataclass(frozen=True)
+class LimitOfInverse(Limit):
+    """The limit of one over a metric, such as the number needed to evaluate, which is one over precision.
+
+    Attributes
+    ----------
+    inverse : Limit
+        Of that metric, from the other side.
+    """
+
+    inverse: Limit
+
+    def supports(self, bound: float | np.ndarray, confidence: float, at: np.ndarray) -> np.ndarray:
+        return self.inverse.supports(1 / np.asarray(bound), confidence, at)
+
+    def value(self, confidence: float, at: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.asarray(1 / self.inverse.value(confidence, at))
+
+    def scaled(self, factor: float) -> LimitOfInverse:
+        return replace(self, inverse=self.inverse.scaled(factor))
+
+
+@dataclass(frozen=True)
 class LimitOfTwoRates(Limit):
     """The limit of a ratio of the two classes, each with a weight of its own.
 
@@ -159,7 +182,7 @@ class LimitOfTwoRates(Limit):
         return wide.probability_above(-rest) @ weights
 
     def value(self, confidence: float, at: np.ndarray) -> np.ndarray:
-        low, high = np.zeros(len(at)), np.ones(len(at))
+        low, high = np.full(len(at), self.ratio.low), np.full(len(at), self.ratio.high)
         for _ in range(40):
             middle = (low + high) / 2
             is_lower = self.supports(middle, confidence, at) == (self.direction == "min")

@@ -34,7 +34,8 @@ class Rule:
     Attributes
     ----------
     confidence : float, in (0, 1), or None
-        The confidence limit of the bounded metric must meet the bound; None asks for no limit.
+        The confidence limit of the bounded metric must meet the bound; None asks for no limit. Where there are several
+        bounds or subgroups, the limit of each must, at the confidence of :meth:`of_each`.
     every_fold : bool
         The bound must hold on the rows of every single fold. A fold in which the bounded metric is undefined whatever
         the threshold, for want of positives, say, is not asked.
@@ -42,6 +43,16 @@ class Rule:
 
     confidence: float | None = DEFAULT_CONFIDENCE
     every_fold: bool = EVERY_FOLD_BY_DEFAULT
+
+    def of_each(self, num_bounds: int) -> float | None:
+        """Return with which confidence each of several bounds must hold, so that all hold with that of the rule.
+
+        The error is divided equally among them (Bonferroni): whatever depends on what, the probability that one of them
+        fails is at most the sum of the probabilities of each.
+        """
+        if self.confidence is None or num_bounds < 2:
+            return self.confidence
+        return 1 - (1 - self.confidence) / num_bounds
 
 
 def check_confidence(confidence: float) -> None:

@@ -12,16 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from metricopt._arrays import Array
 from metricopt._validation import reject
 from metricopt.evidence.choice import ThresholdChoice, gather
-from metricopt.evidence.rows import LabelRows, Rows
+from metricopt.evidence.choosing import choose, support_of
+from metricopt.evidence.per_subgroup import choose_per_subgroup
+from metricopt.evidence.rows import Rows
 from metricopt.evidence.rule import Rule, check_confidence
-from metricopt.evidence.support import Support, cuts_to_support
 from metricopt.problem.cuts import Cuts
 from metricopt.problem.objectives import Objective
+from metricopt.problem.program import Program
 from metricopt.problem.registry import get_objective
 
 
@@ -37,6 +38,7 @@ def choose_threshold(
     groups: Sequence[Any] | Array | None = None,
     prevalence: float | Sequence[float] | None = None,
     folds: Sequence[Any] | Array | None = None,
+    subgroups: Any = None,
 ) -> ThresholdChoice:
     r"""Return the threshold at which scores do best by an objective: on these rows, or with confidence on new ones.
 
@@ -103,6 +105,8 @@ def choose_threshold(
         The fraction of positives where the threshold will be used; the metrics are those at this prevalence.
     folds : sequence, shape (n,), optional
         The number of each row's fold: with a confidence, the bound must also hold on the rows of every single fold.
+    subgroups : mapping of str to array of shape (n,), or a frame, optional
+        The columns that a :class:`~metricopt.Program` names, such as ``{"site": sites}``; if it names one, its array.
 
     Returns
     -------
@@ -136,10 +140,26 @@ def choose_threshold(
     objective = get_objective(objective, alpha=alpha, beta=beta)
     if confidence is not None:
         check_confidence(confidence)
-    rows = Rows.read(scores, labels, sample_weight=sample_weight, groups=groups, prevalence=prevalence, folds=folds)
+    rows = Rows.read(
+        scores,
+        labels,
+        sample_weight=sample_weight,
+        groups=groups,
+        prevalence=prevalence,
+        folds=folds,
+        subgroups=subgroups,
+        columns=objective.columns,
+    )
+    rows = replace(rows, crosses=isinstance(objective, Program) and objective.threshold_per is not None)
     rule = None if confidence is None else Rule(float(confidence), every_fold=folds is not None)
     of_labels = zip(rows.of_labels(), objective.for_labels(rows.samples.num_labels), strict=True)
-    return gather([choose(own, single, rule, rows.samples.dtype) for own, single in of_labels], rows.samples.give_back)
+    dtype, choices = rows.samples.dtype, []
+    for label, (own, single) in enumerate(of_labels):
+        if isinstance(single, Program) and single.threshold_per is not None:
+            choices.append(choose_per_subgroup(rows, label, own, single, rule, dtype))
+        else:
+            choices.append(choose(own, single, rule, dtype))
+    return gather(choices, rows.samples.give_back)
 
 
 def reachable_bound(
@@ -177,7 +197,7 @@ def reachable_bound(
     """
     check_confidence(confidence)
     objective = get_objective(objective, alpha=alpha)
-    if objective.bounded is None:
+    if objective.only_bound is None:
         reject("objective", "one with a bound", objective.name, "give e.g. FPOR(min_precision=0.9)")
     rows = Rows.read(scores, labels, sample_weight=sample_weight, groups=groups, prevalence=prevalence, folds=folds)
     rule, reached = Rule(float(confidence), every_fold=folds is not None), []
@@ -203,6 +223,8 @@ def selection_criterion(choice: ThresholdChoice, objective: Objective) -> tuple[
     (1.0, 0.6666666666666666)
     """
     values = np.atleast_1d(np.asarray(choice.value))
+    if choice.program is not None:
+        return _criterion_of_program(values, choice)
     bounded = np.zeros_like(values) if choice.bounded_value is None else np.nan_to_num(choice.bounded_value)
     safety = np.atleast_1d(bounded if objective.bound_direction == "min" else -bounded)
     learnable = ~np.isnan(values)
@@ -212,89 +234,13 @@ def selection_criterion(choice: ThresholdChoice, objective: Objective) -> tuple[
     return float(criteria[learnable].mean()), float(safety[learnable].mean())
 
 
-def choose(rows: LabelRows, asked: Objective, rule: Rule | None, dtype: torch.dtype) -> ThresholdChoice:
-    """Choose for one label by a rule, or without one; the result holds NumPy scalars.
-
-    Parameters
-    ----------
-    rows : LabelRows
-    asked : Objective
-        For one label.
-    rule : Rule or None
-        None for the best cut on these rows alone.
-    dtype : torch.dtype
-        What the scores came in.
-    """
-    cuts = Cuts.of(rows.ranking, asked.threshold_objective)
-    position = cuts.best() if len(rows.ranking.positives.scores) else None
-    empirical = _choice_at(rows, asked, cuts, position, dtype)
-    if rule is None:
-        return empirical
-    empirical = replace(empirical, confidence=rule.confidence)
-    if cuts.bounded_value is None:
-        return replace(empirical, empirical=empirical)
-    if position is None:
-        nothing = replace(empirical, limit=np.nan, supported=False, num_more_positives=np.nan)
-        return replace(nothing, empirical=nothing)
-    alone = _support_at(rows, Cuts.at(rows.ranking, cuts.objective, cuts.lowest_flagged[[position]]), rule)
-    empirical = _with_support(empirical, alone, 0)
-    support = support_of(rows, cuts, rule)
-    best = support.best()
-    choice = _with_support(_choice_at(rows, asked, support.cuts, best, dtype), support, best)
-    known = support.by_definition().get(best)
-    if known is not None:
-        choice = replace(choice, limit=known)
-    if not choice.supported or known is not None:
-        choice = replace(choice, threshold=_for_all_rows(choice))
-    more = 0.0 if choice.supported else np.nan if rule.confidence is None else support.num_more_positives()
-    return replace(
-        choice,
-        confidence=rule.confidence,
-        feasible=choice.supported,
-        num_more_positives=more,
-        empirical=replace(empirical, num_more_positives=more),
-    )
-
-
-def support_of(rows: LabelRows, cuts: Cuts, rule: Rule) -> Support:
-    """Return the cuts of one label that can be best under a rule; ``cuts`` are those that can be without one."""
-    return _support_at(rows, cuts_to_support(cuts, rows.evidence(cuts.lowest_flagged[:0]).is_by_row), rule)
-
-
-def _support_at(rows: LabelRows, cuts: Cuts, rule: Rule) -> Support:
-    evidence = rows.evidence(cuts.lowest_flagged)
-    return Support(cuts, evidence, evidence.limit(cuts.objective), rule, rows.folds if rule.every_fold else ())
-
-
-def _for_all_rows(safe: ThresholdChoice) -> float:
-    """Return the threshold that does to every row what a safe cut does to these: new scores may lie beyond them."""
-    counts = safe.counts
-    if not counts.true_positives + counts.false_positives:
-        return np.inf
-    return float(safe.threshold) if counts.false_negatives + counts.true_negatives else -np.inf
-
-
-def _choice_at(
-    rows: LabelRows, asked: Objective, cuts: Cuts, position: int | None, dtype: torch.dtype
-) -> ThresholdChoice:
-    """Return what a cut reaches on these rows; None where there is no threshold, for want of positives."""
-    at = len(cuts.value) - 1 if position is None else position  # the last raises no alarm
-    bound = asked.bound
-    return ThresholdChoice(
-        threshold=np.nan if position is None else cuts.threshold(position, dtype),
-        value=np.nan if position is None else asked.measure(rows.ranking, cuts.counts[at]),
-        bounded_value=None if cuts.bounded_value is None else cuts.bounded_value[at],
-        counts=cuts.counts[at],
-        feasible=False if position is None else cuts.feasible[at],
-        num_alarms=rows.evidence(cuts.lowest_flagged[[at]]).num_alarms[0],
-        metric_name=asked.metric_name,
-        bounded_name=None if asked.bounded is None else asked.bounded.name,
-        bound=None if bound is None else float(np.asarray(bound)),
-        bound_direction=asked.bound_direction,
-        by_group=rows.groups is not None,
-    )
-
-
-def _with_support(choice: ThresholdChoice, support: Support, position: int) -> ThresholdChoice:
-    at = np.array([position])
-    return replace(choice, limit=support.limits(at)[0], supported=support.supported(at)[0])
+def _criterion_of_program(values: np.ndarray, choice: ThresholdChoice) -> tuple[float, float]:
+    """Return the criterion where values may be of any size: those below -1 are squeezed into (-2, -1)."""
+    learnable = ~np.isnan(values)
+    if not learnable.any():
+        return (-np.inf, -np.inf)
+    squeezed = np.where(values < -1, -2 - 1 / np.minimum(values, -1), values)
+    outcomes = choice.program if isinstance(choice.program, tuple) else (choice.program,)
+    missed = np.array([min(outcome.shortfall, 1e6) for outcome in outcomes])
+    criteria = np.where(choice.feasible, squeezed, -2 - missed)
+    return float(criteria[learnable].mean()), float(-missed[learnable].mean())

@@ -25,8 +25,10 @@ from metricopt.problem.ratios import (
     RECALL,
     SPECIFICITY,
     Counts,
+    Ratio,
     f_beta_ratio,
 )
+from metricopt.problem.text import read_metric
 
 
 def confusion_counts(scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None) -> Counts:
@@ -156,6 +158,34 @@ def f_beta(
     0.8
     """
     return f_beta_ratio(beta)(confusion_counts(scores, labels, threshold, sample_weight))
+
+
+def measure(
+    metric: str | Ratio, scores: Array, labels: Array, threshold: Array, sample_weight: Array | None = None
+) -> Array:
+    """Return any metric that can be asked for by name, at a threshold; NaN where it is undefined.
+
+    Parameters
+    ----------
+    metric : str or Ratio
+        A name of :mod:`metricopt.problem.catalogue`, with its numbers where it takes some.
+    scores, labels, threshold, sample_weight
+        These are as for :func:`confusion_counts`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such metric.
+
+    Examples
+    --------
+    >>> float(measure("balanced_accuracy", [0.9, 0.8, 0.4, 0.2], [1, 0, 1, 1], 0.3))
+    0.3333333333333333
+    >>> float(measure("expected_cost(1, 10)", [0.9, 0.8, 0.4, 0.2], [1, 0, 1, 1], 0.3))
+    2.75
+    """
+    ratio = read_metric(metric) if isinstance(metric, str) else metric
+    return ratio(confusion_counts(scores, labels, threshold, sample_weight))
 
 
 def average_precision(scores: Array, labels: Array, sample_weight: Array | None = None) -> Array:

@@ -16,19 +16,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from inspect import get_annotations
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 
 from metricopt._arrays import Array
 from metricopt._validation import check_fraction, check_positive, reject
 from metricopt.problem import ratios
+from metricopt.problem.bounds import Bound, MetricBound
 from metricopt.problem.ranking import Ranking
 from metricopt.problem.ratios import Counts, LinearForm, Ratio
-
-Bound: TypeAlias = "float | tuple[float, ...]"
-"""One bound for all labels, or one per label."""
 
 
 class Objective(ABC):
@@ -99,6 +96,24 @@ class Objective(ABC):
         """The bound on :attr:`bounded`, None where there is none."""
         return getattr(self, self.bound_parameter) if self.bounded is not None and self.bound_parameter else None
 
+    @property
+    def bounds(self) -> tuple[MetricBound, ...]:
+        """All bounds, each with the metric that it restricts."""
+        if self.bounded is None or self.bound is None:
+            return ()
+        return (MetricBound(self.bounded, ">=" if self.bound_direction == "min" else "<=", self.bound),)
+
+    @property
+    def only_bound(self) -> MetricBound | None:
+        """The bound, where there is one and it speaks of all rows; None where there is none, or more than that."""
+        bounds = self.bounds
+        return bounds[0] if len(bounds) == 1 and bounds[0].within is None else None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of subgroups that the objective speaks of."""
+        return ()
+
     def with_bound(self, bound: Bound) -> Objective:
         """Return the same objective with another bound."""
         if self.bound is None or self.bound_parameter is None:
@@ -124,13 +139,8 @@ class Objective(ABC):
 
     def __str__(self) -> str:
         """Say in words what is asked, e.g. ``maximise recall subject to precision >= 0.9``."""
-        text = f"maximise {self.metric_name}"
-        if self.bounded is None:
-            return text
-        relation = ">=" if self.bound_direction == "min" else "<="
-        bound = np.asarray(self.bound)
-        shown = f"{float(bound):g}" if bound.ndim == 0 else f"({', '.join(f'{b:g}' for b in bound)})"
-        return f"{text} subject to {self.bounded.name} {relation} {shown}"
+        text, bounds = f"maximise {self.metric_name}", self.bounds
+        return f"{text} subject to {' and '.join(map(str, bounds))}" if bounds else text
 
 
 class CountObjective(Objective):
@@ -175,33 +185,28 @@ class CountObjective(Objective):
 
         Without a bound, feasible means that the metric to maximise is defined.
         """
-        if self.bounded is None:
+        only = self.only_bound
+        if only is None:
             value = self.value(counts)
             return value == value
-        value = self.bounded(counts)
-        bound = _like(value, self.bound)
-        return value >= bound if self.bound_direction == "min" else value <= bound
+        return only.holds(only.metric(counts))
 
-    def excess(self, like: Array) -> LinearForm | None:
-        """Return the bound as a linear form, positive where it is missed; None without a bound.
+    def excess(self, array: Array) -> LinearForm | None:
+        """Return the only bound as a linear form, positive where it is missed; None without one.
 
-        That is ``bound * q - p`` (or its negative), with coefficients of the kind of array that ``like`` is.
+        It has coefficients of the kind of array that ``array`` is; see :meth:`MetricBound.excess`.
         """
-        if self.bounded is None:
-            return None
-        shortfall = self.bounded.denominator * _like(like, self.bound) - self.bounded.numerator
-        return shortfall if self.bound_direction == "min" else shortfall * -1.0
+        only = self.only_bound
+        return None if only is None else only.excess(array)
 
     def violation(self, counts: Counts) -> Array:
-        """Return how far the bound is missed, per positive: > 0 infeasible, <= 0 feasible; 0 without a bound.
+        """Return how far the only bound is missed, per positive: > 0 infeasible, <= 0 feasible; 0 without one.
 
         The violation is NaN without positives. Without alarms, a bound on precision has the violation 0, though
         :meth:`feasible` is False.
         """
-        excess = self.excess(counts.positives)
-        if excess is None:
-            return counts.positives * 0.0
-        return Ratio("violation", excess, ratios.RECALL.denominator)(counts)
+        only = self.only_bound
+        return counts.positives * 0.0 if only is None else only.violation(counts)
 
     def class_weights(self, multiplier: Array, value: Array) -> tuple[Array, Array]:
         r"""Return ``(w_plus, w_minus)`` of the equivalent program "maximise w_plus TP - w_minus FP".
@@ -325,10 +330,3 @@ class OAP(Objective):
 
     def measure(self, ranking: Ranking, counts: Counts) -> float:
         return ranking.average_precision()
-
-
-def _like(array: Array, values: Any) -> Array:
-    """Return ``values`` as the kind of array that ``array`` is."""
-    if isinstance(array, torch.Tensor):
-        return array.new_tensor(values, dtype=torch.result_type(array, 1.0))  # never rounded to an integer
-    return np.asarray(values)

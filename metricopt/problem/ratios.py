@@ -1,7 +1,9 @@
-"""What each metric *is*: a ratio of linear forms in the confusion counts.
+"""Ratios of linear forms in the confusion counts: what every metric here is made of.
 
-Objectives, thresholds and solvers build on these. This file decides metrics; how samples are counted at a threshold is
-in :mod:`metricopt.problem.metrics`, and at every threshold in :mod:`metricopt.problem.ranking`.
+Objectives, thresholds and solvers build on these. This file decides the algebra, and the metrics that the library's own
+code speaks of; all metrics that can be asked for by name are in :mod:`metricopt.problem.catalogue`. How samples are
+counted at a threshold is in :mod:`metricopt.problem.metrics`, and at every threshold in
+:mod:`metricopt.problem.ranking`.
 """
 
 from __future__ import annotations
@@ -49,6 +51,18 @@ class Counts:
         entries = [value if np.ndim(value) == 0 else value[label] for value in vars(self).values()]
         return Counts(*entries)
 
+    def by_class(self) -> Counts:
+        """Return the counts as fractions of their class; NaN for a class without samples."""
+        positives, negatives = self.positives, self.negatives
+        divide: Any = torch.true_divide if isinstance(positives, torch.Tensor) else np.true_divide
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return Counts(
+                divide(self.true_positives, positives),
+                divide(self.false_positives, negatives),
+                divide(self.false_negatives, positives),
+                divide(self.true_negatives, negatives),
+            )
+
     def in_units(self) -> Counts:
         """Return the same counts as numbers of samples, for labels whose samples all weigh the same."""
         if isinstance(self.unit, float) and self.unit == 1.0:
@@ -74,12 +88,17 @@ class LinearForm:
 
     def __call__(self, counts: Counts) -> Array:
         """Return the value of the form."""
-        return (
-            self.tp * counts.true_positives
-            + self.fp * counts.false_positives
-            + self.positives * counts.positives
-            + self.negatives * counts.negatives
-        )
+        terms = [
+            coefficient * getattr(counts, name)
+            for coefficient, name in (
+                (self.tp, "true_positives"),
+                (self.fp, "false_positives"),
+                (self.positives, "positives"),
+                (self.negatives, "negatives"),
+            )
+            if not (isinstance(coefficient, float) and coefficient == 0.0)
+        ]
+        return sum(terms[1:], terms[0]) if terms else 0.0 * counts.true_positives
 
     def __add__(self, other: LinearForm) -> LinearForm:
         return LinearForm(
@@ -105,6 +124,10 @@ class Ratio:
     name : str
         The name of the metric in reports, for example ``"recall"``.
     numerator, denominator : LinearForm
+    low, high : float
+        The least and the largest value that the metric can have.
+    by_class : bool
+        Whether the counts are taken as fractions of their class, as for the balanced accuracy.
 
     Examples
     --------
@@ -115,10 +138,13 @@ class Ratio:
     name: str
     numerator: LinearForm
     denominator: LinearForm
+    low: float = 0.0
+    high: float = 1.0
+    by_class: bool = False
 
     def __call__(self, counts: Counts) -> Array:
         """Return the value of the metric, NaN where undefined."""
-        counts = counts.in_units()
+        counts = counts.by_class() if self.by_class else counts.in_units()
         numerator, denominator = self.numerator(counts), self.denominator(counts)
         if isinstance(numerator, torch.Tensor):
             return torch.where(denominator > 0, numerator / denominator, torch.nan)

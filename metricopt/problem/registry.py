@@ -23,6 +23,7 @@ from metricopt.problem.objectives import (
     RecallAtAlarmRate,
     RecallAtFPR,
 )
+from metricopt.problem.program import Program
 
 Kind = TypeVar("Kind", bound=CountObjective)
 
@@ -93,7 +94,8 @@ def get_objective(
     Parameters
     ----------
     objective : str or Objective
-        A registered name, or an instance (then neither ``alpha`` nor ``beta``).
+        A registered name, or a program as a sentence that begins with "maximise" or "minimise", or an instance (then
+        neither ``alpha`` nor ``beta``).
     alpha : float, sequence or {label name: float}, in (0, 1]
         The bound of FPOR, FROP and the other bounded objectives.
     beta : float, > 0
@@ -110,7 +112,11 @@ def get_objective(
     --------
     >>> get_objective("FPOR", alpha=0.9)
     FPOR(min_precision=0.9)
+    >>> get_objective("maximise recall subject to precision >= 0.8 and alarm_rate <= 0.05")
+    Program(maximize='recall', subject_to=['precision >= 0.8', 'alarm_rate <= 0.05'])
     """
+    if isinstance(objective, str) and len(objective.split()) > 1:
+        objective = Program.parse(objective)
     if isinstance(objective, Objective):
         if alpha is not None or beta is not None:
             reject(
@@ -140,6 +146,8 @@ def check_registered(objective: Objective) -> None:
     ------
     InvalidInputError
     """
+    if isinstance(objective, Program):
+        return
     known = REGISTRY.get(objective.name)
     if known is None or not _is_same(known, type(objective)):
         remedy = f"write @metricopt.register_objective above the class {objective.name}"
@@ -154,6 +162,8 @@ def objective_to_dict(objective: Objective) -> dict[str, Any]:
     InvalidInputError
         If its class is not registered, so that nothing could read it back.
     """
+    if isinstance(objective, Program):
+        return {"name": objective.name, **objective.to_dict()}
     check_registered(objective)
     module = type(objective).__module__
     origin = {} if module == Objective.__module__ else {"module": module}
@@ -172,6 +182,8 @@ def objective_from_dict(saved: Mapping[str, Any]) -> Objective:
         key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()
     }
     name, module = parameters.pop("name"), parameters.pop("module", None)
+    if name == Program.__name__:
+        return Program.from_dict(parameters)
     if module is not None and name not in REGISTRY:
         remedy = f"import {module} first (on the command line: --import {module})"
         if module == "__main__":

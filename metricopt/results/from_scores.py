@@ -120,6 +120,9 @@ def from_scores(
         reject("labels", rule, f"{len(classes)} columns", "give one label a score")
     asked = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
     check_registered(asked)
+    if len(asked.bounds) > 1 or asked.columns:
+        rule, remedy = "one with at most one bound, over all rows", "give the program to choose_threshold"
+        reject("objective", rule, str(asked), remedy)
     asked.for_labels(len(names))
     meant = read_prevalence(prevalence, names)
     truth = read_labels(labels, classes, names)

@@ -1,0 +1,100 @@
+"""The subgroups that a program speaks of: which rows have which value in a column.
+
+This file decides which columns can be used. What a bound asks of a subgroup is decided in
+:mod:`metricopt.problem.bounds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metricopt._arrays import numbered
+from metricopt._validation import check_choice, reject
+from metricopt.problem.classes import as_text
+
+MOST_SUBGROUPS = 1000
+
+
+@dataclass(frozen=True)
+class SubgroupColumn:
+    """The subgroup of each row by one column.
+
+    Attributes
+    ----------
+    name : str
+    values : tuple of str
+        The values, in their order.
+    of_row : ndarray, shape (n,), int
+        The position of each row's value among them.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    of_row: np.ndarray
+
+    def take(self, rows: np.ndarray) -> SubgroupColumn:
+        """Return the subgroups of some rows; the values stay the same."""
+        return SubgroupColumn(self.name, self.values, self.of_row[rows])
+
+
+def read_subgroups(subgroups: Any, columns: Sequence[str], num_rows: int) -> dict[str, SubgroupColumn]:
+    """Return the columns of subgroups that a program names.
+
+    Parameters
+    ----------
+    subgroups : mapping of str to array, or a frame
+        One value a row in each column; columns that the program does not name are ignored. For a program that names
+        one column, the array alone will do.
+    columns : sequence of str
+        The names that the program uses.
+    num_rows : int
+
+    Raises
+    ------
+    InvalidInputError
+        If a column is missing, has another length or a missing value, holds one value, or a value of its own in each
+        row.
+
+    Examples
+    --------
+    >>> read_subgroups({"site": ["b", "a", "b"]}, ["site"], 3)["site"].values
+    ('a', 'b')
+    """
+    if not columns:
+        return {}
+    named = ", ".join(map(repr, columns))
+    if subgroups is None:
+        reject("subgroups", f"given for bounds in every {named}", None, f"pass subgroups={{{columns[0]!r}: values}}")
+    is_frame = hasattr(subgroups, "columns")
+    if not isinstance(subgroups, Mapping) and not is_frame:
+        if len(columns) > 1:
+            reject("subgroups", f"a mapping with the columns {named}", type(subgroups).__name__, "give one array each")
+        subgroups = {columns[0]: subgroups}
+    for name in columns:
+        check_choice("a column of subgroups", name, map(str, subgroups.columns if is_frame else subgroups))
+    return {name: read_column(name, subgroups[name], num_rows) for name in columns}
+
+
+def read_column(name: str, values: Any, num_rows: int) -> SubgroupColumn:
+    """Return one column of subgroups, checked."""
+    argument = f"subgroups[{name!r}]"
+    numbers = numbered(argument, values, num_rows)
+    num_values = int(numbers.max(initial=-1)) + 1
+    if num_values < 2:
+        got = "one value in every row" if num_rows else "no row"
+        reject(argument, "of two values at least", got, "ask for the bound over all rows instead")
+    if num_values == num_rows and num_rows > 2:
+        remedy = "give a column with few values, such as a site"
+        reject(argument, "one value for many rows", "another value in every row", remedy)
+    if num_values > MOST_SUBGROUPS:
+        remedy = "give a column with few values, such as a site or an age band"
+        reject(argument, f"of at most {MOST_SUBGROUPS} values", f"{num_values} values", remedy)
+    first = np.zeros(num_values, int)
+    first[numbers[::-1]] = np.arange(num_rows)[::-1]
+    listed = values.tolist() if hasattr(values, "tolist") else list(values)
+    found, of_value = np.unique([as_text(listed[row]) for row in first], return_inverse=True)
+    return SubgroupColumn(name, tuple(map(str, found)), of_value[numbers])
