@@ -32,7 +32,7 @@ from metricopt.training.fit import fit
 from metricopt.training.loss import DirectMetricLoss
 
 if TYPE_CHECKING:
-    from metricopt.cli.table_run import load_run
+    from metricopt.cli.run_folder import load_run
     from metricopt.estimator import DirectMetricClassifier, ObjectiveScorer
 
 __version__ = version("metricopt")
@@ -79,7 +79,7 @@ __all__ = [
 _LATER = {
     "DirectMetricClassifier": "metricopt.estimator",
     "ObjectiveScorer": "metricopt.estimator",
-    "load_run": "metricopt.cli.table_run",
+    "load_run": "metricopt.cli.run_folder",
 }
 
 

@@ -24,6 +24,8 @@ from rich.table import Table as Grid
 
 import metricopt
 from metricopt._validation import check_choice, reject
+from metricopt.cli.parts import Dates
+from metricopt.cli.run_folder import asked_confidence, comparison, notes, write_run
 from metricopt.cli.running import (
     MISSED_ON_TEST,
     NOT_SUPPORTED,
@@ -36,18 +38,7 @@ from metricopt.cli.running import (
 )
 from metricopt.cli.saved_run import SavedRun
 from metricopt.cli.score_commands import RunFolder, certify_command, evaluate_command, threshold_command
-from metricopt.cli.table_run import (
-    BASELINE,
-    Options,
-    Run,
-    asked_confidence,
-    check_options,
-    comparison,
-    notes,
-    train_on_table,
-    was_begun,
-    write_run,
-)
+from metricopt.cli.table_run import Options, Run, check_options, train_on_table, was_begun
 from metricopt.data import Table, TableWarning, load_thyroid, make_table, read_table
 from metricopt.data.image_table import ImageTable
 from metricopt.processes import is_main_process, join_launch
@@ -93,7 +84,14 @@ def fit_command(
         float | None,
         typer.Option(help="The fraction of positives where the model will be used. The default is that of the table."),
     ] = None,
-    model: Annotated[str, typer.Option(help="linear, or mlp (two hidden layers of 64).")] = _DEFAULT.model,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|linear|mlp|boosting",
+            help="linear, mlp (two hidden layers of 64) or boosting (trees); auto trains all three on the same folds "
+            "and takes the best, or a simpler one within a standard error.",
+        ),
+    ] = _DEFAULT.model,
     drop: Annotated[
         list[str] | None,
         typer.Option(help="A column to leave out, such as a row's number. It can be repeated."),
@@ -105,13 +103,18 @@ def fit_command(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Epochs of each of the two trainings. The default is about 1,000 steps, 6,000 without folds."
+            min=1,
+            help="Epochs of each training of a network or linear model. The default is about 1,000 steps, 6,000 "
+            "without folds.",
         ),
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Learning rate of Adam. The default depends on the size of the model.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows in a batch of each process.")] = _DEFAULT.batch_size,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows in a batch of each process. The default is 256; auto chooses it by the table."),
+    ] = _DEFAULT.batch_size,
     folds: Annotated[
         str,
         typer.Option(
@@ -138,6 +141,14 @@ def fit_command(
     test_fraction: Annotated[
         float, typer.Option(help="Fraction of the rows that is kept for the test.")
     ] = _DEFAULT.test_fraction,
+    split_by_date: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column of dates (2024-05-31) or years: the last part of the rows is the test, those before it "
+            "train. It is no feature. The default is to take the test rows by chance.",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the parts, the weights and the batches.")
     ] = _DEFAULT.seed,
@@ -152,10 +163,11 @@ def fit_command(
     ] = False,
     modules: Modules = None,
 ) -> None:
-    """Train on a table, and report on rows kept for the test, beside cross-entropy with a tuned threshold.
+    """Train on a table, and report on rows kept for the test, beside the other models that were tried.
 
-    Results are written in any case. The exit code is 0 where the bound is supported, 2 for bad input, 3 where the rows
-    that choose do not support the bound, 4 where the interval of the test rows lies wholly beyond it.
+    A linear model or an MLP that is asked for by name stands beside cross-entropy with a tuned threshold. Results are
+    written in any case. The exit code is 0 where the bound is supported, 2 for bad input, 3 where the rows that choose
+    do not support the bound, 4 where the interval of the test rows lies wholly beyond it.
 
     For example: metricopt fit patients.csv --label outcome --positive sick --objective FPOR --alpha 0.9 --out runs/x
     """
@@ -182,18 +194,26 @@ def fit_command(
         processes = join_launch(device)
         with processes.in_step():
             import_modules(modules or [])
-            check_options(options)
+            check_options(options, processes.number)
             if resume and checkpoint_dir is None:
                 reject("checkpoint_dir", "given to resume", None, "add --checkpoint-dir of the interrupted run")
             if processes.is_main:
                 claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
-            held, groups = _read(table, label, positive, drop or [], group)
+            held, groups, dates = _read(table, label, positive, drop or [], group, split_by_date)
         for caveat in held.caveats:
             _tell(f"[yellow]Note:[/] {escape(caveat)}.")
         run = train_on_table(
-            held, groups, options, _tell, checkpoint_dir=checkpoint_dir, resume=resume, num_processes=processes.number
+            held,
+            groups,
+            options,
+            _tell,
+            dates=dates,
+            checkpoint_dir=checkpoint_dir,
+            resume=resume,
+            num_processes=processes.number,
         )
-        write_run(run, out, {"table": str(table), "drop": drop or [], "group": group})
+        source = {"table": str(table), "drop": drop or [], "group": group, "split_by_date": split_by_date}
+        write_run(run, out, source)
     _finish(run, out)
 
 
@@ -208,9 +228,10 @@ def predict(
     ] = None,
     modules: Modules = None,
 ) -> None:
-    """Score new rows: the number of each row (from 0), its score, and its alarm (1 where score >= threshold).
+    """Score new rows: number of each row (from 0), score, risk, alarm (1 where score >= threshold), and label.
 
-    With --keep, and where the run has several labels, a last column names the label.
+    The risk is the probability of the label, calibrated by the rows that chose the threshold. There is none where the
+    training rows chose.
 
     For example: metricopt predict runs/x new_patients.csv --keep patient_id --out predictions.csv
     """
@@ -226,10 +247,8 @@ def predict(
         predictions = saved.predictions(data)
         for position, name in enumerate(keep or [], start=1):
             if name in predictions.columns:
-                reject("keep", "named once, and not row, score, alarm or label", repr(name), "rename the column")
+                reject("keep", "named once, and not row, score, risk, alarm or label", repr(name), "rename the column")
             predictions.insert(position, name, frame[name].to_numpy()[predictions["row"].to_numpy()])
-        if not keep and len(saved.result.label_names) == 1:
-            predictions = predictions.drop(columns="label")
         if out is None:
             typer.echo(predictions.to_csv(index=False), nl=False)
         else:
@@ -253,12 +272,12 @@ def demo(
 ) -> None:
     """Find patients with hypothyroidism such that at least 90 % of the alarms are right (bundled UCI data).
 
-    The same as: metricopt fit thyroid.csv --label diagnosis --alpha 0.9
+    The same as: metricopt fit thyroid.csv --label diagnosis --alpha 0.9 --model mlp
     """
     with bad_input():
         claim(out, overwrite=(out / "report.json").is_file())
-        run = train_on_table(load_thyroid(), None, Options("FPOR", alpha=0.9), _tell)
-        write_run(run, out, {"table": "the bundled thyroid data", "drop": [], "group": None})
+        run = train_on_table(load_thyroid(), None, Options("FPOR", alpha=0.9, model="mlp"), _tell)
+        write_run(run, out, {"table": "the bundled thyroid data"})
     _finish(run, out)
 
 
@@ -343,13 +362,14 @@ def _tell(text: str) -> None:
 
 
 def _read(
-    path: Path, label: str, positive: list[str] | None, drop: list[str], group: str | None
-) -> tuple[Table, np.ndarray | None]:
-    """Return a table's rows, and the group of each."""
+    path: Path, label: str, positive: list[str] | None, drop: list[str], group: str | None, date: str | None
+) -> tuple[Table, np.ndarray | None, Dates | None]:
+    """Return a table's rows, the group of each and when it was."""
     frame = read_table(path)
     for argument, names in (("drop", drop), ("group", [group] if group else [])):
         for name in names:
             check_choice(argument, name, set(frame.columns) - {label})
+    dates = None if date is None else Dates.of(frame, date)
     groups = None
     if group is not None:
         if frame[group].isna().any():
@@ -358,7 +378,8 @@ def _read(
         groups = frame[group].astype(str).to_numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TableWarning)  # the caveats of the table say the same
-        return make_table(frame.drop(columns=[*drop, *([group] if group else [])]), label, positive or None), groups
+        others = frame.drop(columns={*drop, *filter(None, (group, date))} - {label})
+        return make_table(others, label, positive or None), groups, dates
 
 
 def _finish(run: Run, out: Path) -> None:
@@ -374,8 +395,9 @@ def _finish(run: Run, out: Path) -> None:
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in header:
         grid.add_column(name)
-    for number, row in enumerate(rows):
-        grid.add_row(*row, style="bold" if row[1] != BASELINE else "", end_section=number % 2 == 1)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        is_last = following is None or following[0] != row[0]
+        grid.add_row(*row, style="bold" if row[1] == run.method else "", end_section=is_last)
     console.print()
     console.print(grid)
     console.print()

@@ -6,6 +6,7 @@ This file decides what all commands have in common. What each does is in :mod:`m
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -20,6 +21,7 @@ from metricopt._validation import InvalidInputError, reject
 from metricopt.processes import ProcessLostError, is_main_process
 
 BAD_INPUT, NOT_SUPPORTED, MISSED_ON_TEST, PROCESS_LOST = 2, 3, 4, 5
+SECONDS_BETWEEN_LINES = 10.0
 
 Modules = Annotated[
     list[str] | None,
@@ -69,6 +71,21 @@ def tell_notes(notes: Sequence[str]) -> None:
     """Print what a user should know of the input, beside the results."""
     for note in notes:
         Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
+
+
+def now_and_then(tell: Callable[[str], None]) -> Callable[[str], None] | None:
+    """Return what tells at most one line in ten seconds; None on a terminal, where a progress bar is seen."""
+    if sys.stderr.isatty() or not is_main_process():
+        return None
+    told = time.monotonic()
+
+    def tell_rarely(text: str) -> None:
+        nonlocal told
+        if time.monotonic() - told >= SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            tell(text)
+
+    return tell_rarely
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A run's folder read again, whichever command wrote it: its result, and which columns of a table it needs.
 
 This file decides how rows of a new table become what the result takes: features for a model, or scores where there is
-no model. It leaves the folder of `metricopt fit` to :mod:`metricopt.cli.table_run`, and that of `metricopt threshold`
+no model. It leaves the folder of `metricopt fit` to :mod:`metricopt.cli.run_folder`, and that of `metricopt threshold`
 to :mod:`metricopt.cli.written`.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricopt._validation import check_choice, reject
-from metricopt.cli.table_run import load_run
+from metricopt.cli.run_folder import load_run
 from metricopt.data import TablePreprocessor
 from metricopt.data.tables.numbers import read_numbers, read_plain
 from metricopt.problem.classes import Classes
@@ -130,16 +130,24 @@ class SavedRun:
         return features, list(findings.sentences)
 
     def predictions(self, data: Any) -> pd.DataFrame:
-        """Return a line for each row and label: the number of the row, its score, its alarm, and the label's name."""
+        """Return a line for each row and label: the number of the row, score, risk, alarm, and the label's name.
+
+        The risk is the calibrated probability; there is none where the training rows chose the threshold.
+        """
         import pandas as pd
 
         result, num_labels = self.result, len(self.result.label_names)
         scores = np.asarray(result.scores(data), np.float64).reshape(-1, num_labels)  # every digit, as text
         alarms = scores >= result.thresholds
+        risks = [
+            np.full(len(scores), np.nan) if by is None else by(own)
+            for own, by in zip(scores.T, result.calibrations, strict=True)
+        ]
         return pd.DataFrame(
             {
                 "row": np.repeat(np.arange(len(scores)), num_labels),
                 "score": scores.ravel(),
+                **({"risk": np.stack(risks, axis=1).ravel()} if any(result.calibrations) else {}),
                 "alarm": alarms.astype(np.int64).ravel(),
                 "label": np.tile(np.array(result.label_names, dtype=object), len(scores)),
             }

@@ -1,16 +1,15 @@
-"""A training on a table, beside cross-entropy for as many epochs, and the folder that keeps it.
+"""A training on a table beside its rivals: cross-entropy for as many epochs, or the other models that were tried.
 
-This file decides which rows of a table train, select and test, and which files are written. It leaves the commands and
-their output to :mod:`metricopt.cli.commands`, and training to :func:`metricopt.fit`.
+This file decides what is trained on which rows, and what is compared. It leaves the rows of each part to
+:mod:`metricopt.cli.parts`, the folder of a run to :mod:`metricopt.cli.run_folder`, the commands and their output to
+:mod:`metricopt.cli.commands`, and training to :func:`metricopt.fit` and :mod:`metricopt.estimator.training`.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,28 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt._validation import reject
-from metricopt.data import Findings, Table, TablePreprocessor, stratified_split
-from metricopt.evidence.bootstrap import precision_band
-from metricopt.evidence.reports import LabelReport, Report, plain_number
-from metricopt.plots import plot_precision_recall
-from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
+from metricopt._validation import check_choice, reject
+from metricopt.cli.parts import Dates, choose_apart, divide
+from metricopt.cli.running import now_and_then
+from metricopt.data import Findings, Table, TablePreprocessor
+from metricopt.evidence.reports import Report
 from metricopt.problem.objectives import Objective
-from metricopt.problem.prevalence import read_prevalence, weights_at
+from metricopt.problem.prevalence import read_prevalence
 from metricopt.problem.registry import get_objective
-from metricopt.processes import is_main_process
-from metricopt.results.result import FitResult, load
-from metricopt.results.scores import OUT_OF_FOLD
+from metricopt.progress import describe
+from metricopt.results.result import FitResult
 from metricopt.results.status import Status
 from metricopt.results.verdict import Verdict, headline, verdict_of
 from metricopt.training.checkpoint import has_checkpoints
 from metricopt.training.fit import fit
 from metricopt.training.holdout import DEFAULT_FRACTION
 from metricopt.training.plan import default_epochs
-from metricopt.training.table_models import TABLE_MODELS, make_table_model
+from metricopt.training.table_models import AUTO, NAMED, TABLE_MODELS, make_table_model
 
-FORMAT = 2
-_READABLE_FORMATS = (1, FORMAT)
 BASELINE = "cross-entropy"
+BATCH_SIZE = 256
 _SOLVERS = ("profiled", "cross_entropy")
+_DTYPE = torch.float32
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,10 @@ class Options:
     alpha: float | None = None
     beta: float | None = None
     prevalence: float | None = None
-    model: str = "mlp"
+    model: str = AUTO
     epochs: int | None = None
     learning_rate: float | None = None
-    batch_size: int = 256
+    batch_size: int | None = None
     folds: int | str | None = "auto"
     confidence: float | str | None = "auto"
     val_fraction: float | None = None
@@ -64,10 +61,15 @@ class Options:
     seed: int = 0
     device: str = "cpu"
 
+    @property
+    def has_rivals(self) -> bool:
+        """Whether it is a torch model that has a name, which cross-entropy stands beside."""
+        return self.model in TABLE_MODELS
+
 
 @dataclass(frozen=True)
 class Run:
-    """A training on a table, beside cross-entropy for as many epochs, both with an exact threshold.
+    """A training on a table, beside its rivals, each with an exact threshold.
 
     Attributes
     ----------
@@ -75,20 +77,27 @@ class Run:
         The options of the training.
     label, positive : str
         The label column, and its value that counts as positive.
-    epochs : int
-        The number of epochs of each of the two trainings.
+    epochs : int or None
+        The number of epochs of each of the two trainings, on the objective and on cross-entropy.
     preprocessor : TablePreprocessor
         The preprocessing of the features.
-    result, baseline : FitResult
-        The model trained on the objective, and the one trained with cross-entropy.
+    model : str
+        The name of the model: the one that was asked for, or the best of those that were tried.
+    result : FitResult
+    rivals : dict of str to FitResult
+        Cross-entropy, or the other models that were tried; empty for boosting.
     test : tuple (x, y)
         The rows that took no part in training and selection.
-    test_report, baseline_test_report : Report
-        The reports of the two models on these rows.
+    test_report : Report
+        The report of the model on these rows.
+    rival_test_reports : dict of str to Report
     num_unlabelled : int
         The number of rows that were left out because they have no label.
     meaning : str
         A sentence on which class is positive.
+    divided : str
+        A sentence on how the test rows were taken; "" where chance took them.
+    has_groups : bool
     caveats : tuple of str
         Reasons to look at the table again.
     findings : Findings
@@ -98,32 +107,40 @@ class Run:
     options: Options
     label: str
     positive: str
-    epochs: int
+    epochs: int | None
     preprocessor: TablePreprocessor
+    model: str
     result: FitResult
-    baseline: FitResult
+    rivals: dict[str, FitResult]
     test: tuple[torch.Tensor, torch.Tensor]
     test_report: Report
-    baseline_test_report: Report
+    rival_test_reports: dict[str, Report]
     num_unlabelled: int
     meaning: str
+    divided: str
+    has_groups: bool
     caveats: tuple[str, ...]
     findings: Findings
 
     @property
-    def methods(self) -> tuple[str, str]:
-        """The names of what the model, and the one that it is compared with, were trained on."""
-        return self.options.objective, BASELINE
+    def method(self) -> str:
+        """What the tables call the model: what it was trained on, or its name."""
+        if self.options.has_rivals:
+            return self.options.objective
+        return f"{self.model} (chosen)" if self.result.candidates else self.model
 
     @property
-    def reports(self) -> list[tuple[Report, Report]]:
-        """The reports of the model and the baseline on each data set."""
-        pairs = [
-            (self.test_report, self.baseline_test_report),
-            (self.result.validation, self.baseline.validation),
-            (self.result.train, self.baseline.train),
-        ]
-        return [(own, other) for own, other in pairs if own is not None and other is not None]
+    def reports(self) -> list[tuple[Report, dict[str, Report]]]:
+        """The reports of the model, and of its rivals by name, on each data set, the test first."""
+        pairs = [(self.test_report, self.rival_test_reports)]
+        for data in ("validation", "train"):
+            own = getattr(self.result, data)
+            others = {name: getattr(rival, data) for name, rival in self.rivals.items()}
+            if data == "train" and not self.options.has_rivals:
+                others = {}  # trees know their training rows by heart
+            if own is not None:
+                pairs.append((own, {name: other for name, other in others.items() if other is not None}))
+        return pairs
 
     @property
     def verdict(self) -> Verdict | None:
@@ -141,54 +158,34 @@ class Run:
         return self.result.status in (Status.FEASIBLE, Status.OPTIMIZED)
 
 
-def load_run(folder: str | Path) -> tuple[TablePreprocessor, FitResult]:
-    """Read the preprocessing and the result from a folder that ``metricopt fit`` wrote.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The folder that was given as ``--out``.
-
-    Returns
-    -------
-    tuple of TablePreprocessor and FitResult
-        ``result.predict(preprocessor.transform(frame))`` returns the alarms for a data frame.
-
-    Raises
-    ------
-    InvalidInputError
-        If the folder holds no result, or a damaged one.
-    """
-    path = Path(folder) / "preprocessing.json"
-    if not path.is_file():
-        remedy = "give its --out folder; preprocessing.json is missing in this one"
-        reject("run", "a folder that `metricopt fit` wrote", str(folder), remedy)
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["format"] not in _READABLE_FORMATS:
-            reject("run", f"a result of format {FORMAT} or older", saved["format"], "update metricopt")
-        preprocessor = TablePreprocessor.from_dict(saved["columns"])
-        model = make_table_model(saved["model"], len(preprocessor.feature_names))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        reject("run", "a folder with a readable result", str(path), f"the file is damaged: {error!r}")
-    return preprocessor, load(Path(folder) / "model", model)
-
-
-def check_options(options: Options) -> Objective:
+def check_options(options: Options, num_processes: int = 1) -> Objective:
     """Reject options that cannot work, before any data are read; return the objective."""
     objective = get_objective(options.objective, alpha=options.alpha, beta=options.beta)
     read_prevalence(options.prevalence)
-    make_table_model(options.model, 1)
+    check_choice("model", options.model, [*NAMED, AUTO])
     if not 0 < options.test_fraction < 1:
         reject("test_fraction", "in (0, 1)", options.test_fraction, "give e.g. 0.2")
     if options.val_fraction is not None and not 0 <= options.val_fraction < 1 - options.test_fraction:
         rule = f"in [0, {1 - options.test_fraction:g}), because {options.test_fraction:g} of the rows are for the test"
         reject("val_fraction", rule, options.val_fraction, "give e.g. 0.2")
+    if not options.has_rivals:
+        _check_folds(options, num_processes)
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError):
         reject("device", "one that torch can use here", repr(options.device), "give e.g. cpu")
     return objective
+
+
+def _check_folds(options: Options, num_processes: int) -> None:
+    """Reject what rules out folds, which boosting and the choice among models need."""
+    where = None
+    if options.val_fraction is not None or options.folds is None:
+        where = "without folds"
+    elif num_processes > 1:
+        where = "in a launch of several processes"
+    if where is not None:
+        reject("model", f"linear or mlp {where}", options.model, "add --model mlp")
 
 
 def train_on_table(
@@ -197,46 +194,106 @@ def train_on_table(
     options: Options,
     tell: Callable[[str], None] = print,
     *,
+    dates: Dates | None = None,
     checkpoint_dir: Path | None = None,
     resume: bool = False,
     num_processes: int = 1,
 ) -> Run:
-    """Split the table, train on the objective and on cross-entropy alike, and evaluate both on the test part.
+    """Split the table, train the model and its rivals, and evaluate them on the test part.
 
     With folds the preprocessing is learnt from all rows but those of the test, else from the training rows alone: to
-    it, all other rows are new. Each of the two trainings keeps its checkpoints in a folder of its own in
-    ``checkpoint_dir``.
+    it, all other rows are new. Each training keeps its checkpoints in a folder of its own in ``checkpoint_dir``. With
+    dates the last rows are the test.
     """
-    objective = check_options(options)
+    objective = check_options(options, num_processes)
     labelled = np.flatnonzero(~np.isnan(table.labels))
     num_unlabelled = len(table) - len(labelled)
     table, groups = table.take(labelled), None if groups is None else groups[labelled]
-    rows = _split(table.labels, groups, options, num_processes)
+    parts = divide(table.labels, groups, dates and dates.take(labelled), options.test_fraction, options.seed)
+    rows = {"train": parts.rest, "test": parts.test}
+    has_folds = options.folds is not None and (options.folds != "auto" or num_processes == 1)
+    if options.val_fraction != 0 and (options.val_fraction is not None or not has_folds):
+        fraction = DEFAULT_FRACTION if options.val_fraction is None else options.val_fraction
+        rows["train"], rows["validation"] = choose_apart(
+            table.labels, groups, parts.rest, fraction / (1 - options.test_fraction), options.seed
+        )
     preprocessor = TablePreprocessor.fit(table.take(rows["train"]).features)
     features, findings = preprocessor.transform_with_findings(table.features)
     labels = torch.from_numpy(table.labels).float()
     data = {name: (torch.from_numpy(features[own]), labels[own]) for name, own in rows.items()}
+    own_groups = None if groups is None else groups[rows["train"]].tolist()
+    asked = _Asked(objective, f"{table.label} = {table.positive}", own_groups, tell, checkpoint_dir, resume)
+    epochs, model = None, options.model
+    if options.has_rivals:
+        epochs, result, rivals = _train_beside_cross_entropy(data, options, asked, num_processes)
+    else:
+        model, result, rivals = _train_named(data["train"], options, asked)
+    return Run(
+        options=options,
+        label=table.label,
+        positive=table.positive,
+        epochs=epochs,
+        preprocessor=preprocessor,
+        model=model,
+        result=result,
+        rivals=rivals,
+        test=data["test"],
+        test_report=result.evaluate(data["test"]),
+        rival_test_reports={name: rival.evaluate(data["test"]) for name, rival in rivals.items()},
+        num_unlabelled=num_unlabelled,
+        meaning=table.meaning,
+        divided=parts.said,
+        has_groups=groups is not None,
+        caveats=table.caveats,
+        findings=findings,
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What every training of a run gets."""
+
+    objective: Objective
+    label: str
+    groups: list[Any] | None
+    tell: Callable[[str], None]
+    checkpoint_dir: Path | None
+    resume: bool
+
+    def checkpoints(self, name: str) -> dict[str, Any]:
+        return {
+            "checkpoint_dir": None if self.checkpoint_dir is None else self.checkpoint_dir / name,
+            "resume": self.resume,
+        }
+
+
+def _train_beside_cross_entropy(
+    data: dict[str, tuple[torch.Tensor, torch.Tensor]], options: Options, asked: _Asked, num_processes: int
+) -> tuple[int, FitResult, dict[str, FitResult]]:
+    """Train a torch model on the objective, and on cross-entropy for as many epochs."""
     train = TensorDataset(*data["train"])
     validation = TensorDataset(*data["validation"]) if "validation" in data else None
     with_folds = validation is None and options.val_fraction is None
+    batch_size = BATCH_SIZE if options.batch_size is None else options.batch_size
     epochs = options.epochs
     if epochs is None:
-        steps = math.ceil(len(rows["train"]) / (options.batch_size * num_processes))
+        steps = math.ceil(len(train) / (batch_size * num_processes))
         epochs = default_epochs(steps, with_folds=with_folds)
-    num_features = len(preprocessor.feature_names)
+    num_features = data["train"][0].shape[1]
     results = []
     for solver, what in zip(_SOLVERS, (options.objective, BASELINE), strict=True):
-        tell(f"Training on {what}, {epochs} epochs ...")
+        asked.tell(f"Training on {what}, {epochs} epochs ...")
+        tell = now_and_then(asked.tell)
         results.append(
             fit(
                 partial(TABLE_MODELS[options.model], num_features)
                 if with_folds
                 else make_table_model(options.model, num_features, seed=options.seed),
-                DataLoader(train, batch_size=options.batch_size, shuffle=True),
-                objective,
-                label_names=[f"{table.label} = {table.positive}"],
-                groups=groups[rows["train"]].tolist() if with_folds and groups is not None else None,
-                val_loader=DataLoader(validation, batch_size=options.batch_size) if validation else None,
+                DataLoader(train, batch_size=batch_size, shuffle=True),
+                asked.objective,
+                label_names=[asked.label],
+                groups=asked.groups if with_folds else None,
+                val_loader=DataLoader(validation, batch_size=batch_size) if validation else None,
                 folds=options.folds if with_folds else None,
                 val_fraction=None if with_folds else 0,
                 confidence=options.confidence,
@@ -246,198 +303,52 @@ def train_on_table(
                 learning_rate=options.learning_rate,
                 seed=options.seed,
                 device=options.device,
-                checkpoint_dir=None if checkpoint_dir is None else checkpoint_dir / solver,
-                resume=resume,
+                callbacks=[] if tell is None else [partial(_tell_epoch, tell, what, epochs)],
+                **asked.checkpoints(solver),
             )
         )
     result, baseline = results
-    return Run(
-        options=options,
-        label=table.label,
-        positive=table.positive,
-        epochs=epochs,
-        preprocessor=preprocessor,
-        result=result,
-        baseline=baseline,
-        test=data["test"],
-        test_report=result.evaluate(data["test"]),
-        baseline_test_report=baseline.evaluate(data["test"]),
-        num_unlabelled=num_unlabelled,
-        meaning=table.meaning,
-        caveats=table.caveats,
-        findings=findings,
+    return epochs, result, {BASELINE: baseline}
+
+
+def _tell_epoch(tell: Callable[[str], None], what: str, epochs: int, records: list[dict[str, Any]]) -> None:
+    tell(f"{what}: epoch {records[0]['epoch']} of {epochs}: {describe(records)}")
+
+
+def _train_named(
+    train: tuple[torch.Tensor, torch.Tensor], options: Options, asked: _Asked
+) -> tuple[str, FitResult, dict[str, FitResult]]:
+    """Train boosting, or all models that have a name; return the best one's name and result, and the others."""
+    from metricopt.estimator.candidates import LabelledRows, Settings
+    from metricopt.estimator.training import best_of, shared_folds, train_one, tried
+
+    rows = LabelledRows(train[0].numpy(), train[1].numpy().astype(np.float64), None, asked.groups, asked.label)
+    settings = Settings(
+        folds=shared_folds(options.folds, rows, options.seed),
+        confidence=options.confidence,
+        prevalence=options.prevalence,
+        learning_rate=options.learning_rate,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        dtype=_DTYPE,
+        device=options.device,
+        seed=options.seed,
+        tell=now_and_then(asked.tell),
     )
-
-
-def _split(
-    labels: np.ndarray, groups: np.ndarray | None, options: Options, num_processes: int
-) -> dict[str, np.ndarray]:
-    """Return the rows that train, those that are held out to select if there are any, and those of the test."""
-    rest_fraction = 1 - options.test_fraction
-    rest, test = stratified_split(labels, (rest_fraction, options.test_fraction), options.seed, groups)
-    has_folds = options.folds is not None and (options.folds != "auto" or num_processes == 1)
-    fraction = DEFAULT_FRACTION if options.val_fraction is None else options.val_fraction
-    if fraction == 0 or (options.val_fraction is None and has_folds):
-        return {"train": rest, "test": test}
-    val_fraction = fraction / rest_fraction
-    own_groups = None if groups is None else groups[rest]
-    train, validation = stratified_split(labels[rest], (1 - val_fraction, val_fraction), options.seed, own_groups)
-    return {"train": rest[train], "validation": rest[validation], "test": test}
+    results = {}
+    for name in NAMED if options.model == AUTO else [options.model]:
+        asked.tell(f"Training {name} ...")
+        own = replace(settings, rest=asked.checkpoints(name)) if name in TABLE_MODELS else settings
+        results[name] = train_one(name, name, rows, asked.objective, own)
+        asked.tell(f"{tried(name, results[name])} ({results[name].seconds:.1f} s)")
+    if len(results) == 1:
+        ((name, result),) = results.items()
+        return name, result, {}
+    result = best_of(results, asked.objective)
+    chosen = next(each.name for each in result.candidates if each.is_chosen)
+    return chosen, result, {name: each for name, each in results.items() if name != chosen}
 
 
 def was_begun(checkpoint_dir: Path) -> bool:
     """Say whether there are checkpoints of a training in a folder."""
-    return any(has_checkpoints(checkpoint_dir / solver) for solver in _SOLVERS)
-
-
-def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
-    """Write all files, report.json last. In a launch of several processes only the main one writes."""
-    if not is_main_process():
-        return
-    run.result.save(out / "model")
-    columns = run.preprocessor.to_dict()
-    _write_json(out / "preprocessing.json", {"format": FORMAT, "model": run.options.model, "columns": columns})
-    _draw(run).savefig(out / "curve.png", dpi=120)
-    (out / "summary.md").write_text(_as_markdown(run), encoding="utf-8")
-    run.result.report(
-        out / "report.html",
-        run.test_report,
-        compare={f"{BASELINE}, as many epochs": [other for _, other in run.reports]},
-        usage=f"metricopt predict {shlex.quote(str(out))} new_rows.csv",
-    )
-    report = {
-        "format": FORMAT,
-        "asked": str(run.result.objective),
-        "label": run.label,
-        "positive": run.positive,
-        "headline": run.headline,
-        "verdict": None if run.verdict is None else run.verdict.value,
-        "status": run.result.status.value,
-        "advice": run.result.advice(),
-        "supported": run.is_supported,
-        "confidence": run.result.confidence,
-        "judged_by": run.result.holdout,
-        "threshold": plain_number(run.result.threshold),
-        "empirical_threshold": plain_number(run.result.empirical_threshold),
-        "selected_on": run.result.selection.data,
-        "reached": {own.data: own.to_dict()["labels"][0] for own, _ in run.reports},
-        "cross_entropy": {other.data: other.to_dict()["labels"][0] for _, other in run.reports},
-        "epochs": run.epochs,
-        "seconds": {"training": run.result.seconds, "cross_entropy": run.baseline.seconds},
-        "options": {**source, **asdict(run.options)},
-        "num_unlabelled": run.num_unlabelled,
-        "dropped_columns": run.preprocessor.dropped,
-        "caveats": run.caveats,
-        "findings": run.findings.sentences,
-        "versions": run.result.versions,
-    }
-    _write_json(out / "report.json", report)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _draw(run: Run) -> Any:
-    """Return a figure with the curves on the data that chose the thresholds, and on the test data."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for ax, data in zip(panels, (run.result.selection.data, "test"), strict=True):
-        curves, points, bands = {}, {}, {}
-        for name, result, test in zip(
-            run.methods,
-            (run.result, run.baseline),
-            (run.test_report, run.baseline_test_report),
-            strict=True,
-        ):
-            scores, labels = _scores(result, data, run)
-            curves[name] = _curve(scores, labels, run.options.prevalence)
-            points[name] = (test if data == "test" else result.selection)[0]
-            if result is run.result and labels.any() and run.options.prevalence is None:
-                bands[name] = precision_band(scores, labels)
-        role = "new to the model" if data == "test" else "chose model and threshold"
-        plot_precision_recall(curves, points, bands=bands, ax=ax, title=f"{data} data ({role})")
-    figure.suptitle(f"{run.label} = {run.positive}: {run.result.objective}")
-    return figure
-
-
-def _scores(result: FitResult, data: str, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    if data == "test":
-        return result.scores(run.test[0]), run.test[1].numpy()
-    part = result.selection_scores
-    return part.scores[:, 0], part.labels[:, 0]
-
-
-def _curve(scores: np.ndarray, labels: np.ndarray, prevalence: float | None) -> PrecisionRecallCurve:
-    weight = None if prevalence is None else weights_at(prevalence, labels[:, np.newaxis])[:, 0]
-    curve = precision_recall_curve(scores, labels, weight)
-    assert isinstance(curve, PrecisionRecallCurve)
-    return curve
-
-
-def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the comparison."""
-    first = run.test_report[0]
-    names = [first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])]
-    rows = []
-    for pair in run.reports:
-        for method, report in zip(run.methods, pair, strict=True):
-            one: LabelReport = report[0]
-            said = [] if one.bounded_metric is None else [one.of_bound.replace("missed", "MISSED") or "-"]
-            rows.append([report.data, method, *map(one.with_interval, names), *said])
-    return ["data", "trained on", *names, *(["bound"] if first.bounded_metric else [])], rows
-
-
-def asked_confidence(run: Run) -> str:
-    """Return how sure the bound must be, as it stands behind the objective; "" where nothing was asked."""
-    confidence = run.result.confidence
-    return "" if confidence is None or run.result.objective.bounded is None else f", with confidence {confidence:g}"
-
-
-def notes(run: Run) -> list[str]:
-    """Return the sentences that say how to read the comparison."""
-    sizes = "; ".join(f"{own.data} {own[0].size}" for own, _ in run.reports)
-    best = "that these rows support, if they support one" if asked_confidence(run) else "on these rows"
-    notes = [
-        f"{run.meaning} Rows: {sizes}. In brackets: 95 % intervals.",
-        f"Model and threshold were chosen by {_judges(run)}. Both trainings took {run.epochs} epochs at most, and the "
-        f"threshold of each is the best {best}.",
-    ]
-    if run.verdict in (Verdict.NEAR, Verdict.MISSED) and run.is_supported:
-        notes.append(
-            "A bound that holds on the rows which chose the threshold can be missed on new ones, and on as few as "
-            "these by chance. If you need a margin, ask for a higher confidence or a stricter bound."
-        )
-    if run.num_unlabelled:
-        notes.append(f"Left out: {run.num_unlabelled} rows without a label.")
-    return [*notes, *(f"{each}." for each in (*run.caveats, *run.findings.warnings)), run.preprocessor.summary]
-
-
-def _judges(run: Run) -> str:
-    """Say which rows chose model and threshold."""
-    data = run.result.selection.data
-    return run.result.holdout if data == OUT_OF_FOLD else f"the {data} rows"
-
-
-def _as_markdown(run: Run) -> str:
-    header, rows = comparison(run)
-    lines = [
-        f"# {run.label} = {run.positive}",
-        "",
-        f"**{run.headline}**",
-        "",
-        f"Asked: {run.result.objective}{asked_confidence(run)}.",
-        "",
-        f"Status: **{run.result.status}**. {run.result.advice()}",
-        "",
-        f"Threshold: {run.result.threshold:.6g} ({run.result.alarm_rule}).",
-        "",
-        *("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)),
-        "",
-        *(f"{note}\n" for note in notes(run)),
-        "![Precision-recall curves](curve.png)",
-        "",
-    ]
-    return "\n".join(lines)
+    return any(has_checkpoints(checkpoint_dir / name) for name in (*_SOLVERS, *TABLE_MODELS))

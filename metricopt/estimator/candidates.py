@@ -1,4 +1,4 @@
-"""The rows that models of a classifier are trained on, how, and which of several becomes the model of the result.
+"""The rows that the models of a classifier are trained on, and how they are trained and judged.
 
 How torch modules are trained is in :mod:`metricopt.estimator.modules`, how classifiers of scikit-learn are in
 :mod:`metricopt.estimator.classifiers`.
@@ -6,18 +6,13 @@ How torch modules are trained is in :mod:`metricopt.estimator.modules`, how clas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-
-from metricopt.problem.objectives import Objective
-from metricopt.results.choice_of_models import best_on_folds
-from metricopt.results.result import FitResult
-from metricopt.results.tried import Tried
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,8 @@ class Settings:
         Of features and weights of torch models.
     device : str or device
     seed : int
+    tell : callable ``(text) -> None``, or None
+        What is told how far a training is, after each epoch or fold.
     rest : dict
         Further arguments of :func:`metricopt.fit`.
     """
@@ -76,18 +73,5 @@ class Settings:
     dtype: torch.dtype = torch.float64
     device: str | torch.device = "cpu"
     seed: int = 0
+    tell: Callable[[str], None] | None = None
     rest: dict[str, Any] = field(default_factory=dict)
-
-
-def best_of(results: dict[str, FitResult], objective: Objective) -> FitResult:
-    """Return the best of several results by name, the simpler first, with evidence that did not choose it.
-
-    Its ``candidates`` tell what each of them reached at its own threshold.
-    """
-    names: Sequence[str] = list(results)
-    winner, best = best_on_folds(objective, list(results.values()), prefers_first=True)
-    tried = tuple(
-        Tried(name, result.statuses[0], result.selection, result.seconds, name == names[winner])
-        for name, result in results.items()
-    )
-    return replace(best, candidates=tried)

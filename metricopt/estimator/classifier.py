@@ -7,7 +7,7 @@ This file decides how scikit-learn's conventions are met. It leaves the training
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,12 +21,11 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from torch import Tensor, nn
 
 from metricopt._validation import check_choice, is_integer, reject
-from metricopt.estimator.candidates import LabelledRows, Settings, best_of
-from metricopt.estimator.classifiers import BOOSTING, check_classifier, make_boosting, train_classifier
-from metricopt.estimator.modules import train_module
+from metricopt.estimator.candidates import LabelledRows, Settings
+from metricopt.estimator.classifiers import check_classifier
 from metricopt.estimator.scorer import ObjectiveScorer
 from metricopt.estimator.target import Target, plain_target
-from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
+from metricopt.estimator.training import best_of, shared_folds, train_one
 from metricopt.evidence.probabilities import Calibration
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
@@ -35,9 +34,8 @@ from metricopt.results.result import FitResult
 from metricopt.results.status import Status
 from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.solvers import Solver
-from metricopt.training.table_models import TABLE_MODELS
+from metricopt.training.table_models import AUTO, BOOSTING, NAMED
 
-AUTO = "auto"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -216,7 +214,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         weight = self._checked_weight(sample_weight, X, target.labels)
         rows = LabelledRows(X, target.labels, weight, groups, target.label)
         seed = self._seed()
-        folds = self._folds_for(kinds, rows, seed)
+        folds = self._folds_for(rows, seed)
         settings = Settings(
             folds=folds,
             asked_folds=self.folds,
@@ -231,12 +229,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             seed=seed,
             rest={"progress": False},
         )
-        results = {
-            name: train_module(name if isinstance(self.model, str) else self.model, rows, objective, settings)
-            if model is None
-            else train_classifier(model, rows, objective, settings, name=name)
-            for name, model in kinds.items()
-        }
+        results = {name: train_one(name, model, rows, objective, settings) for name, model in kinds.items()}
         result = best_of(results, objective) if len(results) > 1 else next(iter(results.values()))
         self._keep(replace(result, classes=(target.names,)))
         if self.result_.status in (Status.UNSUPPORTED, Status.INFEASIBLE, Status.DIVERGED):
@@ -372,14 +365,13 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _kinds(self) -> dict[str, Any]:
-        """Return what is trained by its name, the simpler first: a classifier as it is, or None for a torch model."""
+        """Return what is trained by its name, the simpler first."""
         model = self.model
         if isinstance(model, str):
-            check_choice("model", model, [*TABLE_MODELS, BOOSTING, AUTO])
-            names = [*TABLE_MODELS, BOOSTING] if model == AUTO else [model]
-            return {name: make_boosting(self._seed()) if name == BOOSTING else None for name in names}
+            check_choice("model", model, [*NAMED, AUTO])
+            return {name: name for name in (NAMED if model == AUTO else [model])}
         if isinstance(model, nn.Module) or (callable(model) and not hasattr(model, "fit")):
-            return {"module": None}
+            return {"module": model}
         if not hasattr(model, "fit"):
             reject("model", "a name, a classifier, a Module or a callable", repr(model), "give e.g. 'auto' or 'mlp'")
         check_classifier(model)
@@ -415,27 +407,22 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         check_consistent_length(checked[0], y)
         return checked[0], y
 
-    def _folds_for(self, kinds: Mapping[str, Any], rows: LabelledRows, seed: int) -> NDArray[np.intp] | None:
+    def _folds_for(self, rows: LabelledRows, seed: int) -> NDArray[np.intp] | None:
         """Return the fold of each row, the same for all candidates; None where :func:`metricopt.fit` decides, or none.
 
         Torch models alone leave folds to :func:`metricopt.fit`.
         """
-        if all(model is None for model in kinds.values()) and self.model != AUTO:
+        if self.model != AUTO and not (self._is_boosting or self._is_classifier):
             return None
         folds = self.folds
         if self.model == AUTO and (folds is None or self.val_fraction is not None):
             reject("model", "the name of one model where there are no folds", AUTO, "give folds=5, or e.g. 'boosting'")
-        if isinstance(folds, str) and folds == "auto":
-            if self.val_fraction is not None:
-                return None
-            fewest = int(min((rows.labels == 0).sum(), (rows.labels == 1).sum()))
-            if fewest < 2:
-                reject("y", "with two rows of each class or more, for folds", fewest, "add rows, or give folds=None")
-            num_groups = fewest if rows.groups is None else len(set(rows.groups))
-            folds = min(DEFAULT_FOLDS, fewest, num_groups)
-        elif folds is not None and self.val_fraction is not None:
+        is_default = isinstance(folds, str) and folds == "auto"
+        if folds is None or (is_default and self.val_fraction is not None):
+            return None
+        if self.val_fraction is not None:
             reject("val_fraction", "left out beside folds", self.val_fraction, "give one of the two")
-        return None if folds is None else make_folds(folds, rows.labels, groups=rows.groups, seed=seed)
+        return shared_folds(folds, rows, seed)
 
     def _keep(self, result: FitResult) -> None:
         self.result_, self.threshold_ = result, result.threshold

@@ -34,11 +34,9 @@ from metricopt.results.scores import OUT_OF_FOLD, DataScores, scores_at
 from metricopt.scoring.classifiers import FittedClassifiers, score_by
 from metricopt.training.holdout import DEFAULT_FRACTION, Holdout
 
-BOOSTING = "boosting"
-
 
 def make_boosting(seed: int) -> Any:
-    """Return the boosted trees that go by the name :data:`BOOSTING`, not trained yet."""
+    """Return the boosted trees that go by the name ``"boosting"``, not trained yet."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(random_state=seed)
@@ -88,7 +86,7 @@ def train_classifier(
         check_confidence(settings.confidence)  # type: ignore[arg-type]
     if not 0 <= val_fraction < 1:
         reject("val_fraction", "in [0, 1)", val_fraction, "give e.g. 0.2, or 0 to choose by the training rows")
-    train = _trainer(model, rows, name, folds)
+    train = _trainer(model, rows, name, folds, settings.tell)
     labels, groups = rows.labels, None
     if rows.groups is not None:
         groups = numbered("groups", rows.groups, len(labels))
@@ -139,7 +137,7 @@ def _packages_of(fitted: FittedClassifiers) -> list[str]:
 
 
 def _trainer(
-    model: Any, rows: LabelledRows, name: str, folds: NDArray[np.intp] | None
+    model: Any, rows: LabelledRows, name: str, folds: NDArray[np.intp] | None, tell: Callable[[str], None] | None
 ) -> Callable[[NDArray[np.intp]], Any]:
     """Return what trains a clone on the rows with given numbers."""
     weight_name = _weight_name(model)
@@ -158,9 +156,11 @@ def _trainer(
         try:
             own.fit(_safe_indexing(rows.features, chosen), rows.labels[chosen].astype(np.intp), **given)
         except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-            where = "" if folds is None else _fold_without(chosen, folds)
+            where = "" if folds is None else f" in {_fold_without(chosen, folds)}"
             kind = TypeError if isinstance(error, TypeError) else InvalidInputError
             raise kind(f"{name} could not be trained{where}: {error}") from error
+        if tell is not None and folds is not None:
+            tell(f"{name}: {_fold_without(chosen, folds)} is trained")
         return own
 
     return train
@@ -170,7 +170,7 @@ def _fold_without(chosen: NDArray[np.intp], folds: NDArray[np.intp]) -> str:
     """Return which fold is left out where the rows of all others train."""
     number = int(folds.max()) + 1
     (left_out,) = np.setdiff1d(np.arange(number), folds[chosen])
-    return f" in fold {left_out + 1} of {number}"
+    return f"fold {left_out + 1} of {number}"
 
 
 def _weight_name(model: Any) -> str | None:

@@ -6,7 +6,7 @@ This file decides how the features of a table reach a module. It leaves training
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from metricopt._validation import reject
 from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.problem.objectives import Objective
+from metricopt.progress import describe
 from metricopt.results.result import FitResult
 from metricopt.training.fit import fit
 from metricopt.training.table_models import TABLE_MODELS
@@ -65,7 +66,7 @@ class Standardize(nn.Module):
         return (features - self.mean) / self.scale
 
 
-def train_module(model: Any, rows: LabelledRows, objective: Objective, settings: Settings) -> FitResult:
+def train_module(model: Any, rows: LabelledRows, objective: Objective, settings: Settings, *, name: str) -> FitResult:
     """Train a module on the objective.
 
     Parameters
@@ -77,6 +78,7 @@ def train_module(model: Any, rows: LabelledRows, objective: Objective, settings:
         Their features are an array.
     objective : Objective
     settings : Settings
+    name : str
 
     Raises
     ------
@@ -113,6 +115,7 @@ def train_module(model: Any, rows: LabelledRows, objective: Objective, settings:
         learning_rate=settings.learning_rate,
         seed=settings.seed,
         device=settings.device,
+        callbacks=[] if settings.tell is None else [partial(_tell_epoch, settings.tell, name)],
         **settings.rest,
     )
     if model == LINEAR and scaling is not None:
@@ -120,7 +123,11 @@ def train_module(model: Any, rows: LabelledRows, objective: Objective, settings:
     return result
 
 
-def make_module(name: str, num_features: int, dtype: torch.dtype) -> nn.Module:
+def _tell_epoch(tell: Callable[[str], None], name: str, records: Sequence[dict[str, Any]]) -> None:
+    tell(f"{name}: {records[0]['stage']}, epoch {records[0]['epoch']}: {describe(records)}")
+
+
+def make_module(name: str, num_features: int, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Return a module of the architecture that :func:`train_module` trains by this name, to be loaded into."""
     return nn.Sequential(Standardize(num_features), TABLE_MODELS[name](num_features)).to(dtype)
 

@@ -1,6 +1,7 @@
-"""The models that the command line trains on tables: nouns by name, so that a saved result can be built again.
+"""The models that have a name for tables: nouns, so that a saved result can be built again.
 
-This file decides their architecture. Any other torch module goes to :func:`metricopt.fit` directly.
+This file decides the architecture of the torch models. Any other torch module goes to :func:`metricopt.fit` directly;
+boosted trees are made in :mod:`metricopt.estimator.classifiers`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ def _mlp(num_features: int) -> nn.Module:
 
 
 TABLE_MODELS: dict[str, Callable[[int], nn.Module]] = {"linear": _linear, "mlp": _mlp}
+"""The torch models, the simpler first."""
+BOOSTING = "boosting"
+NAMED = (*TABLE_MODELS, BOOSTING)
+"""All models that have a name, the simpler first."""
+AUTO = "auto"
+"""The name of the best of them."""
 
 
 def make_table_model(kind: str, num_features: int, *, seed: int = 0) -> nn.Module:

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 import metricopt
 from metricopt import FPOR
 from metricopt.cli.commands import app
-from metricopt.cli.table_run import load_run, notes
+from metricopt.cli.run_folder import load_run, notes
+from metricopt.cli.table_run import Options
 from metricopt.data import Findings, make_table, stratified_split
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.results.verdict import Verdict
@@ -207,7 +208,7 @@ def test_predict_agrees_with_the_result(fitted, folder):
     assert printed.exit_code == 0
     # Left to itself, pandas 2 reads a number to within its last bit.
     predictions = pd.read_csv(io.StringIO(printed.stdout), converters={"score": float})
-    assert list(predictions.columns) == ["row", "score", "alarm"]
+    assert list(predictions.columns) == ["row", "score", "risk", "alarm", "label"]
     preprocessor, result = load_run(out)
     features, _ = preprocessor.transform_with_findings(pd.read_csv(folder / "new.csv"))
     assert "Note: ward: 1 row matches no category that training kept: 'a new ward' (1)" in printed.stderr
@@ -215,6 +216,8 @@ def test_predict_agrees_with_the_result(fitted, folder):
     assert predictions["row"].tolist() == list(range(40))
     np.testing.assert_array_equal(predictions["score"], result.scores(features))
     np.testing.assert_array_equal(predictions["alarm"], result.predict(features))
+    np.testing.assert_allclose(predictions["risk"], result.probabilities(features), rtol=1e-12)
+    assert set(predictions["label"]) == {"outcome = sick"}
     np.testing.assert_array_equal(predictions["alarm"], predictions["score"] >= result.threshold)
     assert 0 < predictions["alarm"].sum() < 40
 
@@ -339,7 +342,7 @@ def test_a_number_of_folds_and_a_confidence_can_be_given(table, folder, model):
     report = json.loads((out / "report.json").read_text())
     assert report["confidence"] == 0.6 and report["judged_by"].startswith("3 folds")
     assert run("predict", out, table).exit_code == 0
-    none = run("fit", table, *asked[:4], "--folds", "none", "--epochs", 2, "--out", folder / f"no folds {model}")
+    none = run("fit", table, *asked[:4], *asked[8:], "--folds", "none", "--out", folder / f"no folds {model}")
     assert none.exit_code in (0, 3)
     report = json.loads((folder / f"no folds {model}" / "report.json").read_text())
     assert report["selected_on"] == "validation" and abs(report["reached"]["validation"]["num_samples"] - 60) <= 2
@@ -353,7 +356,10 @@ def test_a_number_of_folds_and_a_confidence_can_be_given(table, folder, model):
         (["--folds", 1000], "folds must be"),
         (["--confidence", "sure"], "confidence must be a number, auto or none, got 'sure'; give e.g. 0.9"),
         (["--confidence", 90], 'confidence must be "auto", None or a number in (0, 1), got 90.0'),
-        (["--confidence", 0.9, "--val-fraction", 0], "confidence must be left out where the training rows choose"),
+        (
+            ["--confidence", 0.9, "--val-fraction", 0, "--model", "mlp"],
+            "confidence must be left out where the training rows choose",
+        ),
     ],
 )
 def test_bad_folds_and_confidence_end_before_training(table, tmp_path, wrong, message):
@@ -369,8 +375,10 @@ def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict, confiden
     scores = np.array([[1.0], [0.0], [0.0], [0.0]])
     report = evaluate(scores, scores, np.array([1.0]), FPOR(0.7), label_names=["label"], data="validation")
     run = SimpleNamespace(
+        options=Options(model="linear"),
+        divided="",
         result=SimpleNamespace(selection=report, confidence=confidence, objective=FPOR(0.7)),
-        reports=[(report, report)],
+        reports=[(report, {})],
         epochs=3,
         verdict=verdict,
         is_supported=True,
@@ -444,7 +452,7 @@ BASE = {"label": "outcome", "alpha": 0.7, "out": "OUT"}
         ({"positive": "ill"}, ["positive must be one of 'sick', 'well'", "'ill'"]),
         ({"label": "ward3"}, ["label column 'ward3'", "'a'", "say which one is positive"]),
         ({"objective": "FPR"}, ["objective must be one of", "'FPR'", "did you mean 'FPOR'?"]),
-        ({"model": "linaer"}, ["model must be one of 'linear', 'mlp'", "did you mean 'linear'?"]),
+        ({"model": "linaer"}, ["model must be one of 'auto', 'boosting', 'linear', 'mlp'", "did you mean 'linear'?"]),
         ({"alpha": 1.5}, ["min_precision must be in (0, 1], got 1.5", "0.9"]),
         ({"alpha": None}, ["alpha must be given for FPOR", "e.g. alpha=0.9"]),
         ({"objective": "OFBS"}, ["alpha must be left out for OFBS", "takes beta"]),
@@ -473,7 +481,7 @@ def test_bad_input_is_code_2_and_a_message(folder, tmp_path, change, parts):
     result = run("fit", path, *arguments, "--epochs", "2")
     assert result.exit_code == 2
     assert result.stdout == ""
-    message = result.stderr.replace("Training on FPOR, 2 epochs ...\n", "")
+    message = result.stderr.replace("Training linear ...\n", "")
     assert message.startswith("Error: ")
     for part in parts:
         assert part in message

@@ -100,7 +100,7 @@ def test_command_line(folder, name):
     assert code in (0, 3) and asked in said
     assert "jaccard" in (folder / "run" / "report.html").read_text()
     code, said = run("predict", "run", "patients.csv", "--import", "own_metrics")
-    assert code == 0 and said.startswith("row,score,alarm\n0,")
+    assert code == 0 and said.startswith("row,score,risk,alarm,label\n0,")
     # Another process, which has imported nothing, is told what to import.
     registry.REGISTRY.pop(name)
     code, said = run("predict", "run", "patients.csv")

@@ -173,22 +173,28 @@ def test_runs_of_a_fit_are_judged_and_certified_too(fitted, folder):
 def test_predict_applies_the_threshold_and_keeps_columns(vendor, fitted, folder, tmp_path):
     new = pd.read_csv(folder / "new.csv")
     plain = pd.read_csv(io.StringIO(run("predict", vendor[0], folder / "new.csv").stdout))
-    assert list(plain.columns) == ["row", "score", "alarm"]
+    assert list(plain.columns) == ["row", "score", "risk", "alarm", "label"]
     np.testing.assert_array_equal(plain["alarm"], new["risk"] >= load(vendor[0] / "model").threshold)
     keep = ["--keep", "patient", "--keep", "site"]
     said = run("predict", vendor[0], folder / "new.csv", *keep, "--out", tmp_path / "p.csv")
     kept = pd.read_csv(tmp_path / "p.csv")
-    assert said.exit_code == 0 and list(kept.columns) == ["row", "patient", "site", "score", "alarm", "label"]
+    assert said.exit_code == 0 and list(kept.columns) == ["row", "patient", "site", "score", "risk", "alarm", "label"]
     assert kept["patient"].equals(new["patient"]) and set(kept["label"]) == {"sick"}
     assert f"{plain['alarm'].sum()} alarms in 1000 rows" in said_by(said)
     of_fit = run("predict", fitted, folder / "patients.csv", "--keep", "id").stdout
     assert pd.read_csv(io.StringIO(of_fit))["label"].unique().tolist() == ["outcome = sick"]
-    for name, message in (("idd", "keep must be one of"), ("risk", None)):
+    for name, message in (
+        ("idd", "keep must be one of"),
+        ("risk", "named once, and not row, score, risk"),
+        ("sick", None),
+    ):
         result = run("predict", vendor[0], folder / "new.csv", "--keep", name)
         assert (result.exit_code == 0) if message is None else message in said_by(result)
     new.rename(columns={"site": "alarm"}).to_csv(tmp_path / "named.csv", index=False)
     clash = run("predict", vendor[0], tmp_path / "named.csv", "--keep", "alarm")
-    assert clash.exit_code == 2 and "keep must be named once, and not row, score, alarm or label" in said_by(clash)
+    assert clash.exit_code == 2 and "keep must be named once, and not row, score, risk, alarm or label" in said_by(
+        clash
+    )
 
 
 def test_predictions_need_no_report_and_judgement_does(fitted, folder, tmp_path):
@@ -201,7 +207,7 @@ def test_predictions_need_no_report_and_judgement_does(fitted, folder, tmp_path)
 
 def test_predictions_of_several_labels_are_a_line_each(two, folder):
     frame = pd.read_csv(io.StringIO(run("predict", two[0], folder / "new.csv").stdout))
-    assert list(frame.columns) == ["row", "score", "alarm", "label"] and len(frame) == 2000
+    assert list(frame.columns) == ["row", "score", "risk", "alarm", "label"] and len(frame) == 2000
     result = load(two[0] / "model")
     expected = result.predict(pd.read_csv(folder / "new.csv")[["risk", "other"]])
     np.testing.assert_array_equal(frame["alarm"].to_numpy().reshape(-1, 2), expected)
