@@ -186,7 +186,8 @@ def test_a_tampered_run_is_refused(fitted, folder, table, tmp_path):
 def test_long_trainings_tell_a_line_now_and_then(table, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "SECONDS_BETWEEN_LINES", 0.0)
     result = run("fit", table, *ASKED, "--out", tmp_path / "out", "--folds", 2)
-    assert "linear: " in result.stderr and "epoch 2" in result.stderr and "boosting: fold 2 of 2 is trained" in result.stderr
+    for said in ("linear: ", "epoch 2", "boosting: fold 2 of 2 is trained"):
+        assert said in result.stderr
     named = run("fit", table, *ASKED, "--model", "linear", "--out", tmp_path / "linear", "--folds", 2)
     assert "FPOR: epoch 2 of 2: recall" in named.stderr and "cross-entropy: epoch 2 of 2" in named.stderr
 
