@@ -15,7 +15,14 @@ from matplotlib.text import Text
 from metricopt import FPOR, choose_threshold, precision_recall_curve
 from metricopt.evidence.bootstrap import precision_band
 from metricopt.evidence.reports import evaluate
-from metricopt.plots import plot_frontier, plot_history, plot_labels, plot_precision_recall, plot_scores
+from metricopt.plots import (
+    plot_frontier,
+    plot_history,
+    plot_labels,
+    plot_precision_recall,
+    plot_reliability,
+    plot_scores,
+)
 
 DPI = 50
 BASELINE = Path(__file__).with_name("baseline")
@@ -100,6 +107,13 @@ def draw_frontier(less=0.0):
     return plot_frontier(frame, title="a title").figure
 
 
+def draw_reliability(power=1.0):
+    random = np.random.default_rng(0)
+    probabilities = random.random(2000) ** 3
+    labels = (random.random(2000) < probabilities).astype(float)
+    return plot_reliability(probabilities**power, labels, title="a title").figure
+
+
 # How each is drawn, and with which other number it must not look the same.
 PICTURES = {
     "precision_recall": (draw_precision_recall, 3.0),
@@ -107,6 +121,7 @@ PICTURES = {
     "scores": (draw_scores, 3.0),
     "history": (draw_history, 1),
     "frontier": (draw_frontier, 0.1),
+    "reliability": (draw_reliability, 2.0),
 }
 
 
