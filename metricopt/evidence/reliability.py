@@ -94,10 +94,10 @@ class Reliability:
             got = f"{own.min():.6g}" if own.min() < 0 else f"{own.max():.6g}"
             reject("probabilities", "in [0, 1]", got, "give predict_proba, or result.probabilities, not scores")
         bins = _bins(own, weight, num_bins)
-        total = np.bincount(bins, weights=weight)
-        filled = total > 0
-        total = total[filled].astype(np.float64)
-        positives = np.bincount(bins, weights=weight * truth)[filled]
+        every = np.bincount(bins, weights=weight)
+        filled = every > 0
+        total = every[filled].astype(np.float64)
+        positives = np.bincount(bins, weights=weight * truth)[filled].astype(np.float64)
         predicted = np.bincount(bins, weights=weight * own)[filled] / total
         low, high = np.full((2, len(total)), np.nan) if samples.weight is not None else _intervals(positives, total)
         slope, intercept = _line(np.clip(own, SMALLEST, 1 - SMALLEST), truth, weight)
