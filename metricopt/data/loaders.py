@@ -401,6 +401,11 @@ def as_label_columns(labels: Any) -> np.ndarray:
     return array if array.ndim == 2 else array[:, np.newaxis]  # (n,) -> (n, 1)
 
 
+def knows_labels(dataset: Any) -> bool:
+    """Say whether the labels of a map-style data set are known without reading its rows."""
+    return _known_labels(dataset) is not None
+
+
 def read_labels(loader: DataLoader[Any], batches: Callable[[Iterable[Any]], Iterator[Any]]) -> np.ndarray:
     """Return the labels of all rows of a loader's data set.
 

@@ -92,10 +92,15 @@ def check_scores(scores: Tensor, x: Any, batch: int) -> None:
     """Reject NaN or infinite scores of a batch, and say whether its features are to blame."""
     if scores.isfinite().all():
         return
+    check_features(x, batch)
+    reject("logits", "finite", f"NaN or infinity in batch {batch}", "check the model's weights and layers")
+
+
+def check_features(x: Any, batch: int) -> None:
+    """Reject inputs of a batch that are NaN or infinite."""
     bad = [name for name, value in tensors_of(x) if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         reject("features", "finite", f"NaN or infinity in {bad[0]} of batch {batch}", "impute or clean them first")
-    reject("logits", "finite", f"NaN or infinity in batch {batch}", "check the model's weights and layers")
 
 
 @torch.no_grad()

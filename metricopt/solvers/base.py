@@ -24,7 +24,7 @@ WARMUP = "warm-up"
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs of a training that have an optimizer of their own.
+    """Some epochs of a training with one loss, which have an optimizer of their own unless they go on with another's.
 
     Attributes
     ----------
@@ -35,12 +35,15 @@ class Stage:
         The weights that the stage starts from: those at the end of the warm-up, or the best found so far.
     is_direct : bool
         Whether the solver trains in this stage; if not, cross-entropy does.
+    goes_on : bool
+        Whether the stage goes on from where the one before it ended, with the same optimizer and scheduler.
     """
 
     name: str
     epochs: int
     start: Literal["warm", "best"] = "warm"
     is_direct: bool = True
+    goes_on: bool = False
 
 
 class Solver(ABC):
@@ -58,6 +61,10 @@ class Solver(ABC):
     """Whether :meth:`loss` is the mean over the labels of losses that each depend on the label's own column alone."""
     takes_logits: bool = True
     """Whether :meth:`loss` is one of logits, not of probabilities."""
+    num_replicas: int = 1
+    """How many models side by side the columns of :meth:`loss` belong to."""
+    keeps_its_scale: bool = False
+    """Whether :meth:`loss` is taken as it is. That of other solvers is brought to the scale of cross-entropy."""
     warms_up: bool = True
     """Whether training begins with cross-entropy unless the user says otherwise."""
 

@@ -15,7 +15,7 @@ For average precision the slacks are those of pairs (:mod:`metricopt.solvers.pai
 Each batch: the slacks of its samples are minimised exactly, given scores and multipliers; the links' part of the loss
 is differentiated in the scores; and what ties the links (penalties, multipliers) moves on. The threshold t is solved
 exactly at every refresh. What the links cost is all that the solvers differ in. The loss in a training's
-history is the fraction of wrong answers by slacks, without what the links cost.
+history is the fraction of wrong answers by slacks, without what the links cost, on the scale of cross-entropy.
 
 Differs from the paper: the threshold is not a variable of the gradient steps, and the slack step is exact unless asked
 otherwise.

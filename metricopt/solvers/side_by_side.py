@@ -36,8 +36,8 @@ class SideBySide(Solver):
 
     def __init__(self, solver: Solver, number: int) -> None:
         self.name, self.needs_index, self.warms_up = solver.name, solver.needs_index, solver.warms_up
-        self.takes_logits = solver.takes_logits
-        self._number = number
+        self.takes_logits, self.keeps_its_scale = solver.takes_logits, solver.keeps_its_scale
+        self._number = self.num_replicas = number
         # A loss that is prepared with labels keeps what it learnt of them, so each replica has one of its own.
         self._solvers = [copy(solver)] if solver.is_columnwise else [deepcopy(solver) for _ in range(number)]
 

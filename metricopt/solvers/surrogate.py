@@ -33,6 +33,7 @@ class Surrogate(Solver):
     """
 
     warms_up = False
+    keeps_its_scale = True
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> None:
         self._loss = loss

@@ -26,7 +26,7 @@ from metricopt.evidence.choice import ThresholdChoice
 from metricopt.problem.ratios import Counts
 from metricopt.training.state import Candidate, State
 
-FORMAT = 3
+FORMAT = 4
 KEPT = 2
 SECONDS_BETWEEN_EPOCHS = 1.0
 """Epochs that are shorter are not all worth a file."""

@@ -44,18 +44,42 @@ def conclude(training: Training, state: State, best: Candidate, score: Score) ->
     for data, part in (("train", parts.train), ("validation", parts.validation)):
         if part is None:
             continue
-        (of_baseline, baseline_labels), (own, labels) = score(baseline, part), score(best, part)
+        is_known = part is parts.selection
+        of_baseline, baseline_labels = _scored(baseline, part, score, is_known=is_known)
+        if best.epoch == baseline.epoch and not best.averaged:
+            own, labels = of_baseline.copy(), baseline_labels.copy()
+        else:
+            own, labels = _scored(best, part, score, is_known=is_known)
         if not np.isfinite(of_baseline).all() or not np.isfinite(own).all():
             # On training data that did not select; the start is known to be sound.
             state.diverged = True
             sound = baseline if np.isfinite(of_baseline).all() else state.start
-            state.baseline = sound
-            return conclude(training, state, sound, score)
+            if sound.weights:
+                state.baseline = sound
+                return conclude(training, state, sound, score)
+            (of_baseline, baseline_labels), (own, labels) = map(
+                _finite, ((of_baseline, baseline_labels), (own, labels))
+            )
         data_scores[data] = DataScores(data, own, of_baseline, labels, baseline_labels, part.sample_weight, part.groups)
+    training.model.load_state_dict(best.weights)
     train = data_scores["train"]
     loss, names = training.loss, training.label_names
     slack = loss.solver.compare(best.slack, train.scores, train.labels, train.sample_weight, names)
     return _result(training, state, best, training.model, data_scores, slack=slack)
+
+
+def _scored(candidate: Candidate, part: Part, score: Score, *, is_known: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and labels of a part: those that judged the candidate, or those of a further pass."""
+    if is_known and candidate.scores is not None and candidate.labels is not None:
+        return candidate.scores.copy(), candidate.labels.copy()
+    return score(candidate, part)
+
+
+def _finite(scored: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores with the labels that belong to them, missing where a score is not finite."""
+    scores, labels = scored
+    is_finite = np.isfinite(scores)
+    return np.where(is_finite, scores, 0.0).astype(scores.dtype), np.where(is_finite, labels, np.nan).astype(np.float32)
 
 
 def conclude_folds(training: Training, state: State, best: Candidate, evidence: np.ndarray, score: Score) -> FitResult:

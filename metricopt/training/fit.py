@@ -74,7 +74,8 @@ def fit(
       of networks. The threshold is chosen on the out-of-fold scores (:mod:`metricopt.training.selection`).
     - **A held-out part**, elsewhere, or with ``folds=None``. After every epoch the exact metric is computed on it, and
       the best weights are returned, or the average of the best weights of several stages where that keeps up with
-      them (:mod:`metricopt.training.averaging`): there the result is never below candidate zero.
+      them (:mod:`metricopt.training.averaging`): there the result is never below candidate zero, nor below the model
+      that was passed.
     - **The training rows** themselves, with ``val_fraction=0``: the setting of the paper. What the result then says of
       the bound says nothing about new rows.
 
@@ -132,17 +133,19 @@ def fit(
         The number of epochs in total, warm-up included. The default makes about 6,000 steps and at least 20 epochs;
         with folds 1,000 and 8.
     warmup_epochs : int
-        The number of these epochs that train with cross-entropy. The default is a quarter; 0 starts from the model as
-        it is.
+        The number of these epochs that train with cross-entropy. The default is a quarter, for a network up to a half
+        while it has not begun to learn; 0 starts from the model as it is.
     learning_rate : float, > 0
         The learning rate of the Adam optimizer. The default is 0.02 for a linear model, 0.003 for small networks and
         0.001 for networks of more than 100,000 parameters.
     optimizer : Optimizer or callable ``(parameters) -> Optimizer``
-        An optimizer to use instead of Adam. Every stage begins with its initial state.
+        An optimizer to use instead of Adam. It goes on where a network's warm-up ends. Other paths, as a linear model
+        takes them, begin with its initial state.
     scheduler : callable ``(optimizer) -> LRScheduler``
-        It makes a learning-rate scheduler for every stage, which takes one step each epoch.
+        It makes a learning-rate scheduler, which takes one step each epoch, and goes on as the optimizer does.
     gradient_clip : float, > 0
-        The largest norm of the gradient; longer gradients are shortened to it.
+        The largest norm of the gradient; longer gradients are shortened to it. The objective's gradient begins as long
+        as that of cross-entropy (:mod:`metricopt.training.hand_over`).
     sample_weight : array, shape (n,) or (n, L)
         Weights >= 0 of the rows of ``loader.dataset``, held-out ones too, in training, thresholds and reports. Rows of
         ``val_loader`` are not weighted.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricopt._validation import reject
 from metricopt.data.loaders import as_label_columns, split_batch
@@ -46,7 +46,7 @@ class Loop:
         self._model, self._parts, self._label_names = training.model, training.parts, training.label_names
         self._training, self._loss, self._objective = training, training.loss, training.objective
         self._solver = training.loss.solver
-        self._plan = [stage for stage in training.plan if stage.epochs]
+        self._set_plan(training.plan)
         self._stepping = training.stepping
         self._processes, self._accelerator = training.processes, training.processes.accelerator
         self._device = training.processes.device
@@ -55,6 +55,8 @@ class Loop:
         self._at_epoch_start: dict[str, Any] | None = None
         self._learnable, self._selection = training.parts.learnable, training.selection
         self._num_replicas = 1 if training.parts.folded is None else training.parts.folded.num_replicas
+        # A module may have been trained before; one that was made for this training was not.
+        self._may_return_start = isinstance(training.given_model, nn.Module) and training.parts.folded is None
 
     def run(self) -> FitResult:
         """Train stage by stage, or go on where a checkpoint ends, and return the best."""
@@ -81,12 +83,31 @@ class Loop:
             return conclude_folds(self._training, state, best, evidence, self._scores_of)
         return conclude(self._training, state, self._average_or_best(), self._scores_of)
 
+    def _set_plan(self, plan: Sequence[Stage]) -> None:
+        self._plan = [stage for stage in plan if stage.epochs]
+
+    @property
+    def _is_one_path(self) -> bool:
+        """Whether all stages go on from one another, so that none comes back to weights from before."""
+        return all(stage.goes_on for stage in self._plan[1:])
+
+    @property
+    def _warms_up_alone(self) -> bool:
+        """Whether training begins with cross-entropy and goes on from there, on the scores that its batches bring."""
+        return bool(self._plan) and not self._plan[0].is_direct and self._is_one_path
+
+    def _follow_warmup(self) -> None:
+        """Let the plan have the warm-up that the loss has, which extends it where it has not begun to learn."""
+        if self._plan and not self._plan[0].is_direct and self._loss.warmup_epochs > self._plan[0].epochs:
+            self._set_plan(self._training.plan_with_warmup(self._loss.warmup_epochs))
+
     def _begin(self) -> None:
         """Set up a training from its beginning."""
-        self._check_parts()
-        start = self._candidate("start", 0)
+        start = self._with_weights(self._candidate("start", 0, scored=self._check_parts()))
         self._state = State(start, start, start, start.weights)
         self._state.finished = not self._plan
+        if self._is_one_path:
+            self._state.start, self._state.warm = replace(start, weights={}), {}
 
     def _resume(self) -> bool:
         """Take over the state of the newest checkpoint; say whether there was one."""
@@ -98,6 +119,7 @@ class Loop:
             return False
         self._state = saved["state"]
         self._loss.load_state_dict(saved["loss"])
+        self._follow_warmup()
         self._model.load_state_dict(saved["model"])
         self._stepping.load_state_dict(saved, has_stepped=self._state.batch > 0)
         # One state a process; a process that was not there before goes on as it was seeded.
@@ -131,17 +153,27 @@ class Loop:
             if self._processes.is_main:
                 self._checkpoints.write(content, self._state.step)
 
-    def _check_parts(self) -> None:
-        """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch."""
+    def _check_parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Score all samples once before training, so that bad features, labels or outputs cost nobody an epoch.
+
+        Training rows that were read to know their labels are scored in two batches alone, unless their scores are
+        needed before the first step. Return scores and labels of the rows that choose.
+        """
+        train_is_sampled = self._parts.is_checked and self._parts.validation is not None and self._warms_up_alone
         scales = FeatureScales(self._model)
         for part in filter(None, (self._parts.train, self._parts.validation)):
             batches = self._display.watch(part.batches, "checking the data")
             if part is self._parts.train:
                 batches = _seen(batches, scales)
+            is_sampled = part is self._parts.train and train_is_sampled
+            if is_sampled:
+                batches = islice(batches, 2)
             with self._processes.in_step():
                 scores, labels = score_loader(
                     self._model, batches, self._device, part.labels.shape[1], num_replicas=self._num_replicas
                 )
+            if is_sampled:
+                continue
             scores, labels = self._processes.concatenated(scores), self._processes.concatenated(labels)
             if not self._parts.is_stream and not np.array_equal(labels, part.labels, equal_nan=True):
                 reject("loader", *OTHER_LABELS)
@@ -151,18 +183,26 @@ class Loop:
             scales.warn()
         if (folded := self._parts.folded) is not None and folded.groups is None:
             warn_of_copies(scores[:, 0], folded.labels[:, 0])
+        return scores, labels
 
     def _begin_stage(self) -> None:
-        """Begin a stage: its weights, its optimizer, and for the solver the scores that these weights give."""
+        """Begin a stage: its weights, its optimizer, and for the solver the scores that these weights give.
+
+        A stage that goes on has all three: the scores are those that the batches of the stage before it brought.
+        """
         state, stage = self._state, self._plan[self._state.stage]
-        self._model.load_state_dict(state.best.weights if stage.start == "best" else state.warm)
+        state.begun = True
+        if stage.goes_on:
+            self._loss.start(stage)
+            return
+        if state.stage:  # the first begins with the model as it is
+            self._model.load_state_dict(state.best.weights if stage.start == "best" else state.warm)
         self._stepping.begin_stage()
         if stage.is_direct:
             scores, labels = self._scores(self._parts.train)
             if self._num_replicas > 1:  # a replica that diverged counts nowhere
                 scores = np.where(np.isfinite(scores), scores, 0.0)
             self._loss.start(stage, scores, labels if self._parts.is_stream else None)
-        state.begun = True
 
     def _train_epoch(self) -> float:
         """Take one step a batch; return the mean loss."""
@@ -218,6 +258,7 @@ class Loop:
 
     def _end_epoch(self, loss: float) -> bool:
         """Judge what the epoch led to; say whether its stage is over."""
+        self._follow_warmup()
         state, stage = self._state, self._plan[self._state.stage]
         candidate = None
         if self._selection.is_due(stage, state.stage_epoch + 1):
@@ -236,24 +277,43 @@ class Loop:
         records = self._records(candidate, stage.name, loss, self._agreement_by_latest(candidate.slack))
         state.history.extend(records)
         state.stopped = self._processes.from_main(lambda: any([bool(each(records)) for each in self._callbacks]))
-        if not stage.is_direct and self._selection.becomes_baseline(candidate, state.baseline):
-            state.best = state.baseline = candidate
-        elif stage.is_direct and candidate.key > state.best.key:
-            state.best, state.unimproved = candidate, 0
-        else:
-            state.unimproved += 1
-        state.finalists = self._selection.with_finalist(state.finalists, candidate, stage)
+        self._keep(candidate, stage)
         self._display.show(state.epoch, stage.name, self._records(state.best, stage.name, math.nan))
+
+    def _keep(self, candidate: Candidate, stage: Stage) -> None:
+        """Copy the weights of a candidate if it may be returned, once those that it takes the place of are gone."""
+        state = self._state
+        is_baseline = not stage.is_direct and self._selection.becomes_baseline(candidate, state.baseline)
+        if stage.is_direct:
+            is_best = candidate.key > state.best.key
+        else:
+            start_wins = state.best.epoch == 0 and self._may_return_start and state.best.key > candidate.key
+            is_best = is_baseline and not start_wins
+        finalists = self._selection.with_finalist(state.finalists, candidate, stage)
+        is_finalist = any(each is candidate for each in finalists)
+        state.finalists = [each for each in finalists if each is not candidate]
+        state.unimproved = 0 if is_best else state.unimproved + 1
+        if not (is_baseline or is_best or is_finalist):
+            return
+        if is_baseline:
+            state.baseline = candidate
+        if is_best:
+            state.best = candidate
+        kept = self._with_weights(candidate)
+        state.baseline = kept if is_baseline else state.baseline
+        state.best = kept if is_best else state.best
+        state.finalists = [kept if each is candidate else each for each in finalists]
 
     def _end_stage(self) -> None:
         """Go on to the next stage, or finish."""
         state, is_warmup = self._state, not self._plan[self._state.stage].is_direct
-        if is_warmup:
+        if is_warmup and not self._is_one_path:
             state.warm = self._weights()
         state.stage, state.stage_epoch, state.unimproved, state.begun = state.stage + 1, 0, 0, False
         is_done = state.stopped or (self._is_perfect(state.best) and not is_warmup)
         state.finished = is_done or state.stage == len(self._plan)
-        self._stepping.end_stage()
+        if state.finished or not self._plan[state.stage].goes_on:
+            self._stepping.end_stage()
 
     def _average_or_best(self) -> Candidate:
         """Return the average of as many finalists as keep up with the best, or the best itself."""
@@ -281,16 +341,27 @@ class Loop:
 
     def _average(self, finalists: Sequence[Candidate]) -> Candidate:
         self._model.load_state_dict(average_weights(finalists))
-        average = self._candidate(f"average of {len(finalists)} paths", self._state.epoch)
+        average = self._with_weights(self._candidate(f"average of {len(finalists)} paths", self._state.epoch))
         return replace(average, averaged=tuple(each.epoch for each in finalists))
 
-    def _candidate(self, stage: str, epoch: int, slack: np.ndarray | None = None) -> Candidate:
-        """Return the weights as they are, with what they are worth on the rows that choose."""
-        judgement = self._selection.judge(*self._scores(self._selection.part))
+    def _candidate(
+        self,
+        stage: str,
+        epoch: int,
+        slack: np.ndarray | None = None,
+        scored: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Candidate:
+        """Return what the weights as they are are worth on the rows that choose, without a copy of them."""
+        scores, labels = self._scores(self._selection.part) if scored is None else scored
+        judgement = self._selection.judge(scores, labels)
         if judgement is None:
             raise DivergedError
         choice, key, evidence = judgement.choice, judgement.key, judgement.evidence
-        return Candidate(choice, key, self._weights(), stage, epoch, evidence, slack)
+        known = None if evidence is not None else scores, None if evidence is not None else labels
+        return Candidate(choice, key, {}, stage, epoch, evidence, slack, (), *known)
+
+    def _with_weights(self, candidate: Candidate) -> Candidate:
+        return replace(candidate, weights=self._weights())
 
     def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and labels of all samples of a part, of which each process scores a part."""
@@ -305,7 +376,8 @@ class Loop:
         return self._scores(part)
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+        """Return a copy of the weights on the host."""
+        return {name: value.detach().to("cpu", copy=True) for name, value in self._model.state_dict().items()}
 
     def _is_perfect(self, candidate: Candidate) -> bool:
         return bool((np.nan_to_num(candidate.choice.value, nan=1.0) == 1).all() and candidate.choice.feasible.all())

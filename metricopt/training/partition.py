@@ -23,6 +23,7 @@ from metricopt.data.loaders import (
     check_scored_whole,
     indexed_loader,
     is_iterable,
+    knows_labels,
     read_labels,
     rows_of,
     split_batch,
@@ -31,6 +32,7 @@ from metricopt.data.loaders import (
 from metricopt.data.splits import stratified_split
 from metricopt.problem.labels import has_both_classes
 from metricopt.processes import ALONE, Processes
+from metricopt.scoring.forward import check_features
 from metricopt.training.parts import FoldedRows, Part, Partition
 
 OTHER_LABELS = (
@@ -110,7 +112,8 @@ def make_partition(
             _check_part("the held-out part of loader", validation.labels)
         _check_part("loader" if held_out is None else "the training part of loader", train.labels)
         batches = reader.batches(loader, loader.dataset, rows)
-        parts = Partition(train, validation, batches, reader.order, seed, is_stream=False)
+        is_checked = eval_dataset is None and not knows_labels(loader.dataset)
+        parts = Partition(train, validation, batches, reader.order, seed, is_stream=False, is_checked=is_checked)
     _check_alike(parts)
     return parts
 
@@ -146,7 +149,7 @@ class _Reader:
 
     def labels_of(self, loader: DataLoader[Any], what: str) -> np.ndarray:
         """Return the labels of all rows of a loader's data set."""
-        return read_labels(loader, lambda scan: self.watch(scan, what))
+        return read_labels(loader, lambda scan: _with_finite_features(self.watch(scan, what)))
 
     def rows(
         self,
@@ -217,6 +220,13 @@ class _Reader:
             got = f"{len(rows)} training samples in batches of {loader.batch_size} with drop_last"
             reject("loader", "one with at least one batch", got, "lower batch_size or val_fraction")
         return batches
+
+
+def _with_finite_features(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield batches of (batch, index), and reject features that are not finite."""
+    for number, (batch, index) in enumerate(batches):
+        check_features(split_batch(batch)[0], number)
+        yield batch, index
 
 
 def _groups_of(rows: np.ndarray, labels: np.ndarray, groups: Sequence[Any] | None) -> list[Any] | None:

@@ -116,6 +116,8 @@ class Partition:
         The fraction of positives that the samples are weighted to, if they are.
     folded : FoldedRows or None
         The rows of ``train`` as they lie in folds; None without folds.
+    is_checked : bool
+        Whether all rows of ``train`` were read once, with their features, to know their labels.
     """
 
     train: Part
@@ -126,6 +128,7 @@ class Partition:
     is_stream: bool
     prevalence: float | tuple[float, ...] | None = None
     folded: FoldedRows | None = None
+    is_checked: bool = False
 
     @property
     def num_labels(self) -> int:

@@ -6,6 +6,7 @@ This file decides the defaults. It leaves the stages after the warm-up to the so
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from metricopt.solvers import WARMUP, Solver, Stage
 
@@ -36,12 +37,15 @@ def make_plan(
     solver: Solver,
     epochs: int | None,
     warmup_epochs: int | None,
-    steps_per_epoch: int,
     *,
+    steps_per_epoch: int,
     is_linear: bool,
     with_folds: bool = False,
 ) -> list[Stage]:
     """Return the stages of a training: the warm-up, if there is one, and those of the solver.
+
+    The first path of a network goes on from the warm-up with the same optimizer, as one's own loop does. Other paths
+    begin with a new one: on linear models that finds better optima.
 
     Parameters
     ----------
@@ -62,5 +66,8 @@ def make_plan(
     if warmup_epochs is None:
         warmup_epochs = default_warmup_epochs(solver, epochs)
     warmup = [Stage(WARMUP, warmup_epochs, is_direct=False)] if warmup_epochs else []
-    direct = solver.stages(epochs - warmup_epochs, is_linear)
-    return [*warmup, *(stage for stage in direct if stage.start == "warm" or not with_folds)]
+    stages = solver.stages(epochs - warmup_epochs, is_linear)
+    direct = [stage for stage in stages if stage.start == "warm" or not with_folds]
+    if warmup and direct and not is_linear:
+        direct[0] = replace(direct[0], goes_on=True)
+    return [*warmup, *direct]

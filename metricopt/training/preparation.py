@@ -6,7 +6,7 @@ This file decides how the parts of a training are put together. It leaves the ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +51,8 @@ class Training:
         The samples that train and those that select.
     label_names : tuple of str
     plan : sequence of Stage
+    plan_with_warmup : callable ``(warmup_epochs) -> sequence of Stage``
+        The plan where the warm-up takes more epochs than planned, because it has not begun to learn.
     loss : DirectMetricLoss
         The loss, with the solver.
     selection : Selection
@@ -75,6 +77,7 @@ class Training:
     parts: Partition
     label_names: tuple[str, ...]
     plan: Sequence[Stage]
+    plan_with_warmup: Callable[[int], Sequence[Stage]]
     loss: DirectMetricLoss
     selection: Selection
     confidence: float | None
@@ -109,14 +112,15 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     check_trainable(model, request.optimizer)
     model.to(processes.device)
     processes.take_weights_of_main(model)
-    plan = make_plan(
+    make_stages = partial(
+        make_plan,
         request.solver,
         request.epochs,
-        request.warmup_epochs,
-        len(parts.train_loader),
+        steps_per_epoch=len(parts.train_loader),
         is_linear=is_linear(single),
         with_folds=parts.folded is not None,
     )
+    plan = make_stages(request.warmup_epochs)
     loss = _make_loss(request, parts, plan)
     own_generators = generators_of(request.loader, request.val_loader, request.eval_dataset)
     checkpoints = None
@@ -130,6 +134,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         parts=parts,
         label_names=label_names,
         plan=plan,
+        plan_with_warmup=make_stages,
         loss=loss,
         selection=_make_selection(request, parts, plan),
         confidence=read_confidence(request.confidence, judges_itself=parts.folded is None and parts.validation is None),
@@ -157,13 +162,15 @@ def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> Dir
     if parts.folded is not None:
         objective = of_replicas(objective, parts.folded.num_replicas)
         solver = SideBySide(solver, parts.folded.num_replicas)
+    warmup_epochs = sum(stage.epochs for stage in plan if not stage.is_direct)
+    can_extend = request.warmup_epochs is None and any(stage.goes_on for stage in plan)
     return DirectMetricLoss(
         objective,
         parts.train.labels,
         epochs=sum(stage.epochs for stage in plan),
         steps_per_epoch=len(parts.train_loader),
         solver=solver,
-        warmup_epochs=sum(stage.epochs for stage in plan if not stage.is_direct),
+        warmup_epochs=None if can_extend else warmup_epochs,
         sample_weight=parts.train.sample_weight,
     )
 

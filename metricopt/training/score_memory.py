@@ -40,6 +40,11 @@ class ScoreMemory:
         return self._is_unseen is not None and bool(self._is_unseen.all())
 
     @property
+    def is_in_order_of_rows(self) -> bool:
+        """Whether scores lie at the rows of their samples, not in order of arrival."""
+        return self._labels is self._labels_of_rows
+
+    @property
     def labels(self) -> np.ndarray:
         """The labels that belong to the scores, shape (n, L); those of samples not seen so far are missing."""
         if self._is_unseen is None:

@@ -25,6 +25,7 @@ class Candidate:
     key : tuple of float
         The numbers by which candidates are compared.
     weights : dict of str to Tensor
+        On the host; empty unless the candidate may be returned.
     stage : str
     epoch : int
         The epoch after which the weights were found; 0 is the model as passed.
@@ -34,6 +35,8 @@ class Candidate:
         The slacks that belong to the weights, if the solver has slacks.
     averaged : tuple of int
         The epochs whose weights these are the average of; empty for the weights of one epoch.
+    scores, labels : ndarray, shape (n, L), or None
+        Those of the rows that choose, so that the result need not score them again; None where replicas train.
     """
 
     choice: ThresholdChoice
@@ -44,6 +47,8 @@ class Candidate:
     evidence: np.ndarray | None = None
     slack: np.ndarray | None = None
     averaged: tuple[int, ...] = ()
+    scores: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
 
 @dataclass
@@ -53,11 +58,11 @@ class State:
     Attributes
     ----------
     start, best, baseline : Candidate
-        The model as passed, the best candidate so far, and candidate zero.
+        The model as passed (with weights while they are needed), the best candidate so far, and candidate zero.
     finalists : list of Candidate
         The best candidates of several stages, whose average is tried.
     warm : dict of str to Tensor
-        The weights at the end of the warm-up.
+        The weights at the end of the warm-up, where a path begins with them later on; else empty.
     history : list of dict
     stage : int
         The position of the stage in the plan.

@@ -260,8 +260,8 @@ def damage(file, how):
     elif how == "another name":
         file.write_bytes(whole.replace(b"/weights", b"/weighst"))
     elif how == "another format":
-        assert whole.count(b'"metricopt_checkpoint":"3"') == 1
-        file.write_bytes(whole.replace(b'"metricopt_checkpoint":"3"', b'"metricopt_checkpoint":"4"'))
+        assert whole.count(b'"metricopt_checkpoint":"4"') == 1
+        file.write_bytes(whole.replace(b'"metricopt_checkpoint":"4"', b'"metricopt_checkpoint":"5"'))
     else:
         file.write_bytes(whole[: int(how * len(whole))])
 
@@ -313,10 +313,10 @@ def test_every_flipped_bit_is_noticed_or_means_nothing(folder):
 def test_another_format_is_said(folder):
     with safe_open(newest(folder), "pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    assert metadata["metricopt_checkpoint"] == "3"
-    later = {"metricopt_checkpoint": "4", "crc32": _checksum("4", tensors)}
+    assert metadata["metricopt_checkpoint"] == "4"
+    later = {"metricopt_checkpoint": "5", "crc32": _checksum("5", tensors)}
     save_file(tensors, newest(folder), later)
-    with pytest.raises(InvalidInputError, match="checkpoints of format 3, got format 4 in step-000000020.safetensors"):
+    with pytest.raises(InvalidInputError, match="checkpoints of format 4, got format 5 in step-000000020.safetensors"):
         read(folder)
     save_file(tensors, newest(folder), metadata)
     assert same(read(folder), content_of(20))

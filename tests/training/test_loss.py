@@ -58,7 +58,7 @@ def train(model, loss, batches_of_epochs, optimizer, x, *, num_epochs=EPOCHS, wi
     """One's own loop, which does nothing that a reader of the docstring would not do."""
     torch.manual_seed(SEED)
     for epoch in range(num_epochs):
-        if epoch == loss.warmup_epochs:
+        if epoch == loss.warmup_epochs == 0:
             model.eval()
             with torch.no_grad():
                 loss.update(model(x))
@@ -75,8 +75,9 @@ def train(model, loss, batches_of_epochs, optimizer, x, *, num_epochs=EPOCHS, wi
 # The same training as that of fit
 
 CASES = {
-    "default": {"alpha": 0.7, "solver": Profiled(GUIDED)},
-    "without warm-up, Adam": {"alpha": 0.7, "solver": Profiled("strict hinge"), "warmup_epochs": 0},
+    "default": {"alpha": 0.7},
+    "SGD with momentum": {"alpha": 0.7, "solver": Profiled(GUIDED)},
+    "without warm-up": {"alpha": 0.7, "solver": Profiled("strict hinge"), "warmup_epochs": 0},
     "bound on recall, three labels, missing ones": {"objective": "FROP", "alpha": 0.8, "solver": Profiled("hinge")},
     "F-beta, weights": {"objective": "OFBS", "beta": 2.0, "solver": Profiled(GUIDED), "sample_weight": True},
     "average precision": {"objective": "OAP", "solver": ProfiledRanking("ramp")},
@@ -95,8 +96,9 @@ def test_ones_own_loop_ends_in_the_weights_of_fit(name):
     x, y = blobs(num_labels=num_labels, has_missing=num_labels > 1)
     if is_weighted:
         case["sample_weight"] = np.random.default_rng(0).random(len(x))
-    # Adam remembers, and fit makes a new one after the warm-up; SGD does not.
-    make_optimizer = partial(torch.optim.Adam, lr=0.01) if "Adam" in name else partial(torch.optim.SGD, lr=0.1)
+    make_optimizer = (
+        partial(torch.optim.SGD, lr=0.1, momentum=0.9) if "SGD" in name else partial(torch.optim.Adam, lr=0.01)
+    )
     by_fit, ends = network(num_labels), []
     fit(
         by_fit, DataLoader(TensorDataset(x, y), BATCH, shuffle=True), **case, epochs=EPOCHS, val_fraction=0, seed=SEED,
@@ -376,7 +378,9 @@ def test_the_warm_up_is_cross_entropy_and_brings_the_scores():
     for rows in torch.arange(200).split(50):
         assert call(loss, scores, y, rows)[0] == plain(scores[rows], y[rows]).item()
     assert loss.threshold == choose_threshold(scores.numpy(), y.numpy(), loss.objective).threshold[0]
-    assert call(loss, scores, y, rows)[0] != plain(scores[rows], y[rows]).item()
+    goes_on = call(loss, scores, y, rows)[0]  # its path begins as cross-entropy goes on, and on its scale
+    assert goes_on == pytest.approx(plain(scores[rows], y[rows]).item(), rel=1e-5)
+    assert call(loss, 2 * scores, y, rows)[0] != pytest.approx(plain(2 * scores[rows], y[rows]).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("with_index", [True, False])

@@ -145,7 +145,7 @@ def test_each_replica_is_as_if_alone(solver, optimizer, kind):
         own = labels[:, [replica]]
         alone = DirectMetricLoss(objective, own, solver=make(), **plan)
         train(model, alone, x, own, 30, OPTIMIZERS[optimizer])
-        torch.testing.assert_close(together(x)[:, [replica]], model(x), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(together(x)[:, [replica]], model(x), rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_clipped_one_by_one():
