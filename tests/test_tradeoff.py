@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt.tradeoff
 from metricopt import FPOR, FROP, InvalidInputError, RecallAtFPR, Status, Tradeoff, choose_threshold, tradeoff
 from metricopt.evidence.candidates import best_candidate
+from metricopt.evidence.probabilities import line_to_log_odds
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.tradeoff import _best_at
 from metricopt.training.fit import fit
@@ -180,10 +181,13 @@ def test_by_default_folds_train_every_bound_and_testify_for_it():
 def test_what_is_said_of_the_best_on_folds_is_the_choice_of_the_other_folds():
     trained = [fit(new_model, loader(), FPOR(bound), epochs=4, seed=seed) for bound, seed in ((0.4, 0), (0.5, 1))]
     best = _best_at(FPOR(0.4), trained)
-    evidence = [result.selection_scores.scores for result in trained]
-    part = trained[0].selection_scores
-    winner, honest = best_candidate(evidence, part.labels, part.folds, FPOR(0.4))
-    np.testing.assert_array_equal(best.selection_scores.scores, honest.astype(np.float32))
+    parts = [result.selection_scores for result in trained]
+    lines = [line_to_log_odds(part.scores[:, 0], part.labels[:, 0]) for part in parts]
+    evidence = [slope * part.scores + intercept for part, (slope, intercept) in zip(parts, lines, strict=True)]
+    winner, honest = best_candidate(evidence, parts[0].labels, parts[0].folds, FPOR(0.4))
+    slope, intercept = lines[winner]
+    np.testing.assert_allclose(best.selection_scores.scores, (honest - intercept) / slope, rtol=1e-6, atol=1e-7)
+    assert np.isin(best.selection_scores.scores, parts[winner].scores.astype(np.float32)).any()
     assert best.model is trained[winner].model and best.objective == FPOR(0.4)
 
 

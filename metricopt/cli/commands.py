@@ -89,7 +89,7 @@ def fit_command(
         typer.Option(
             metavar="auto|linear|mlp|boosting",
             help="linear, mlp (two hidden layers of 64) or boosting (trees); auto trains all three on the same folds "
-            "and takes the best, or a simpler one within a standard error.",
+            "and takes the best of these and of the mean of the last two.",
         ),
     ] = _DEFAULT.model,
     drop: Annotated[

@@ -26,7 +26,7 @@ from metricopt.processes import is_main_process
 from metricopt.results.result import FitResult, load
 from metricopt.results.scores import OUT_OF_FOLD
 from metricopt.results.verdict import Verdict
-from metricopt.training.table_models import BOOSTING, make_table_model
+from metricopt.training.table_models import BLEND, BOOSTING, MLP, make_table_model
 
 FORMAT = 3
 _READABLE_FORMATS = (1, 2, FORMAT)
@@ -71,6 +71,8 @@ def _make_model(name: str, num_features: int, *, scales_itself: bool | None) -> 
         return None
     from metricopt.estimator.modules import make_module
 
+    if name == BLEND:
+        name = MLP  # the other half lies in the folder whole
     return make_module(name, num_features) if scales_itself else make_table_model(name, num_features)
 
 
@@ -240,8 +242,8 @@ def _chosen(run: Run) -> str:
         return f"The threshold was chosen by {_judges(run)}; it is the best {best}."
     names = [each.name for each in run.result.candidates]
     return (
-        f"Of {', '.join(names[:-1])} and {names[-1]}, {run.model} was chosen by {_judges(run)}: the simplest within a "
-        f"standard error of the best. The threshold of each is the best {best}."
+        f"Of {', '.join(names[:-1])} and {names[-1]}, {run.model} was chosen by {_judges(run)}, as the best of them. "
+        f"The threshold of each is the best {best}."
     )
 
 

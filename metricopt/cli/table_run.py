@@ -34,7 +34,7 @@ from metricopt.training.checkpoint import has_checkpoints
 from metricopt.training.fit import fit
 from metricopt.training.holdout import DEFAULT_FRACTION
 from metricopt.training.plan import default_epochs
-from metricopt.training.table_models import AUTO, NAMED, TABLE_MODELS, make_table_model
+from metricopt.training.table_models import AUTO, BLEND, NAMED, TABLE_MODELS, make_table_model
 
 BASELINE = "cross-entropy"
 BATCH_SIZE = 256
@@ -320,7 +320,7 @@ def _train_named(
 ) -> tuple[str, FitResult, dict[str, FitResult]]:
     """Train boosting, or all models that have a name; return the best one's name and result, and the others."""
     from metricopt.estimator.candidates import LabelledRows, Settings
-    from metricopt.estimator.training import best_of, shared_folds, train_one, tried
+    from metricopt.estimator.training import best_of, shared_folds, train_one, tried, with_blend
 
     rows = LabelledRows(train[0].numpy(), train[1].numpy().astype(np.float64), None, asked.groups, asked.label)
     settings = Settings(
@@ -344,6 +344,9 @@ def _train_named(
     if len(results) == 1:
         ((name, result),) = results.items()
         return name, result, {}
+    results = with_blend(results, asked.objective)
+    if BLEND in results:
+        asked.tell(str(tried(BLEND, results[BLEND])))
     result = best_of(results, asked.objective)
     chosen = next(each.name for each in result.candidates if each.is_chosen)
     return chosen, result, {name: each for name, each in results.items() if name != chosen}

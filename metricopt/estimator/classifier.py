@@ -25,13 +25,14 @@ from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.estimator.classifiers import check_classifier
 from metricopt.estimator.scorer import ObjectiveScorer
 from metricopt.estimator.target import Target, plain_target
-from metricopt.estimator.training import best_of, shared_folds, train_one
+from metricopt.estimator.training import best_of, shared_folds, train_one, with_blend
 from metricopt.evidence.probabilities import Calibration
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import REGISTRY, get_objective
 from metricopt.results.result import FitResult
 from metricopt.results.status import Status
+from metricopt.scoring.blend import Blend
 from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.solvers import Solver
 from metricopt.training.table_models import AUTO, BOOSTING, NAMED
@@ -66,8 +67,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         weights, or the module that a callable returns (a lambda cannot be pickled, a function can). Trained as they
         are: ``"boosting"`` (``HistGradientBoostingClassifier``), or any classifier of two classes with
         ``decision_function`` or ``predict_proba``, also a ``Pipeline`` over mixed columns, XGBoost or LightGBM; it is
-        cloned. ``"auto"`` trains a linear model, an MLP and boosting on the same folds, and takes the best by their
-        out-of-fold scores, the simpler one within a standard error (``candidates_`` tells how they compare).
+        cloned. ``"auto"`` trains a linear model, an MLP and boosting on the same folds. Of these, and of the mean of
+        MLP and boosting, it takes the best by their out-of-fold scores (``candidates_`` tells how they compare).
     solver : str, Solver or loss
         The solver, as for :func:`metricopt.fit`, which gets a copy of it.
     epochs : int
@@ -104,11 +105,13 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     ----------
     result_ : FitResult
         The model and its threshold with status, reports and pictures; ``result_.save(path)`` writes all of it. For
-        classifiers of scikit-learn its model is :class:`~metricopt.scoring.classifiers.FittedClassifiers`.
+        classifiers of scikit-learn its model is :class:`~metricopt.scoring.classifiers.FittedClassifiers`, for the mean
+        of MLP and boosting a :class:`~metricopt.scoring.blend.Blend`.
     threshold_ : float
         The threshold on the model's scores. A row at or above it is predicted positive.
     models_ : tuple
-        The classifiers that were fitted, one a fold, whose scores are averaged; empty for a torch model.
+        The classifiers that were fitted, one a fold, whose scores are averaged; empty for a torch model. With
+        ``"auto"`` boosting may be one half of the model.
     candidates_ : tuple of str
         With ``"auto"`` a line for each model that was tried, with what it reaches at its own threshold on rows that it
         has not seen, the chosen one marked; empty otherwise. Models are compared by their best cuts on these rows.
@@ -230,7 +233,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             rest={"progress": False},
         )
         results = {name: train_one(name, model, rows, objective, settings) for name, model in kinds.items()}
-        result = best_of(results, objective) if len(results) > 1 else next(iter(results.values()))
+        result = (
+            best_of(with_blend(results, objective), objective) if len(results) > 1 else next(iter(results.values()))
+        )
         self._keep(replace(result, classes=(target.names,)))
         if self.result_.status in (Status.UNSUPPORTED, Status.INFEASIBLE, Status.DIVERGED):
             warnings.warn(f"{self.result_.status}: {self.result_.advice()}", UserWarning, stacklevel=2)
@@ -426,7 +431,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
 
     def _keep(self, result: FitResult) -> None:
         self.result_, self.threshold_ = result, result.threshold
-        self.models_ = result.model.models if isinstance(result.model, FittedClassifiers) else ()
+        fitted = result.model.classifiers if isinstance(result.model, Blend) else result.model
+        self.models_ = fitted.models if isinstance(fitted, FittedClassifiers) else ()
         self.candidates_ = tuple(map(str, result.candidates))
         part = result.selection_scores
         self._calibration = Calibration.of(part.scores[:, 0], part.labels[:, 0], part.weight_of(0))

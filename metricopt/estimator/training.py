@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from metricopt._validation import reject
+from metricopt.estimator.blending import blended
 from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.estimator.classifiers import make_boosting, train_classifier
 from metricopt.estimator.modules import train_module
@@ -22,8 +23,9 @@ from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
 from metricopt.problem.objectives import Objective
 from metricopt.results.choice_of_models import best_on_folds
 from metricopt.results.result import FitResult
+from metricopt.results.status import Status
 from metricopt.results.tried import Tried
-from metricopt.training.table_models import BOOSTING
+from metricopt.training.table_models import BLEND, BOOSTING, MLP
 
 _FEWEST = 2
 
@@ -37,13 +39,21 @@ def train_one(name: str, model: Any, rows: LabelledRows, objective: Objective, s
     return train_module(model, rows, objective, settings, name=name)
 
 
+def with_blend(results: Mapping[str, FitResult], objective: Objective) -> dict[str, FitResult]:
+    """Return results by name, and with them the mean of MLP and boosting, if both are there and neither diverged."""
+    network, trees = results.get(MLP), results.get(BOOSTING)
+    if network is None or trees is None or Status.DIVERGED in (network.status, trees.status):
+        return dict(results)
+    return {**results, BLEND: blended(network, trees, objective)}
+
+
 def best_of(results: Mapping[str, FitResult], objective: Objective) -> FitResult:
-    """Return the best of several results by name, the simpler first, with evidence that did not choose it.
+    """Return the best of several results by name, with evidence that did not choose it.
 
     Its ``candidates`` tell what each of them reached at its own threshold.
     """
     names = list(results)
-    winner, best = best_on_folds(objective, list(results.values()), prefers_first=True)
+    winner, best = best_on_folds(objective, list(results.values()))
     return replace(
         best, candidates=tuple(tried(name, result, name == names[winner]) for name, result in results.items())
     )

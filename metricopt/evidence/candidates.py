@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricopt.evidence.choice import ThresholdChoice
-from metricopt.evidence.standard_error import standard_error
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
 
@@ -27,7 +26,6 @@ def best_candidate(
     objective: Objective,
     *,
     sample_weight: NDArray[np.floating] | None = None,
-    prefers_first: bool = False,
 ) -> tuple[int, NDArray[np.float64]]:
     """Return the position of the best candidate, and out-of-fold scores that did not choose it.
 
@@ -44,10 +42,6 @@ def best_candidate(
         The fold of each row, numbered from 0.
     objective : Objective
     sample_weight : ndarray, shape (n,) or (n, L), float, optional
-    prefers_first : bool
-        Whether the first candidate wins that is within one standard error of the best
-        (:mod:`metricopt.evidence.standard_error`) and meets the bound wherever the best does: give the simpler ones
-        first (Breiman et al. 1984).
 
     Returns
     -------
@@ -63,27 +57,13 @@ def best_candidate(
     >>> winner, scores = best_candidate([right_on_0, right], labels, folds, OFBS())
     >>> winner, scores.tolist()
     (1, [0.0, 2.0, 1.0, 0.0])
-
-    References
-    ----------
-    L. Breiman, J. Friedman, R. Olshen, C. Stone (1984). Classification and regression trees, section 3.4.3 (the rule of
-    one standard error).
     """
-    columns = labels.reshape(len(labels), -1)
 
     def winner_on(rows: NDArray[np.bool_]) -> int:
         weight = None if sample_weight is None else sample_weight[rows]
         choices = [choose_known(scores[rows], labels[rows], objective, weight) for scores in out_of_fold]
         keys = [selection_criterion(choice, objective) for choice in choices]
-        best = max(range(len(keys)), key=lambda number: (keys[number], -number))
-        if not prefers_first:
-            return best
-        least = keys[best][0] - standard_error(choices[best], objective, columns[rows])
-        return next(
-            number
-            for number, (choice, key) in enumerate(zip(choices, keys, strict=True))
-            if number == best or (key[0] >= least and not (choices[best].feasible & ~choice.feasible).any())
-        )
+        return max(range(len(keys)), key=lambda number: (keys[number], -number))
 
     honest = np.full(labels.shape, np.nan)
     for fold in range(int(folds.max()) + 1):

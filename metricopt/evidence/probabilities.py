@@ -70,22 +70,11 @@ class Calibration:
         >>> calibration(np.array([0.0, 3.0])).round(2).tolist()
         [0.24, 0.76]
         """
-        from sklearn.linear_model import LogisticRegression
-
-        known = ~np.isnan(labels)
-        own, truth = scores[known].astype(np.float64), labels[known]
-        weight = None if sample_weight is None else sample_weight[known].astype(np.float64)
-        centre = np.average(own, weights=weight)
-        spread = np.sqrt(np.average((own - centre) ** 2, weights=weight)) or 1.0
-        # The penalty is slight; it keeps the slope finite where the scores divide the classes.
-        line = LogisticRegression(C=100.0, tol=1e-10)
-        line.fit((own[:, np.newaxis] - centre) / spread, truth, sample_weight=weight)
-        slope = max(float(line.coef_[0, 0]), LEAST_SLOPE)
-        found = cls(slope / spread, float(line.intercept_[0]) - slope * centre / spread)
+        own, truth, weight = _known(scores, labels, sample_weight)
         counted = truth if weight is None else truth[weight > 0]
         if min((counted == 0).sum(), (counted == 1).sum()) < MANY:
-            return found
-        return cls(LEAST_SLOPE / spread, 0.0, *_steps(own, truth, weight))
+            return cls(*line_to_log_odds(scores, labels, sample_weight))
+        return cls(LEAST_SLOPE / _spread(own, weight), 0.0, *_steps(own, truth, weight))
 
     def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of each score, of the same shape."""
@@ -96,6 +85,41 @@ class Calibration:
         beyond = np.minimum(scores - self.knots[0], 0.0) + np.maximum(scores - self.knots[-1], 0.0)
         inside = np.interp(scores, self.knots, self.log_odds)
         return np.asarray(expit(inside + self.slope * beyond), dtype=np.float64)
+
+
+def line_to_log_odds(
+    scores: NDArray[np.floating], labels: NDArray[np.floating], sample_weight: NDArray[np.floating] | None = None
+) -> tuple[float, float]:
+    """Return slope and intercept of the line from scores to log-odds, by logistic regression (Platt scaling).
+
+    Parameters
+    ----------
+    scores, labels, sample_weight
+        As for :meth:`Calibration.of`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    own, truth, weight = _known(scores, labels, sample_weight)
+    centre, spread = np.average(own, weights=weight), _spread(own, weight)
+    # The penalty is slight; it keeps the slope finite where the scores divide the classes.
+    line = LogisticRegression(C=100.0, tol=1e-10)
+    line.fit((own[:, np.newaxis] - centre) / spread, truth, sample_weight=weight)
+    slope = max(float(line.coef_[0, 0]), LEAST_SLOPE)
+    return slope / spread, float(line.intercept_[0]) - slope * centre / spread
+
+
+def _known(
+    scores: NDArray[np.floating], labels: NDArray[np.floating], sample_weight: NDArray[np.floating] | None
+) -> tuple[NDArray[np.float64], NDArray[np.floating], NDArray[np.float64] | None]:
+    """Return scores, labels and weights of the rows with a label."""
+    known = ~np.isnan(labels)
+    weight = None if sample_weight is None else sample_weight[known].astype(np.float64)
+    return scores[known].astype(np.float64), labels[known], weight
+
+
+def _spread(scores: NDArray[np.float64], weight: NDArray[np.float64] | None) -> float:
+    centre = np.average(scores, weights=weight)
+    return float(np.sqrt(np.average((scores - centre) ** 2, weights=weight))) or 1.0
 
 
 def _steps(

@@ -16,6 +16,7 @@ from torch import nn
 from metricopt._arrays import columns_of, to_numpy
 from metricopt._validation import check_finite, check_labels, reject
 from metricopt.problem.classes import Classes
+from metricopt.scoring.blend import Blend
 from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.scoring.inputs import score_and_number_pairs, score_inputs, score_pairs
 
@@ -23,22 +24,22 @@ ClassesOfLabels: TypeAlias = "tuple[Classes | None, ...]"
 """The classes of each label; None for one whose labels are 0 and 1."""
 
 
-AnyModel: TypeAlias = "nn.Module | FittedClassifiers | None"
-"""A torch model, fitted classifiers, or None for a result of scores alone."""
+AnyModel: TypeAlias = "nn.Module | FittedClassifiers | Blend | None"
+"""A torch model, fitted classifiers, a blend of both, or None for a result of scores alone."""
 
 
 def scores_of(data: Any, model: AnyModel, num_labels: int) -> np.ndarray:
     """Return the scores of data without labels, shape (n, L): the model's, or without one the data themselves."""
-    if isinstance(model, FittedClassifiers):
-        return model.scores(data)
-    return read_scores(data, num_labels) if model is None else score_inputs(data, model)
+    if model is None:
+        return read_scores(data, num_labels)
+    return score_inputs(data, model) if isinstance(model, nn.Module) else model.scores(data)
 
 
 def scored_pairs(
     data: Any, labels: Any, model: AnyModel, classes: ClassesOfLabels, label_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels of data, shape (n, L) each; ``labels`` is None where the data hold them."""
-    if model is None or isinstance(model, FittedClassifiers):
+    if not isinstance(model, nn.Module):
         return _given_pairs(data, labels, model, classes, label_names)
     return score_pairs(data if labels is None else (data, labels), model, len(classes))
 
@@ -50,12 +51,12 @@ def scored_and_numbered_pairs(
 
     Rows of equal inputs have the same number.
     """
-    if model is None or isinstance(model, FittedClassifiers):
+    if not isinstance(model, nn.Module):
         return *_given_pairs(data, labels, model, classes, label_names), None
     return score_and_number_pairs(data if labels is None else (data, labels), model, len(classes))
 
 
-def reject_without_model(what: str, model: FittedClassifiers | None) -> NoReturn:
+def reject_without_model(what: str, model: FittedClassifiers | Blend | None) -> NoReturn:
     """Say that something needs a torch model, which a result of scores alone or of classifiers has not.
 
     Raises
@@ -143,7 +144,7 @@ def _check_no_text(column: Any) -> None:
 def _given_pairs(
     data: Any,
     labels: Any,
-    model: FittedClassifiers | None,
+    model: FittedClassifiers | Blend | None,
     classes: ClassesOfLabels,
     label_names: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +160,7 @@ def _given_pairs(
 
 
 def _labels_of(
-    labels: Any, model: FittedClassifiers | None, classes: ClassesOfLabels, label_names: Sequence[str]
+    labels: Any, model: FittedClassifiers | Blend | None, classes: ClassesOfLabels, label_names: Sequence[str]
 ) -> np.ndarray:
     """Return labels as 0, 1 and NaN; beside a model they may be that already."""
     is_read = model is not None and isinstance(labels, (np.ndarray, torch.Tensor)) and _are_numbers(labels)

@@ -26,7 +26,6 @@ from metricopt.results.outcome import Outcome
 from metricopt.results.page import write_page
 from metricopt.results.scores import DataScores, kept_labels, scores_at, selection_scores
 from metricopt.results.status import Status, status_of
-from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.solvers import WARMUP
 from metricopt.solvers.agreement import SlackAgreement
 
@@ -37,12 +36,13 @@ class FitResult(Outcome):
 
     Attributes
     ----------
-    model : Module, FittedClassifiers or None
+    model : Module, FittedClassifiers, Blend or None
         The module that was passed, with the best weights found, in the mode that it had. With folds it is the average
         of their models: a ``torch.nn.Linear``, or an :class:`~metricopt.scoring.ensemble.Ensemble` of networks. For
         classifiers of scikit-learn it is :class:`~metricopt.scoring.classifiers.FittedClassifiers`, whose inputs are
-        features as they take them. None for a result of scores alone, whose methods take scores where they take inputs
-        otherwise.
+        features as they take them; with ``model="auto"`` it may be the mean of a network and of those
+        (:class:`~metricopt.scoring.blend.Blend`). None for a result of scores alone, whose methods take scores where
+        they take inputs otherwise.
     objective : Objective
     label_names : tuple of str
     confidence : float or None
@@ -444,7 +444,7 @@ class FitResult(Outcome):
         """What the page says of the training, one line of a table for each."""
         if self.model is None:
             return {}
-        if isinstance(self.model, FittedClassifiers):
+        if not isinstance(self.model, nn.Module):
             return {"model": str(self.model), "judged by": self.holdout, "time": f"{self.seconds:.1f} s"}
         num_weights = sum(parameter.numel() for parameter in self.model.parameters())
         return {
@@ -467,7 +467,8 @@ def load(path: str | Path, model: nn.Module | None = None) -> FitResult:
         The folder.
     model : Module, optional
         A model of the same architecture, whose weights are replaced. For an average of several networks it is one of
-        their architecture. Left out for a result of scores alone, and for classifiers of scikit-learn.
+        their architecture, and so it is for the mean of networks and boosted trees. Left out for a result of scores
+        alone, and for classifiers of scikit-learn.
 
     Raises
     ------

@@ -30,6 +30,7 @@ from metricopt.results.history import History
 from metricopt.results.scores import DataScores
 from metricopt.results.status import Status
 from metricopt.results.tried import Tried
+from metricopt.scoring.blend import Blend
 from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.scoring.ensemble import Ensemble
 from metricopt.solvers.agreement import SlackAgreement
@@ -53,12 +54,13 @@ def save(folder: Path, attributes: Mapping[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_to_dict(attributes), indent=1, allow_nan=False)
     names, model = [_SCORES, _RESULT], attributes["model"]
-    if isinstance(model, FittedClassifiers):
+    classifiers, network = _classifiers_of(model), _network_of(model)
+    if classifiers is not None:
         names.insert(0, _CLASSIFIERS)
-        write_classifiers(model, _aside(folder, _CLASSIFIERS))
-    elif model is not None:
+        write_classifiers(classifiers, _aside(folder, _CLASSIFIERS))
+    if network is not None:
         names.insert(0, _WEIGHTS)
-        save_model(model, _aside(folder, _WEIGHTS))
+        save_model(network, _aside(folder, _WEIGHTS))
     _save_scores(attributes["data_scores"], _aside(folder, _SCORES))
     Path(_aside(folder, _RESULT)).write_text(text, encoding="utf-8")
     # All is written; from here on, what is not the whole new result has no result.json and is refused by load.
@@ -82,13 +84,13 @@ def load(folder: Path, model: nn.Module | None) -> dict[str, Any]:
         data_scores = _load_scores(load_file(folder / _SCORES))
         for data, part in data_scores.items():
             data_scores[data] = replace(part, data=attributes[data].data)
-        frames = saved.get("classifiers")
-        if saved.get("scores_alone") or frames is not None:
+        frames, lines = saved.get("classifiers"), saved.get("blend")
+        fitted = None if frames is None else _load_classifiers(folder, frames)
+        if saved.get("scores_alone") or (fitted is not None and lines is None):
             if model is not None:
-                what = "of scores alone" if frames is None else "with classifiers of its own"
+                what = "of scores alone" if fitted is None else "with classifiers of its own"
                 reject("model", f"left out for a result {what}", type(model).__name__, "give the path alone")
-            own = None if frames is None else _load_classifiers(folder, frames)
-            return {"model": own, "data_scores": data_scores, **attributes}
+            return {"model": fitted, "data_scores": data_scores, **attributes}
         _check_there(folder, "model.safetensors")
         given = type(model).__name__
         if model is None:
@@ -99,7 +101,25 @@ def load(folder: Path, model: nn.Module | None) -> dict[str, Any]:
             load_model(model, folder / _WEIGHTS)
         except RuntimeError as error:
             reject("model", "of the architecture that was saved", given, f"build the same one: {error}")
-    return {"model": model, "data_scores": data_scores, **attributes}
+        whole = model if lines is None else Blend(model, cast(FittedClassifiers, fitted), _pair_of_lines(lines))
+    return {"model": whole, "data_scores": data_scores, **attributes}
+
+
+def _pair_of_lines(saved: list[list[float]]) -> tuple[tuple[float, float], tuple[float, float]]:
+    (first, second), (third, fourth) = saved
+    return (float(first), float(second)), (float(third), float(fourth))
+
+
+def _classifiers_of(model: Any) -> FittedClassifiers | None:
+    """Return the classifiers of a model or of its part; None if it has none."""
+    own = model.classifiers if isinstance(model, Blend) else model
+    return own if isinstance(own, FittedClassifiers) else None
+
+
+def _network_of(model: Any) -> nn.Module | None:
+    """Return a torch model, or that of a blend; None if there is none."""
+    own = model.network if isinstance(model, Blend) else model
+    return own if isinstance(own, nn.Module) else None
 
 
 def _load_classifiers(folder: Path, saved: dict[str, Any]) -> FittedClassifiers:
@@ -112,10 +132,11 @@ def _load_classifiers(folder: Path, saved: dict[str, Any]) -> FittedClassifiers:
 
 
 def _frames_to_dict(model: Any) -> dict[str, Any] | None:
-    """Return the frames of fitted classifiers, None for any other model."""
-    if not isinstance(model, FittedClassifiers):
+    """Return the frames of fitted classifiers, None for a model without any."""
+    classifiers = _classifiers_of(model)
+    if classifiers is None:
         return None
-    frames = model.frames
+    frames = classifiers.frames
     if frames is None:
         return {"centre": None, "spread": None}
     return {"centre": frames.centre[:, 0].tolist(), "spread": frames.spread[:, 0].tolist()}
@@ -141,6 +162,7 @@ def _readable(folder: Path) -> Iterator[None]:
 
 def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
     objective, slack, certificates = (attributes[name] for name in ("objective", "slack", "certificates"))
+    model, network = attributes["model"], _network_of(attributes["model"])
     classes = attributes["classes"]
     return {
         "format": FORMAT,
@@ -154,10 +176,11 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "certificates": None if certificates is None else [each.to_dict() for each in certificates],
         "classes": None if classes is None else [None if own is None else own.to_dict() for own in classes],
         "baseline_name": attributes["baseline_name"],
-        "scores_alone": attributes["model"] is None,
-        "classifiers": _frames_to_dict(attributes["model"]),
+        "scores_alone": model is None,
+        "classifiers": _frames_to_dict(model),
+        "blend": [list(line) for line in model.lines] if isinstance(model, Blend) else None,
         "candidates": [each.to_dict() for each in attributes["candidates"]],
-        "ensemble": list(model.shape) if isinstance(model := attributes["model"], Ensemble) else None,
+        "ensemble": list(network.shape) if isinstance(network, Ensemble) else None,
         "history": [without_nan(record) for record in attributes["history"]],
         **{name: attributes[name] for name in _PLAIN},
     }

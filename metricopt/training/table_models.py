@@ -26,13 +26,16 @@ def _mlp(num_features: int) -> nn.Module:
     )
 
 
-TABLE_MODELS: dict[str, Callable[[int], nn.Module]] = {"linear": _linear, "mlp": _mlp}
+MLP = "mlp"
+TABLE_MODELS: dict[str, Callable[[int], nn.Module]] = {"linear": _linear, MLP: _mlp}
 """The torch models, the simpler first."""
 BOOSTING = "boosting"
 NAMED = (*TABLE_MODELS, BOOSTING)
 """All models that have a name, the simpler first."""
+BLEND = f"{MLP} + {BOOSTING}"
+"""The mean of the two, which costs no training of its own."""
 AUTO = "auto"
-"""The name of the best of them."""
+"""The name of the best of all of these."""
 
 
 def make_table_model(kind: str, num_features: int, *, seed: int = 0) -> nn.Module:

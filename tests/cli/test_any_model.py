@@ -65,14 +65,14 @@ def test_the_best_of_several_models_is_the_default(fitted):
     out, result = fitted
     report = json.loads((out / "report.json").read_text())
     assert report["options"]["model"] == "auto" and report["model"] == "boosting"
-    assert [each["name"] for each in report["candidates"]] == ["linear", "mlp", "boosting"]
-    assert [each["chosen"] for each in report["candidates"]] == [False, False, True]
+    assert [each["name"] for each in report["candidates"]] == [*("linear", "mlp", "boosting", "mlp + boosting")]
+    assert [each["chosen"] for each in report["candidates"]] == [False, False, True, False]
     lines = result.stderr.splitlines()
     for name in ("linear", "mlp", "boosting"):
         assert f"Training {name} ..." in lines
         assert any(re.match(rf"{name}: \w+, recall \d\.\d+, precision .* \(\d+\.\d s\)", line) for line in lines)
     said = " ".join(result.stdout.split())
-    assert "Of linear, mlp and boosting, boosting was chosen by 5 folds" in said
+    assert "Of linear, mlp, boosting and mlp + boosting, boosting was chosen by 5 folds" in said
     for name in ("boosting (chosen)", "linear", "mlp"):
         assert re.search(rf"test {re.escape(name)} ", said) and f"| test | {name} |" in (out / "summary.md").read_text()
     assert not any(path.suffix in (".pkl", ".pickle", ".joblib") for path in out.rglob("*"))
@@ -116,8 +116,11 @@ def test_a_run_of_trees_predicts_evaluates_and_certifies(fitted, folder):
     np.testing.assert_array_equal(scores, predictions["score"])
 
 
-@pytest.mark.parametrize("model", ["linear", "mlp"])
-def test_a_torch_model_that_won_is_loaded_again(folder, model):
+@pytest.mark.parametrize(
+    ("model", "tried"),
+    [("linear", ("linear", "boosting")), ("mlp", ("linear", "mlp")), ("mlp + boosting", ("mlp", "boosting"))],
+)
+def test_a_torch_model_that_won_is_loaded_again(folder, model, tried):
     random = np.random.default_rng(0)
     x = random.normal(size=(400, 2))
     line = x[:, 0] if model == "linear" else np.abs(x).sum(axis=1) * 1.3 - 1.5
@@ -126,7 +129,9 @@ def test_a_torch_model_that_won_is_loaded_again(folder, model):
     asked = ["--label", "y", "--objective", "OFBS", "--epochs", 60, "--learning-rate", 0.05, "--folds", 2]
     out = folder / f"won by {model}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("metricopt.cli.table_run.NAMED", ("linear", "mlp") if model == "mlp" else ("linear", "boosting"))
+        patch.setattr("metricopt.cli.table_run.NAMED", tried)
+        position = [*tried, "mlp + boosting"].index(model)
+        patch.setattr("metricopt.estimator.training.best_on_folds", lambda _, results: (position, results[position]))
         result = run("fit", folder / f"{model}.csv", *asked, "--out", out)
     assert result.exit_code == 0, result.output
     report = json.loads((out / "report.json").read_text())

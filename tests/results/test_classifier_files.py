@@ -74,10 +74,10 @@ def test_one_classifier_whose_part_was_held_out_comes_back(tmp_path):
 def test_the_table_of_candidates_comes_back(tmp_path):
     result = fitted("auto", epochs=5).result_
     chosen = next(each.name for each in result.candidates if each.is_chosen)
-    given = None if chosen == "boosting" else make_module(chosen, 3, torch.float64)
+    given = None if chosen == "boosting" else make_module(chosen.split(" ")[0], 3, torch.float64)
     back = load(result.save(tmp_path / "x"), given)
     np.testing.assert_array_equal(back.scores(X), result.scores(X))
-    assert [each.name for each in back.candidates] == ["linear", "mlp", "boosting"]
+    assert [each.name for each in back.candidates] == ["linear", "mlp", "boosting", "mlp + boosting"]
     assert back.candidates == result.candidates and sum(each.is_chosen for each in back.candidates) == 1
     assert all(f"Tried     {each}" in back.summary() for each in result.candidates)
 
