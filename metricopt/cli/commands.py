@@ -244,7 +244,7 @@ def predict(
         for name in keep or []:
             check_choice("keep", name, frame.columns)
         data, findings = saved.data(frame)
-        predictions = saved.predictions(data)
+        predictions = saved.predictions(data, frame)
         for position, name in enumerate(keep or [], start=1):
             if name in predictions.columns:
                 reject("keep", "named once, and not row, score, risk, alarm or label", repr(name), "rename the column")

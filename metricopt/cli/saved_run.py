@@ -129,16 +129,19 @@ class SavedRun:
         features, findings = self.preprocessor.transform_with_findings(frame)
         return features, list(findings.sentences)
 
-    def predictions(self, data: Any) -> pd.DataFrame:
+    def predictions(self, data: Any, frame: pd.DataFrame) -> pd.DataFrame:
         """Return a line for each row and label: the number of the row, score, risk, alarm, and the label's name.
 
-        The risk is the calibrated probability; there is none where the training rows chose the threshold.
+        The risk is the calibrated probability; there is none where the training rows chose the threshold. ``frame``
+        holds the column of subgroups where each has a threshold of its own.
         """
         import pandas as pd
 
         result, num_labels = self.result, len(self.result.label_names)
         scores = np.asarray(result.scores(data), np.float64).reshape(-1, num_labels)  # every digit, as text
-        alarms = scores >= result.thresholds
+        per = result.threshold_per
+        own = None if per is None else {per: values_in(frame, "the column of subgroups", per)}
+        alarms = result.alarms(scores, subgroups=own)
         risks = [
             np.full(len(scores), np.nan) if by is None else by(own)
             for own, by in zip(scores.T, result.calibrations, strict=True)
@@ -148,7 +151,7 @@ class SavedRun:
                 "row": np.repeat(np.arange(len(scores)), num_labels),
                 "score": scores.ravel(),
                 **({"risk": np.stack(risks, axis=1).ravel()} if any(result.calibrations) else {}),
-                "alarm": alarms.astype(np.int64).ravel(),
+                "alarm": alarms.ravel(),
                 "label": np.tile(np.array(result.label_names, dtype=object), len(scores)),
             }
         )

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from metricopt._validation import reject
+from metricopt.cli.asked import Maximize, Minimize, SubjectTo, ThresholdPer, objective_in_words, subgroups_in
 from metricopt.cli.running import BAD_INPUT, Modules, bad_input, claim, fail, import_modules, number_or_word, tell_notes
 from metricopt.cli.saved_run import Columns, SavedRun, scores_in, values_in
 from metricopt.cli.written import headlines, leave, show, show_status, tell_written, usage_of, write_folder, write_json
@@ -44,6 +45,10 @@ def threshold_command(
     objective: Annotated[str, typer.Option(help="As for `metricopt fit`: FPOR, FROP, OFBS, ...")] = "FPOR",
     alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1], if the objective has one.")] = None,
     beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
+    maximize: Maximize = None,
+    minimize: Minimize = None,
+    subject_to: SubjectTo = None,
+    threshold_per: ThresholdPer = None,
     confidence: Annotated[
         str,
         typer.Option(
@@ -70,10 +75,22 @@ def threshold_command(
     The exit code is 0 where the rows support the bound, 2 for bad input, 3 where they do not support it.
 
     For example: metricopt threshold scores.csv --score risk --label sick --objective FPOR --alpha 0.8 --out runs/vendor
+
+    Or with several bounds: metricopt threshold scores.csv --score risk --label sick --maximize recall
+    --subject-to "precision >= 0.8" --subject-to "recall >= 0.85 in every site"
     """
     with bad_input():
         import_modules(modules or [])
-        get_objective(objective, alpha=alpha, beta=beta)
+        wanted = objective_in_words(
+            objective,
+            alpha,
+            beta,
+            maximize=maximize,
+            minimize=minimize,
+            subject_to=subject_to,
+            threshold_per=threshold_per,
+        )
+        asked = get_objective(wanted, alpha=alpha, beta=beta)
         sure = number_or_word("confidence", confidence, float, "0.9")
         if len(score) != len(label):
             got = f"{len(label)} for {len(score)}"
@@ -84,14 +101,13 @@ def threshold_command(
         result = from_scores(
             scores,
             columns.labels_of(frame),
-            objective,
-            alpha=alpha,
-            beta=beta,
+            asked,
             confidence=sure,
             prevalence=prevalence,
             groups=None if group is None else values_in(frame, "group", group),
             folds=None if fold is None else values_in(frame, "fold", fold),
             positive=positive,
+            subgroups=subgroups_in(frame, asked),
         )
         claim(out, overwrite)
         columns.write(out)
@@ -132,7 +148,13 @@ def evaluate_command(
         frame = read_table(table)
         subgroups = None if by is None else values_in(frame, "by", by)
         data, notes = saved.data(frame)
-        report = saved.result.evaluate(data, saved.labels(frame), by=subgroups, data=table.name)
+        report = saved.result.evaluate(
+            data,
+            saved.labels(frame),
+            by=subgroups,
+            data=table.name,
+            subgroups=subgroups_in(frame, saved.result.objective),
+        )
         saved.result.report(page, report, usage=usage_of(run))
         said = [
             {"headline": sentence, "verdict": verdict and verdict.value}

@@ -111,11 +111,15 @@ def show(console: Console, result: FitResult, report: Report) -> None:
         console.print(f"[bold {color}]{escape(sentence)}[/]\n")
         parts = [(report.data, label), *((name, part[which]) for name, part in report.subgroups.items())]
         console.print(_grid(parts), "")
+        for each in label.bounds:
+            console.print(
+                f"[{'green' if each.met else 'red'}]{escape(each.name)} {escape(each.said)}[/]", soft_wrap=True
+            )
 
 
 def show_status(console: Console, result: FitResult) -> None:
     """Print what was asked and what the rows that chose support."""
-    is_sure = result.confidence is not None and result.objective.bounded is not None
+    is_sure = result.confidence is not None and bool(result.objective.bounds)
     sure = f", with confidence {result.confidence:g}" if is_sure else ""
     console.print(f"[bold]Asked[/]      {result.objective}{sure}")
     for own, name in zip(result.label_classes, result.label_names, strict=True):
@@ -133,7 +137,9 @@ def show_status(console: Console, result: FitResult) -> None:
 def _grid(parts: Sequence[tuple[str, LabelReport]]) -> Grid:
     """Return the reports of one label on all rows and on its subgroups, by name."""
     _, first = parts[0]
-    names = [first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])]
+    names = list(
+        dict.fromkeys([first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])])
+    )
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("rows", *names, *(["bound"] if first.bounded_metric else []), "alarms", "found"):
         grid.add_column(name.replace("_", " "))

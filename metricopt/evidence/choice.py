@@ -5,6 +5,8 @@ This file decides what a choice holds and how it reads. It leaves choosing to :m
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from metricopt._arrays import Array
 from metricopt.evidence.program_outcome import BoundOutcome
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.ratios import Counts
 
 
@@ -86,6 +89,33 @@ class ThresholdChoice:
         if self.program is not None:
             arrays["program"] = self.program[label]
         return replace(self, **arrays, empirical=None if self.empirical is None else self.empirical[label])
+
+    def of_rows(self, columns: Mapping[str, SubgroupColumn], per: str, num_rows: int) -> np.ndarray:
+        """Return the threshold of each row and label where each subgroup of the column ``per`` has its own.
+
+        Returns
+        -------
+        ndarray, shape (n, L), float64
+            A row of a subgroup that is not known has the shared threshold.
+
+        Warns
+        -----
+        UserWarning
+            If there are such rows.
+        """
+        column, thresholds = columns[per], []
+        for label in range(len(self.threshold)):
+            own, shared = self.program[label].thresholds or {}, float(self.threshold[label])
+            thresholds.append(np.array([own.get(value, shared) for value in column.values])[column.of_row])
+        known = self.program[0].thresholds or {}
+        unseen = [value for value in column.values if value not in known]
+        if unseen and known:
+            rows = int(np.isin(column.of_row, [column.values.index(value) for value in unseen]).sum())
+            names = ", ".join(unseen[:5]) + (", ..." if len(unseen) > 5 else "")
+            are = "row is" if rows == 1 else "rows are"
+            text = f"{rows} {are} of subgroups that chose no threshold ({per}={names})"
+            warnings.warn(f"{text}: the shared threshold is theirs.", UserWarning, stacklevel=4)
+        return np.column_stack(thresholds).reshape(num_rows, len(self.threshold))
 
     @property
     def advice(self) -> str | tuple[str | None, ...] | None:

@@ -16,6 +16,7 @@ from itertools import product
 import numpy as np
 
 from metricopt._arrays import Samples
+from metricopt.evidence.cells import Cells
 from metricopt.problem.objectives import Objective
 from metricopt.problem.ratios import PRECISION, RECALL, Counts, Ratio
 
@@ -86,18 +87,22 @@ def intervals_of(
     ratios = [PRECISION, RECALL]
     if objective.bounded is not None and objective.bounded not in ratios:
         ratios.append(objective.bounded)
-    if positives is None or negatives is None:
-        return {}
-    found = {}
-    for ratio in ratios:
-        if not ratio.denominator(counts):
-            continue
-        if positives.weight == negatives.weight:
-            right, of = (round(float(form(counts)) / positives.weight) for form in (ratio.numerator, ratio.denominator))
-            found[ratio.name] = clopper_pearson(right, of, confidence)
-        else:
-            found[ratio.name] = _range_over_box(ratio, positives, negatives, confidence)
-    return found
+    found = {ratio.name: interval_of(ratio, counts, positives, negatives, confidence) for ratio in ratios}
+    return {name: ends for name, ends in found.items() if ends is not None}
+
+
+def interval_of(
+    ratio: Ratio, counts: Counts, positives: ClassAlarms | None, negatives: ClassAlarms | None, confidence: float
+) -> tuple[float, float] | None:
+    """Return the interval of one metric, as :func:`intervals_of`; None where it is undefined or none is known."""
+    if positives is None or negatives is None or np.isnan(ratio(counts)):
+        return None
+    hits, counted = Cells.of(ratio.numerator), Cells.of(ratio.denominator)
+    is_proportion = hits is not None and counted is not None and hits <= counted and not ratio.by_class
+    if not is_proportion or positives.weight != negatives.weight:
+        return _range_over_box(ratio, positives, negatives, confidence)
+    right, of = (round(float(form(counts)) / positives.weight) for form in (ratio.numerator, ratio.denominator))
+    return clopper_pearson(right, of, confidence)
 
 
 def clopper_pearson(right: float, of: float, confidence: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ This file decides what a report holds. It leaves scores to :mod:`metricopt.scori
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ import numpy as np
 
 from metricopt._arrays import Samples
 from metricopt._validation import check_choice, reject
+from metricopt.evidence.bound_reports import BoundReport, bound_reports
 from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
 from metricopt.evidence.intervals import classes_of, intervals_of
+from metricopt.evidence.subgroups import SubgroupColumn, read_subgroups
 from metricopt.problem import metrics, ratios
 from metricopt.problem.objectives import OFBS, Objective
 from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
@@ -54,6 +56,9 @@ class LabelReport:
     prevalence : float or None
         The fraction of positives that the weights make, where samples are weighted to a prevalence. For the whole data
         it is the one that was asked for, for a subgroup the one that its samples have at the same weights.
+    bounds : tuple of BoundReport
+        Each bound of a program with several, or with subgroups, in which case ``bounded_metric`` is None and ``met``
+        speaks of all of them.
     """
 
     label: str
@@ -75,6 +80,7 @@ class LabelReport:
     met: bool | None
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     prevalence: float | None = None
+    bounds: tuple[BoundReport, ...] = ()
 
     @property
     def size(self) -> str:
@@ -91,7 +97,8 @@ class LabelReport:
     @property
     def of_bound(self) -> str:
         """``"met"`` or ``"missed"``; "" without a bound, and where there was nothing to judge it by."""
-        if self.met is None or self.bounded_value is None or np.isnan(self.bounded_value):
+        is_defined = bool(self.bounds) or (self.bounded_value is not None and not np.isnan(self.bounded_value))
+        if self.met is None or not is_defined:
             return ""
         return "met" if self.met else "missed"
 
@@ -153,6 +160,7 @@ class Report(ByLabel[LabelReport]):
     met = OfOnlyLabel[bool | None]()
     intervals = OfOnlyLabel[dict[str, tuple[float, float]]]()
     prevalence = OfOnlyLabel[float | None]()
+    bounds = OfOnlyLabel[tuple[BoundReport, ...]]()
     size = OfOnlyLabel[str]()
     counts = OfOnlyLabel[Counts]()
     of_bound = OfOnlyLabel[str]()
@@ -168,7 +176,10 @@ class Report(ByLabel[LabelReport]):
         """Return numbers and names alone, for JSON; undefined values are None."""
         return {
             "data": self.data,
-            "labels": [without_nan(asdict(report)) for report in self.labels],
+            "labels": [
+                {**without_nan(asdict(report)), "bounds": [each.to_dict() for each in report.bounds]}
+                for report in self.labels
+            ],
             "subgroups": {name: report.to_dict() for name, report in self.subgroups.items()},
         }
 
@@ -178,7 +189,8 @@ class Report(ByLabel[LabelReport]):
         labels = []
         for entry in saved["labels"]:
             intervals = {name: tuple(ends) for name, ends in entry["intervals"].items()}
-            labels.append(LabelReport(**with_nan({**entry, "intervals": intervals})))
+            bounds = tuple(map(BoundReport.from_dict, entry.get("bounds", ())))
+            labels.append(LabelReport(**with_nan({**entry, "intervals": intervals, "bounds": bounds})))
         return cls(
             saved["data"], tuple(labels), {name: cls.from_dict(part) for name, part in saved["subgroups"].items()}
         )
@@ -189,6 +201,12 @@ class Report(ByLabel[LabelReport]):
 
         parts = [("all", self), *self.subgroups.items()]
         return pd.DataFrame([{"subgroup": name, **asdict(label)} for name, part in parts for label in part.labels])
+
+    def bounds_to_frame(self) -> pd.DataFrame:
+        """Return one row a label, bound and set of rows, for a program with several bounds or with subgroups."""
+        import pandas as pd
+
+        return pd.DataFrame([{"label": label.label, **vars(each)} for label in self.labels for each in label.bounds])
 
 
 def evaluate(
@@ -202,6 +220,8 @@ def evaluate(
     sample_weight: np.ndarray | None = None,
     prevalence: Prevalence | None = None,
     by: Any = None,
+    subgroups: Any = None,
+    row_thresholds: np.ndarray | None = None,
 ) -> Report:
     """Return what fixed thresholds reach on scores and labels.
 
@@ -222,6 +242,10 @@ def evaluate(
         A value for each sample; the report then holds the same by subgroup. The samples of a subgroup keep their
         weights. With a prevalence, each class is so weighted by the same factor in every subgroup, and the report on a
         subgroup states the prevalence that its own samples then have.
+    subgroups : mapping of str to array of shape (n,), or a frame, optional
+        The columns that a :class:`~metricopt.Program` names.
+    row_thresholds : ndarray, shape (n, L), optional
+        What takes the place of ``threshold`` where each subgroup has its own.
 
     Raises
     ------
@@ -229,36 +253,55 @@ def evaluate(
         If ``by`` has another length than ``scores``.
     """
     samples = Samples.read(scores, labels, sample_weight)
-    counts = metrics.confusion_counts(scores, labels, threshold, sample_weight)
+    limits = np.broadcast_to(threshold if row_thresholds is None else row_thresholds, scores.shape)
+    alarms = replace(samples, scores=(samples.scores.astype(np.float64) >= limits).astype(np.float64))
+    counts = metrics.confusion_counts(alarms.scores, labels, np.full(scores.shape[1], 0.5), sample_weight)
+    columns = read_subgroups(subgroups, objective.columns, len(scores), strict=False)
     prevalences = prevalence_of_labels(prevalence, scores.shape[1])
     reports = tuple(
-        _label_report(samples, label, float(threshold[label]), single, counts[label], name, prevalences[label])
+        _label_report(
+            samples, alarms, label, float(threshold[label]), single, counts[label], name, prevalences[label], columns
+        )
         for label, (name, single) in enumerate(zip(label_names, objective.for_labels(scores.shape[1]), strict=True))
     )
-    subgroups = {}
+    parts = {}
     for value, rows in _subgroups(by, len(scores)).items():
         weight = None if sample_weight is None else sample_weight[rows]
         name = f"{data}, {value}"
         report = evaluate(
-            scores[rows], labels[rows], threshold, objective, label_names=label_names, data=name, sample_weight=weight
+            scores[rows],
+            labels[rows],
+            threshold,
+            objective,
+            label_names=label_names,
+            data=name,
+            sample_weight=weight,
+            subgroups={column: own.take(np.flatnonzero(rows)) for column, own in columns.items()},
+            row_thresholds=None if row_thresholds is None else row_thresholds[rows],
         )
         own = zip(report, prevalences, strict=True)
-        subgroups[value] = Report(name, tuple(each if at is None else _at_own_prevalence(each) for each, at in own))
-    return Report(data, reports, subgroups)
+        parts[value] = Report(name, tuple(each if at is None else _at_own_prevalence(each) for each, at in own))
+    return Report(data, reports, parts)
 
 
 def _label_report(
     samples: Samples,
+    alarms: Samples,
     label: int,
     threshold: float,
     objective: Objective,
     counts: Counts,
     name: str,
     prevalence: float | None,
+    subgroups: Mapping[str, SubgroupColumn],
 ) -> LabelReport:
     """Return the report on the label at this position, with its own objective and its counts at the threshold."""
     ranking, bounded = Ranking.of(samples, label), objective.bounded
     left_out = np.isnan(threshold)
+    bounds = () if left_out else bound_reports(alarms, label, objective, subgroups, CONFIDENCE)
+    met = None
+    if not left_out and objective.bounds:
+        met = all(each.met for each in bounds) if bounds else bool(objective.threshold_objective.feasible(counts))
     return LabelReport(
         label=name,
         num_samples=int((~np.isnan(samples.labels[:, label])).sum()),
@@ -276,9 +319,10 @@ def _label_report(
         bounded_metric=bounded.name if bounded else None,
         bound=objective.bound if isinstance(objective.bound, float) else None,
         bounded_value=float(bounded(counts)) if bounded else None,
-        met=None if not bounded or left_out else bool(objective.threshold_objective.feasible(counts)),
-        intervals=intervals_of(counts, objective, *classes_of(samples, label, threshold), CONFIDENCE),
+        met=met,
+        intervals=intervals_of(counts, objective, *classes_of(alarms, label, 0.5), CONFIDENCE),
         prevalence=prevalence,
+        bounds=bounds,
     )
 
 
@@ -304,6 +348,8 @@ def _one_line(report: LabelReport) -> str:
     if np.isnan(report.threshold):
         return f"{text}left out, no threshold"
     text += f"{report.metric} {report.with_interval(report.metric)}"
+    if report.bounds:
+        return "\n    ".join([text, *(f"{each.name} {each.said}" for each in report.bounds)])
     if report.bounded_metric is None or report.bounded_value is None:
         return text
     text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)}"

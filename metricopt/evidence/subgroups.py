@@ -41,7 +41,9 @@ class SubgroupColumn:
         return SubgroupColumn(self.name, self.values, self.of_row[rows])
 
 
-def read_subgroups(subgroups: Any, columns: Sequence[str], num_rows: int) -> dict[str, SubgroupColumn]:
+def read_subgroups(
+    subgroups: Any, columns: Sequence[str], num_rows: int, *, strict: bool = True
+) -> dict[str, SubgroupColumn]:
     """Return the columns of subgroups that a program names.
 
     Parameters
@@ -52,12 +54,13 @@ def read_subgroups(subgroups: Any, columns: Sequence[str], num_rows: int) -> dic
     columns : sequence of str
         The names that the program uses.
     num_rows : int
+    strict : bool
+        Whether a column must have two values at least, and fewer than there are rows; data that are judged need not.
 
     Raises
     ------
     InvalidInputError
-        If a column is missing, has another length or a missing value, holds one value, or a value of its own in each
-        row.
+        If a column is missing, has another length or a missing value, or values as ``strict`` rules out.
 
     Examples
     --------
@@ -76,18 +79,20 @@ def read_subgroups(subgroups: Any, columns: Sequence[str], num_rows: int) -> dic
         subgroups = {columns[0]: subgroups}
     for name in columns:
         check_choice("a column of subgroups", name, map(str, subgroups.columns if is_frame else subgroups))
-    return {name: read_column(name, subgroups[name], num_rows) for name in columns}
+    return {name: read_column(name, subgroups[name], num_rows, strict) for name in columns}
 
 
-def read_column(name: str, values: Any, num_rows: int) -> SubgroupColumn:
+def read_column(name: str, values: Any, num_rows: int, strict: bool) -> SubgroupColumn:
     """Return one column of subgroups, checked."""
+    if isinstance(values, SubgroupColumn):
+        return values
     argument = f"subgroups[{name!r}]"
     numbers = numbered(argument, values, num_rows)
     num_values = int(numbers.max(initial=-1)) + 1
-    if num_values < 2:
+    if strict and num_values < 2:
         got = "one value in every row" if num_rows else "no row"
         reject(argument, "of two values at least", got, "ask for the bound over all rows instead")
-    if num_values == num_rows and num_rows > 2:
+    if strict and num_values == num_rows > 2:
         remedy = "give a column with few values, such as a site"
         reject(argument, "one value for many rows", "another value in every row", remedy)
     if num_values > MOST_SUBGROUPS:

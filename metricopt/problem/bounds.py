@@ -6,6 +6,7 @@ This file decides when a bound holds and by how much it is missed. How bounds ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -98,7 +99,12 @@ class MetricBound:
         bound = np.asarray(self.bound)
         shown = f"{float(bound):g}" if bound.ndim == 0 else f"({', '.join(f'{b:g}' for b in bound)})"
         text = f"{self.metric.name} {self.relation} {shown}"
-        return text if self.within is None else f"{text} in every {self.within}"
+        return text if self.within is None else f"{text} in every {quoted(self.within)}"
+
+
+def quoted(column: str) -> str:
+    """Return the name of a column as a sentence holds it: in quotes unless it is one word."""
+    return column if re.fullmatch(r"[^\s\"',;]+", column) else f'"{column}"'
 
 
 def check_range(metric: Ratio, relation: str, bound: Any) -> None:

@@ -11,7 +11,7 @@ from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, Literal
 
 from metricopt._validation import InvalidInputError, reject
-from metricopt.problem.bounds import Bound, MetricBound, check_bounds, check_range
+from metricopt.problem.bounds import Bound, MetricBound, check_bounds, check_range, quoted
 from metricopt.problem.catalogue import negated
 from metricopt.problem.objectives import CountObjective
 from metricopt.problem.ratios import LinearForm, Ratio
@@ -157,7 +157,7 @@ class Program(CountObjective):
         text = f"{verb[:-3]}ise {name}"
         if self.bounds:
             text += f" subject to {' and '.join(map(str, self.bounds))}"
-        return text if self.threshold_per is None else f"{text} with a threshold per {self.threshold_per}"
+        return text if self.threshold_per is None else f"{text} with a threshold per {quoted(self.threshold_per)}"
 
     def __repr__(self) -> str:
         verb, name = self._asked

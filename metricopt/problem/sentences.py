@@ -99,6 +99,7 @@ def read_program(sentence: str) -> tuple[Ratio, bool, list[MetricBound], str | N
         while text.take(r"and\b|,\s*and\b|[,;]"):
             bounds.append(take_bound(text))
     per = text.take(_COLUMN) if text.take(r"with\s+a\s+threshold\s+per\b") else None
+    per = None if per is None else per.strip("\"'")
     if not text.is_at_end:
         text.fault("'subject to' or 'and' is missing before this" if not bounds else "'and' is missing before this")
     return metric, verb.lower().startswith("min"), bounds, per

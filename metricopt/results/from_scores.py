@@ -41,6 +41,7 @@ def from_scores(
     sample_weight: Any = None,
     prevalence: float | Sequence[float] | Mapping[str, float] | None = None,
     positive: Any = None,
+    subgroups: Any = None,
 ) -> FitResult:
     r"""Return thresholds for scores that you have, with what they reach, how sure that is, and what a result can do.
 
@@ -62,7 +63,8 @@ def from_scores(
         0, 1, booleans, or missing (NaN, None); or two classes as text or other numbers. Of two classes as text, "1" or
         "True" is positive, else the rarer one, and the summary says so; ``positive`` names another.
     objective : str or Objective
-        For example ``"FPOR"`` with ``alpha=0.8``: the most recall at a precision of at least 0.8.
+        For example ``"FPOR"`` with ``alpha=0.8``: the most recall at a precision of at least 0.8. Or a
+        :class:`~metricopt.Program`, or its sentence.
     alpha, beta : float, optional
         The bound (one for all labels, one a label, or {label name: bound}), or the beta of OFBS.
     confidence : "auto", float in (0, 1), or None
@@ -80,6 +82,8 @@ def from_scores(
         The fraction of positives where the threshold will be used; thresholds and metrics are for that.
     positive : optional
         The class that counts as 1, one for all labels or {label name: class}; all others count as 0.
+    subgroups : mapping of str to array of shape (n,), or a frame, optional
+        The columns that a program names, such as ``{"site": sites}``; if it names one, its array.
 
     Returns
     -------
@@ -120,17 +124,23 @@ def from_scores(
         reject("labels", rule, f"{len(classes)} columns", "give one label a score")
     asked = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
     check_registered(asked)
-    if len(asked.bounds) > 1 or asked.columns:
-        rule, remedy = "one with at most one bound, over all rows", "give the program to choose_threshold"
-        reject("objective", rule, str(asked), remedy)
     asked.for_labels(len(names))
     meant = read_prevalence(prevalence, names)
     truth = read_labels(labels, classes, names)
     check_same_rows(values, truth)
     _check_not_constant(values, names)
-    rows = Rows.read(values, truth, sample_weight=sample_weight, groups=groups, prevalence=meant, folds=folds)
+    rows = Rows.read(
+        values,
+        truth,
+        sample_weight=sample_weight,
+        groups=groups,
+        prevalence=meant,
+        folds=folds,
+        subgroups=subgroups,
+        columns=asked.columns,
+    )
     weight = None if rows.samples.weight is None else np.array(rows.samples.weight)
-    given = DataScores(GIVEN, values, None, truth, None, weight, rows.group_of, rows.fold_of)
+    given = DataScores(GIVEN, values, None, truth, None, weight, rows.group_of, rows.fold_of, rows.subgroups)
     return result_from_scores(
         None,
         asked,

@@ -91,6 +91,8 @@ class LabelOutcome:
     def _best_achievable(self) -> str:
         """How near a missed bound some threshold comes."""
         best, report = self.choice.empirical or self.choice, self.selection
+        if report.bounded_metric is None:
+            return str(best.program.clash_in_words)
         reached = f"{float(np.asarray(best.bounded_value)):.3f}"
         return f"Best achievable {_in_words(report.bounded_metric)}: {reached} (asked {report.bound:g})."
 
@@ -98,6 +100,10 @@ class LabelOutcome:
     def _outlook(self) -> str:
         """What a bound that holds on the data that chose says of new data."""
         choice, name = self.choice, _in_words(self.selection.bounded_metric)
+        if choice.confidence is not None and choice.limit is None:
+            return f"On new data like these, with confidence {choice.confidence:g} for all together: {self._limits}."
+        if choice.confidence is None and choice.limit is None and choice.program is not None:
+            return "New data can miss a bound: evaluate on a test set."
         if choice.confidence is None or choice.limit is None:
             side = "below" if choice.bound_direction == "min" else "above"
             return (
@@ -109,6 +115,15 @@ class LabelOutcome:
         side = "at least" if choice.bound_direction == "min" else "at most"
         limit = f"{side} {float(np.asarray(choice.limit)):.3f}"
         return f"On new data like these, {name} is {limit} with confidence {choice.confidence:g}."
+
+    @property
+    def _limits(self) -> str:
+        """The confidence limit of each bound of a program."""
+        said = []
+        for each in self.choice.program.bounds:
+            side = "by definition" if each.by_definition else "at least" if each.bound.direction == "min" else "at most"
+            said.append(f"{each.name} {side} {each.limit:.3f}")
+        return "; ".join(said)
 
     @property
     def _done(self) -> str:

@@ -22,6 +22,7 @@ from metricopt.problem.classes import Classes
 from metricopt.problem.metrics import PrecisionRecallCurve
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence
+from metricopt.problem.program import Program
 from metricopt.results import words
 from metricopt.results.history import History
 from metricopt.results.label_outcome import LabelOutcome
@@ -103,6 +104,22 @@ class Outcome:
         return float(self.thresholds[0]) if len(self.thresholds) == 1 else self.thresholds
 
     @property
+    def threshold_per(self) -> str | None:
+        """The column of subgroups of which each has a threshold of its own; None where all share one."""
+        return self.objective.threshold_per if isinstance(self.objective, Program) else None
+
+    @property
+    def subgroup_thresholds(self) -> Any:
+        """The thresholds of subgroups by value of :attr:`threshold_per`, or with several labels a dict by label name.
+
+        None where all share one threshold.
+        """
+        if self.threshold_per is None:
+            return None
+        own = {name: dict(self.choice.program[at].thresholds or {}) for at, name in enumerate(self.label_names)}
+        return own if len(own) > 1 else own[self.label_names[0]]
+
+    @property
     def multiplier(self) -> Any:
         """The multiplier of the bound at the end of training: a float, or with several labels a dict by label name.
 
@@ -116,6 +133,8 @@ class Outcome:
     def alarm_rule(self) -> str:
         """What the threshold does, and what it was chosen for where the objective needs none."""
         text, chosen_for = "score >= threshold is an alarm", self.objective.threshold_objective
+        if self.threshold_per is not None:
+            return f"{text} for rows of an unknown {self.threshold_per}; the others have thresholds of their own"
         return text if chosen_for is self.objective else f"{text}; chosen for the best {chosen_for.metric_name}"
 
     @property
@@ -149,7 +168,7 @@ class Outcome:
             self.objective,
             self._outcomes,
             self._methods,
-            confidence=self.confidence if self.objective.bounded is not None else None,
+            confidence=self.confidence if self.objective.bounds else None,
             holdout=self.holdout,
             classes=self.label_classes,
             alarm_rule=self.alarm_rule,
@@ -280,6 +299,8 @@ class Outcome:
 
     def _reachable_bound(self, which: int) -> float | None:
         """Return the best bound that the evidence supports for a label whose bound it does not support."""
+        if self.objective.only_bound is None:
+            return None
         if self.confidence is None or self.statuses[which] not in (Status.UNSUPPORTED, Status.INFEASIBLE):
             return None
         part = self.selection_scores

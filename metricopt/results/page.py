@@ -116,7 +116,7 @@ def write_page(
         baseline=methods[-1],
         relation="≥" if objective.bound_direction == "min" else "≤",
         confidence=CONFIDENCE,
-        asked_confidence=outcomes[0].choice.confidence if objective.bounded else None,
+        asked_confidence=outcomes[0].choice.confidence if objective.bounds else None,
         training={**training, **versions},
         versions=versions,
         usage=_USAGE[bool(training)] if usage is None else usage,

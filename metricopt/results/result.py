@@ -17,6 +17,7 @@ from torch import nn
 from metricopt._validation import per_label, reject
 from metricopt.evidence.certification import Certificate
 from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.subgroups import read_subgroups
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence, weights_at
 from metricopt.results import calibration, storage, words
@@ -113,19 +114,54 @@ class FitResult(Outcome):
         scores = scores_of(data, self.model, len(self.label_names))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict(self, data: Any) -> np.ndarray:
+    def predict(self, data: Any, *, subgroups: Any = None) -> np.ndarray:
         """Return 1 where the model raises an alarm (score >= threshold), else 0.
 
         Parameters
         ----------
         data
             The same as for :meth:`scores`.
+        subgroups : mapping of str to array of shape (n,), or a frame
+            The column of subgroups where each has a threshold of its own (``threshold_per`` of a program), else left
+            out. A subgroup that chose none gets the shared threshold, with a warning.
 
         Returns
         -------
         ndarray, shape (n,) or (n, L), int64
+
+        Raises
+        ------
+        InvalidInputError
+            If the column of subgroups is needed and missing.
         """
-        return (self.scores(data).astype(np.float64) >= self.threshold).astype(np.int64)
+        return self.alarms(self.scores(data), subgroups=subgroups)
+
+    def alarms(self, scores: np.ndarray, *, subgroups: Any = None) -> np.ndarray:
+        """Return 1 where scores of the model raise an alarm, else 0; see :meth:`predict`.
+
+        Parameters
+        ----------
+        scores : ndarray, shape (n,) or (n, L), float
+        subgroups
+            The same as for :meth:`predict`.
+
+        Returns
+        -------
+        ndarray of int64, of the shape of ``scores``
+        """
+        exact = np.asarray(scores, np.float64)
+        limits = self._row_thresholds(subgroups, len(exact))
+        # One label's scores may have one dimension or two.
+        own = self.thresholds if limits is None else limits
+        return (exact.reshape(len(exact), -1) >= own).reshape(exact.shape).astype(np.int64)
+
+    def _row_thresholds(self, subgroups: Any, num_rows: int) -> np.ndarray | None:
+        """Return the threshold of each row and label, where each subgroup has its own; None elsewhere."""
+        per = self.threshold_per
+        if per is None:
+            return None
+        columns = read_subgroups(subgroups, [per], num_rows, strict=False)
+        return self.choice.of_rows(columns, per, num_rows)
 
     def probabilities(self, data: Any) -> np.ndarray:
         """Return how often samples with such scores are positive, by the rows that chose the threshold.
@@ -165,6 +201,7 @@ class FitResult(Outcome):
         by: Any = None,
         data: str = "test",
         prevalence: float | Sequence[float] | Mapping[str, float] | str | None = None,
+        subgroups: Any = None,
     ) -> Report:
         """Return what the model reaches at its threshold on other data, with intervals.
 
@@ -183,6 +220,8 @@ class FitResult(Outcome):
         prevalence : float, sequence or {label name: float}, in (0, 1), or ``"observed"``
             The fraction of positives that the metrics are meant for. The default is the result's own
             :attr:`prevalence`; ``"observed"`` takes the data as they are.
+        subgroups : mapping of str to array of shape (n,), or a frame
+            The columns that a program names; left out for other objectives.
 
         Returns
         -------
@@ -206,6 +245,8 @@ class FitResult(Outcome):
             sample_weight=None if meant is None else weights_at(meant, truth),
             prevalence=meant,
             by=by,
+            subgroups=subgroups,
+            row_thresholds=self._row_thresholds(subgroups, len(scores)),
         )
 
     def with_bound(self, alpha: Bound | dict[str, float]) -> FitResult:
@@ -384,6 +425,9 @@ class FitResult(Outcome):
         ImportError
             If the packages are missing.
         """
+        if self.threshold_per is not None:
+            got, remedy = f"one a {self.threshold_per}", "ask for one threshold for all rows"
+            reject("the result", "one with a single threshold to be exported", got, remedy)
         if not isinstance(self.model, nn.Module):
             reject_without_model("export", self.model)
         return export(
@@ -513,9 +557,9 @@ def result_from_scores(
     given = objective, label_names, prevalence
     reports: dict[str, Any] = {"validation": None, "baseline_train": None, "baseline_validation": None}
     for data, part in data_scores.items():
-        reports[data] = part.report(part.model, choice.threshold, *given)
+        reports[data] = part.report(part.model, choice.threshold, *given, choice)
         if zero and part.baseline:
-            reports[f"baseline_{data}"] = part.report(part.baseline, zero.threshold, *given)
+            reports[f"baseline_{data}"] = part.report(part.baseline, zero.threshold, *given, zero)
     statuses = tuple(
         status_of(
             diverged=diverged,
@@ -523,7 +567,7 @@ def result_from_scores(
             feasible=bool((choice.empirical or choice).feasible[label]),
             supported=choice.supported is None or bool(choice.supported[label]),
             slack_holds=slack is None or slack[label].holds,
-            bounded=objective.bounded is not None,
+            bounded=bool(objective.bounds),
         )
         for label in range(len(label_names))
     )

@@ -7,7 +7,7 @@ thresholds, curves, and weights for another prevalence. How scores are computed 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -16,11 +16,13 @@ from metricopt._validation import reject
 from metricopt.evidence.bootstrap import PrecisionBand, precision_band
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.evidence.rule import EVERY_FOLD_BY_DEFAULT
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold
 from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, weights_at
+from metricopt.problem.program import Program
 
 OUT_OF_FOLD = "out-of-fold"
 """The name of scores that models gave which had not trained on the rows; the returned model gives others."""
@@ -45,6 +47,8 @@ class DataScores:
     sample_weight : ndarray, shape (n, L), float, or None
     groups, folds : ndarray, shape (n,), int, or None
         The group and the fold of each sample, where there are any.
+    subgroups : mapping of str to SubgroupColumn
+        The columns that a program names.
     """
 
     data: str
@@ -55,6 +59,7 @@ class DataScores:
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     folds: np.ndarray | None = None
+    subgroups: Mapping[str, SubgroupColumn] = field(default_factory=dict)
 
     @property
     def model(self) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +100,7 @@ class DataScores:
             sample_weight=self.sample_weight,
             groups=self.groups if confidence is not None else None,
             folds=self.asked_folds if confidence is not None else None,
+            subgroups=self.subgroups,
         )
 
     @property
@@ -114,8 +120,13 @@ class DataScores:
         objective: Objective,
         label_names: Sequence[str],
         prevalence: Prevalence | None,
+        choice: ThresholdChoice | None = None,
     ) -> Report:
-        """Return what thresholds of shape (L,) reach on these data; ``of`` is :attr:`model` or :attr:`baseline`."""
+        """Return what thresholds of shape (L,) reach on these data; ``of`` is :attr:`model` or :attr:`baseline`.
+
+        Where each subgroup has a threshold of its own, ``choice`` holds them.
+        """
+        per = objective.threshold_per if isinstance(objective, Program) else None
         return evaluate(
             *of,
             thresholds,
@@ -124,6 +135,8 @@ class DataScores:
             data=self.data,
             sample_weight=self.sample_weight,
             prevalence=prevalence,
+            subgroups=self.subgroups,
+            row_thresholds=None if per is None or choice is None else choice.of_rows(self.subgroups, per, len(of[0])),
         )
 
     def curves(self, label: int) -> list[PrecisionRecallCurve]:

@@ -22,6 +22,7 @@ from metricopt._validation import InvalidInputError, reject
 from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.frames import Frames
 from metricopt.evidence.reports import Report, plain_number, with_nan, without_nan
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.classes import Classes
 from metricopt.problem.registry import objective_from_dict, objective_to_dict
 from metricopt.processes import is_main_process
@@ -39,6 +40,7 @@ FORMAT = 1
 _WEIGHTS, _CLASSIFIERS = "model.safetensors", "classifiers.skops"
 _SCORES, _RESULT = "scores.safetensors", "result.json"
 _REPORTS = ("train", "validation", "baseline_train", "baseline_validation")
+_SUBGROUPS = "subgroups/"
 _PLAIN = ("confidence", "holdout", "selected_stage", "solver", "seconds", "versions")
 """These attributes are numbers and names, which JSON holds as they are."""
 
@@ -81,7 +83,7 @@ def load(folder: Path, model: nn.Module | None) -> dict[str, Any]:
         if saved.get("format") != FORMAT:
             reject("path", f"a result of format {FORMAT}", saved.get("format"), "update metricopt")
         attributes = _from_dict(saved)
-        data_scores = _load_scores(load_file(folder / _SCORES))
+        data_scores = _load_scores(load_file(folder / _SCORES), saved.get("subgroups", {}))
         for data, part in data_scores.items():
             data_scores[data] = replace(part, data=attributes[data].data)
         frames, lines = saved.get("classifiers"), saved.get("blend")
@@ -175,6 +177,11 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "prevalence": attributes["prevalence"],
         "certificates": None if certificates is None else [each.to_dict() for each in certificates],
         "classes": None if classes is None else [None if own is None else own.to_dict() for own in classes],
+        "subgroups": {
+            f"{data}.{name}": list(column.values)
+            for data, part in attributes["data_scores"].items()
+            for name, column in part.subgroups.items()
+        },
         "baseline_name": attributes["baseline_name"],
         "scores_alone": model is None,
         "classifiers": _frames_to_dict(model),
@@ -217,16 +224,26 @@ def _save_scores(data_scores: dict[str, DataScores], file: str) -> None:
         for name, values in vars(part).items()
         if isinstance(values, np.ndarray)
     }
+    for data, part in data_scores.items():
+        for name, column in part.subgroups.items():
+            tensors[f"{data}.{_SUBGROUPS}{name}"] = torch.from_numpy(column.of_row.astype(np.int64))
     save_file(tensors, file)
 
 
-def _load_scores(tensors: dict[str, Tensor]) -> dict[str, DataScores]:
+def _load_scores(tensors: dict[str, Tensor], subgroups: Mapping[str, list[str]]) -> dict[str, DataScores]:
+    """Return the scores of each data set; ``subgroups`` holds the values of each column."""
     data_scores: dict[str, DataScores] = {}
     for key, values in sorted(tensors.items()):
-        data, name = key.split(".")
+        data, name = key.split(".", 1)
         empty = DataScores(data, np.empty(0), None, np.empty(0), None)
         # A copy: the tensors are mapped from the file, which could not be replaced on Windows while they are.
-        data_scores[data] = replace(data_scores.get(data, empty), **cast(Any, {name: values.numpy().copy()}))
+        part, array = data_scores.get(data, empty), values.numpy().copy()
+        if name.startswith(_SUBGROUPS):
+            column = name.removeprefix(_SUBGROUPS)
+            found = SubgroupColumn(column, tuple(subgroups[f"{data}.{column}"]), array)
+            data_scores[data] = replace(part, subgroups={**part.subgroups, column: found})
+        else:
+            data_scores[data] = replace(part, **cast(Any, {name: array}))
     return data_scores
 
 

@@ -32,6 +32,11 @@ def verdict_of(report: LabelReport, direction: str) -> Verdict | None:
     direction : "min" or "max"
         Whether the bound is the least or the largest value allowed.
     """
+    if report.bounds and report.met is not None:
+        missed = [each for each in report.bounds if not each.met and not math.isnan(each.value)]
+        if report.met or not missed:
+            return Verdict.MET if report.met else Verdict.UNDEFINED
+        return Verdict.NEAR if all(each.is_within_chance for each in missed) else Verdict.MISSED
     if report.met is None or report.bounded_metric is None or report.bounded_value is None or report.bound is None:
         return None
     if math.isnan(report.bounded_value):
@@ -62,6 +67,14 @@ def headline(report: LabelReport, data: str, direction: str) -> str:
     if verdict is None or verdict is Verdict.UNDEFINED:
         return text
     name, relation = str(report.bounded_metric).replace("_", " "), ">=" if direction == "min" else "<="
+    if report.bounds:
+        missed = [each for each in report.bounds if not each.met]
+        if not missed:
+            return f"{text} All {len(report.bounds)} bounds hold there."
+        by_chance = ", by no more than chance may explain" if verdict is Verdict.NEAR else ""
+        return f"{text} {len(missed)} of {len(report.bounds)} bounds fail there{by_chance}: " + "; ".join(
+            f"{each.name} {each.said}" for each in missed
+        )
     says = {
         Verdict.MET: "the bound holds there",
         Verdict.NEAR: "the bound fails there, by no more than chance may explain",

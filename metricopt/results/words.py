@@ -63,9 +63,13 @@ def summary(
         if not outcome.has_threshold:
             continue
         lines.append(f"Threshold {head}{outcome.threshold:.6g} ({alarm_rule})")
+        own = {} if outcome.choice.program is None else outcome.choice.program.thresholds or {}
+        lines += [f"          {name}: {value:.6g}" for name, value in own.items()]
         for data, reports in outcome.reports.items():
             lines.append(f"On {head}{data} data ({reports[0].size})")
-            lines += [f"  {name:{width}}  {_metrics(report)}" for name, report in zip(methods, reports, strict=True)]
+            for name, report in zip(methods, reports, strict=True):
+                lines.append(f"  {name:{width}}  {_metrics(report)}")
+                lines += [f"    {each.name} {each.said}" for each in report.bounds]
     lines += [f"Certified {outcome.certificate}" for outcome in outcomes if outcome.certificate is not None]
     for outcome in outcomes:
         if outcome.slack is not None and outcome.has_threshold:
@@ -135,6 +139,8 @@ def one_line(objective: Objective, outcomes: Sequence[LabelOutcome]) -> str:
         if report.bounded_metric is not None and report.bounded_value is not None:
             reached = "undefined" if math.isnan(report.bounded_value) else f"{report.bounded_value:.3f}"
             bounded = f", {report.bounded_metric} {reached}"
+        if report.bounds:
+            bounded = f", {sum(each.met for each in report.bounds)} of {len(report.bounds)} bounds met"
         parts.append(f"{outcome.label}: {outcome.status}, {report.metric} {report.value:.3f}{bounded}")
     return f"FitResult({objective!r}, {'; '.join(parts)} on {outcomes[0].selected_on} data)"
 

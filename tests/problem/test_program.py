@@ -20,6 +20,7 @@ PROGRAMS = [
     Program("f1"),
     Program(minimize="expected_cost(1, 10)", subject_to="nne <= 5"),
     Program("net_benefit(0.1)", ["youdens_j >= -0.5"]),
+    Program("f1", ['recall >= 0.5 in every "age band"'], threshold_per="my site"),
     Program(OWN, [MetricBound(OWN, ">=", 2.0, within="age band")]),
 ]
 

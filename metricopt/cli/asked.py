@@ -1,0 +1,67 @@
+"""How commands are told what to maximise: the name of an objective with a number, or a program in words.
+
+This file decides these options. What the words mean is decided in :mod:`metricopt.problem.sentences`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metricopt._validation import reject
+from metricopt.cli.saved_run import values_in
+from metricopt.problem.objectives import Objective
+from metricopt.problem.program import Program
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Maximize = Annotated[
+    str | None,
+    typer.Option(help="In place of --objective: the metric to maximise, such as recall, f1 or 'net_benefit(0.1)'."),
+]
+Minimize = Annotated[str | None, typer.Option(help="The metric to minimise, such as 'expected_cost(1, 10)'.")]
+SubjectTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A bound, such as 'precision >= 0.8' or 'recall >= 0.85 in every site', where site is a column. It can be "
+        "repeated."
+    ),
+]
+ThresholdPer = Annotated[
+    str | None, typer.Option(help="A column (site): each of its values gets a threshold of its own.")
+]
+
+
+def objective_in_words(
+    objective: str,
+    alpha: float | None,
+    beta: float | None,
+    *,
+    maximize: str | None,
+    minimize: str | None,
+    subject_to: list[str] | None,
+    threshold_per: str | None = None,
+) -> str:
+    """Return the objective that a command was asked for: its name, or the sentence of a program.
+
+    Raises
+    ------
+    InvalidInputError
+        If a program cannot be read, or is mixed with ``alpha`` or ``beta``.
+    """
+    if maximize is None and minimize is None:
+        if subject_to or threshold_per:
+            given = "--subject-to" if subject_to else "--threshold-per"
+            reject("maximize", f"given beside {given}", None, "add e.g. --maximize recall")
+        return objective
+    if alpha is not None or beta is not None:
+        got = f"alpha={alpha}, beta={beta}"
+        reject("alpha and beta", "left out beside --maximize", got, "write the number into --subject-to")
+    return str(Program(maximize, subject_to or [], threshold_per, minimize=minimize))
+
+
+def subgroups_in(frame: pd.DataFrame, objective: Objective) -> dict[str, list[str]] | None:
+    """Return the columns of subgroups that an objective names, None where it names none."""
+    return {name: values_in(frame, "subgroups", name) for name in objective.columns} or None
