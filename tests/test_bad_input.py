@@ -117,7 +117,10 @@ def test_labels_of_one_class(argument, constant, missing):
 def test_too_few_positives_to_hold_out():
     y = torch.zeros(N)
     y[0] = 1
-    rejects("labels must be of enough positives for every part, got 1 positives", loader=loader_of(y=y))
+    rejects(
+        "labels must be of 2 positives or more, some to train and some in the held-out 0.2 of the rows",
+        loader=loader_of(y=y),
+    )
     run(loader=loader_of(y=y), val_fraction=0)
 
 

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from benchmarks.packages import TORCHVISION
 from benchmarks.studies.study import Quick, finish
+from benchmarks.studies.table_reading import table_memory, table_seconds
 from metricopt._torchvision import import_torchvision
 from metricopt.problem.objectives import FPOR, OAP, Objective
 from metricopt.solvers.lagrangian import AugmentedLagrangian
@@ -204,6 +205,15 @@ def imported_packages() -> list[dict[str, Any]]:
     return [{"what": what, "packages": found, "budget": 0.0, "within_budget": found == 0}]
 
 
+def table_rows(num_rows: int, num_rows_in_pieces: int, repeats: int) -> list[dict[str, Any]]:
+    """Time reading and preparing a table, and measure the memory that a longer one takes."""
+    rows = table_seconds(
+        num_rows, lambda what, own, other: _in_turn(what, lambda: _seconds(own), lambda: _seconds(other), repeats, 2.0)
+    )
+    what, gigabytes = table_memory(num_rows_in_pieces)
+    return [*rows, {"what": what, "gigabytes": round(gigabytes, 2), "budget": 2.0, "within_budget": gigabytes <= 2.0}]
+
+
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return a row a budget."""
     torch.set_num_threads(1)
@@ -219,6 +229,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         choice_cost(3_000, 25, budget=10.0),
         *([] if quick else [training_cost("linear", 100_000, 20, budget=10.0), choice_cost(100_000, 20, budget=60.0)]),
         *imported_packages(),
+        *table_rows(*((100_000, 100_000) if quick else (1_000_000, 2_000_000)), repeats=2 if quick else 5),
     ]
 
 

@@ -12,6 +12,7 @@ runs that exist are in :mod:`metricopt.cli.score_commands`.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +42,7 @@ from metricopt.cli.score_commands import RunFolder, certify_command, evaluate_co
 from metricopt.cli.table_run import Options, Run, check_options, train_on_table, was_begun
 from metricopt.data import Table, TableWarning, load_thyroid, make_table, read_table
 from metricopt.data.image_table import ImageTable
+from metricopt.data.tables.compact import read_compact
 from metricopt.processes import is_main_process, join_launch
 from metricopt.results.verdict import Verdict
 
@@ -95,6 +97,10 @@ def fit_command(
     drop: Annotated[
         list[str] | None,
         typer.Option(help="A column to leave out, such as a row's number. It can be repeated."),
+    ] = None,
+    days: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of dates to use as a number of days; others are left out. It can be repeated."),
     ] = None,
     group: Annotated[
         str | None,
@@ -184,6 +190,7 @@ def fit_command(
         test_fraction=test_fraction,
         seed=seed,
         device=device,
+        days=tuple(days or ()),
     )
     with bad_input():
         options = replace(
@@ -199,7 +206,7 @@ def fit_command(
                 reject("checkpoint_dir", "given to resume", None, "add --checkpoint-dir of the interrupted run")
             if processes.is_main:
                 claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
-            held, groups, dates = _read(table, label, positive, drop or [], group, split_by_date)
+            held, groups, dates = _read(table, label, positive, drop or [], options.days, group, split_by_date)
         for caveat in held.caveats:
             _tell(f"[yellow]Note:[/] {escape(caveat)}.")
         run = train_on_table(
@@ -240,22 +247,21 @@ def predict(
             reject("out", "a .csv file", str(out), "give a name that ends in .csv")
         import_modules(modules or [])
         saved = SavedRun.load(run)
-        frame = read_table(table)
-        for name in keep or []:
-            check_choice("keep", name, frame.columns)
-        data, findings = saved.data(frame)
-        predictions = saved.predictions(data, frame)
+        per = saved.result.threshold_per
+        wanted = {"keep": keep or [], "the column of subgroups": [] if per is None else [per]}
+        data, findings, kept = saved.read(table, wanted)
+        predictions = saved.predictions(data, kept)
         for position, name in enumerate(keep or [], start=1):
             if name in predictions.columns:
                 reject("keep", "named once, and not row, score, risk, alarm or label", repr(name), "rename the column")
-            predictions.insert(position, name, frame[name].to_numpy()[predictions["row"].to_numpy()])
+            predictions.insert(position, name, kept[name].to_numpy()[predictions["row"].to_numpy()])
         if out is None:
             typer.echo(predictions.to_csv(index=False), nl=False)
         else:
             out.parent.mkdir(parents=True, exist_ok=True)
             predictions.to_csv(out, index=False)
             num_alarms = int(predictions["alarm"].sum())
-            Console().print(f"{num_alarms} alarms in {len(frame)} rows: {escape(str(out))}", soft_wrap=True)
+            Console().print(f"{num_alarms} alarms in {len(kept)} rows: {escape(str(out))}", soft_wrap=True)
         tell_notes(findings)
 
 
@@ -362,11 +368,17 @@ def _tell(text: str) -> None:
 
 
 def _read(
-    path: Path, label: str, positive: list[str] | None, drop: list[str], group: str | None, date: str | None
+    path: Path,
+    label: str,
+    positive: list[str] | None,
+    drop: list[str],
+    days: Sequence[str],
+    group: str | None,
+    date: str | None,
 ) -> tuple[Table, np.ndarray | None, Dates | None]:
     """Return a table's rows, the group of each and when it was."""
-    frame = read_table(path)
-    for argument, names in (("drop", drop), ("group", [group] if group else [])):
+    frame = read_compact(path, {label, *filter(None, (group, date))})
+    for argument, names in (("drop", drop), ("days", days), ("group", [group] if group else [])):
         for name in names:
             check_choice(argument, name, set(frame.columns) - {label})
     dates = None if date is None else Dates.of(frame, date)

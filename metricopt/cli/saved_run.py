@@ -8,7 +8,7 @@ to :mod:`metricopt.cli.written`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from metricopt._validation import check_choice, reject
 from metricopt.cli.run_folder import load_run
-from metricopt.data import TablePreprocessor
+from metricopt.data import Findings, TablePreprocessor, read_pieces
 from metricopt.data.tables.numbers import read_numbers, read_plain
 from metricopt.problem.classes import Classes
 from metricopt.results.result import FitResult, load
@@ -116,18 +116,48 @@ class SavedRun:
             reject("run", "a folder with a readable result", str(folder), f"a file is damaged or missing: {error!r}")
         return cls(result, columns, preprocessor)
 
-    def data(self, frame: pd.DataFrame) -> tuple[Any, list[str]]:
-        """Return what the result takes in place of a table, features or scores, and sentences on unusual cells.
+    def read(self, path: Path, wanted: Mapping[str, Sequence[str]]) -> tuple[Any, list[str], pd.DataFrame]:
+        """Read a table piece by piece, so that a long one needs the memory of its features alone.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        wanted : dict of str to sequence of str
+            The names of columns to keep, by the argument that names them.
+
+        Returns
+        -------
+        data : ndarray or DataFrame
+            What the result takes in place of the table, features or scores.
+        notes : list of str
+            Sentences on unusual cells.
+        kept : DataFrame
+            The columns to keep.
 
         Raises
         ------
         InvalidInputError
             If a column is missing, or holds other values than it should.
         """
+        import pandas as pd
+
+        findings, features, kept = Findings(0), [], []
+        wanted = {**wanted, **({} if self.preprocessor is not None else {"score": self.columns.scores})}
+        names = list(dict.fromkeys(name for own in wanted.values() for name in own))
+        for piece in read_pieces(path):
+            for argument, own in wanted.items():
+                for name in own:
+                    check_choice(argument, name, piece.columns)
+            kept.append(piece[names])
+            if self.preprocessor is not None:
+                own_features, own_findings = self.preprocessor.transform_with_findings(piece)
+                features.append(own_features)
+                findings += own_findings
+        frame = pd.concat(kept, ignore_index=True)
         if self.preprocessor is None:
-            return scores_in(frame, self.columns.scores), []
-        features, findings = self.preprocessor.transform_with_findings(frame)
-        return features, list(findings.sentences)
+            return scores_in(frame, self.columns.scores), [], frame
+        return np.concatenate(features), list(findings.sentences), frame
 
     def predictions(self, data: Any, frame: pd.DataFrame) -> pd.DataFrame:
         """Return a line for each row and label: the number of the row, score, risk, alarm, and the label's name.

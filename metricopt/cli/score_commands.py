@@ -145,15 +145,15 @@ def evaluate_command(
         if page.suffix.lower() != ".html":
             reject("out", "an .html file", str(page), "give a name that ends in .html")
         saved = SavedRun.load(run)
-        frame = read_table(table)
-        subgroups = None if by is None else values_in(frame, "by", by)
-        data, notes = saved.data(frame)
+        wanted = {"by": [by] if by else [], "label": saved.columns.labels, "subgroups": saved.result.objective.columns}
+        data, notes, kept = saved.read(table, wanted)
+        subgroups = None if by is None else values_in(kept, "by", by)
         report = saved.result.evaluate(
             data,
-            saved.labels(frame),
+            saved.labels(kept),
             by=subgroups,
             data=table.name,
-            subgroups=subgroups_in(frame, saved.result.objective),
+            subgroups=subgroups_in(kept, saved.result.objective),
         )
         saved.result.report(page, report, usage=usage_of(run))
         said = [
@@ -199,11 +199,10 @@ def certify_command(
         warnings.simplefilter("always", UserWarning)
         import_modules(modules or [])
         saved = SavedRun.load(run)
-        frame = read_table(table)
-        groups = None if group is None else values_in(frame, "group", group)
-        data, notes = saved.data(frame)
+        data, notes, kept = saved.read(table, {"group": [group] if group else [], "label": saved.columns.labels})
+        groups = None if group is None else values_in(kept, "group", group)
         try:
-            certificate = saved.result.certify(data, saved.labels(frame), confidence=confidence, groups=groups)
+            certificate = saved.result.certify(data, saved.labels(kept), confidence=confidence, groups=groups)
         except ImportError as error:
             fail(str(error), BAD_INPUT)
         claim(folder, overwrite)

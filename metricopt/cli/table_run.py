@@ -60,6 +60,7 @@ class Options:
     test_fraction: float = 0.2
     seed: int = 0
     device: str = "cpu"
+    days: tuple[str, ...] = ()
 
     @property
     def has_rivals(self) -> bool:
@@ -208,8 +209,10 @@ def train_on_table(
     objective = check_options(options, num_processes)
     labelled = np.flatnonzero(~np.isnan(table.labels))
     num_unlabelled = len(table) - len(labelled)
-    table, groups = table.take(labelled), None if groups is None else groups[labelled]
-    parts = divide(table.labels, groups, dates and dates.take(labelled), options.test_fraction, options.seed)
+    if num_unlabelled:
+        table, groups = table.take(labelled), None if groups is None else groups[labelled]
+        dates = dates and dates.take(labelled)
+    parts = divide(table.labels, groups, dates, options.test_fraction, options.seed)
     rows = {"train": parts.rest, "test": parts.test}
     has_folds = options.folds is not None and (options.folds != "auto" or num_processes == 1)
     if options.val_fraction != 0 and (options.val_fraction is not None or not has_folds):
@@ -217,7 +220,7 @@ def train_on_table(
         rows["train"], rows["validation"] = choose_apart(
             table.labels, groups, parts.rest, fraction / (1 - options.test_fraction), options.seed
         )
-    preprocessor = TablePreprocessor.fit(table.take(rows["train"]).features)
+    preprocessor = TablePreprocessor.fit(table.features, rows["train"], dates=options.days)
     features, findings = preprocessor.transform_with_findings(table.features)
     labels = torch.from_numpy(table.labels).float()
     data = {name: (torch.from_numpy(features[own]), labels[own]) for name, own in rows.items()}

@@ -18,7 +18,15 @@ from metricopt.data.chexpert import (
     write_synthetic_chexpert,
 )
 from metricopt.data.splits import stratified_split
-from metricopt.data.tables import Findings, Table, TablePreprocessor, TableWarning, make_table, read_table
+from metricopt.data.tables import (
+    Findings,
+    Table,
+    TablePreprocessor,
+    TableWarning,
+    make_table,
+    read_pieces,
+    read_table,
+)
 from metricopt.data.thyroid import load_hypothyroid, load_thyroid
 from metricopt.data.toy import rath_hughes_toy
 
@@ -44,6 +52,7 @@ __all__ = [
     "read_chexpert_table",
     "read_mimic_cxr_table",
     "read_nih_table",
+    "read_pieces",
     "read_table",
     "soft_targets",
     "stratified_split",

@@ -78,12 +78,13 @@ def stratified_split(
         for name, truth in (("positives", 1), ("negatives", 0)):
             held = [int((columns[part] == truth).sum()) for part in parts]
             if min(held) == 0:
-                found = f"{sum(held)} {name}"
+                found = f"{sum(held)} {name[: -1 if sum(held) == 1 else None]}"
                 if groups is not None:
                     num_groups = len(np.unique(group_of_row[columns[:, 0] == truth]))
                     found += f" in {num_groups} group{'s' * (num_groups != 1)}"
-                remedy = f"add some, or take fewer or larger parts than {tuple(fractions)}"
-                reject("labels", f"of enough {name} for every part", found, remedy)
+                sizes = ", ".join(f"{100 * fraction:g} %" for fraction in fractions)
+                remedy = f"add {name}, or divide the rows into fewer or larger parts"
+                reject("labels", f"of enough {name} for each part of the rows ({sizes})", found, remedy)
     return parts
 
 

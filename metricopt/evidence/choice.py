@@ -62,6 +62,8 @@ class ThresholdChoice:
         Whether alarms and positives are counted by group.
     program : ProgramOutcome, one such a label, or None
         What each bound of a :class:`~metricopt.Program` reaches; None for other objectives.
+    label_names : tuple of str
+        The names of the labels, by which the text calls them; empty where they have none.
     """
 
     threshold: Array
@@ -81,6 +83,7 @@ class ThresholdChoice:
     bound_direction: Literal["min", "max"] = "min"
     by_group: bool = False
     program: Any = None
+    label_names: tuple[str, ...] = ()
 
     def __getitem__(self, label: int) -> ThresholdChoice:
         """Return the choice for one label of several."""
@@ -140,7 +143,8 @@ class ThresholdChoice:
         blocks = []
         for label in range(len(self.threshold)):
             first, *rest = self[label]._lines()
-            blocks.append("\n".join([f"label {label}: {first}", *rest]))
+            name = self.label_names[label] if self.label_names else f"label {label}"
+            blocks.append("\n".join([f"{name}: {first}", *rest]))
         return "\n".join(blocks)
 
     def _lines(self) -> list[str]:

@@ -6,7 +6,7 @@ This file decides what can be read, said and drawn without the model. What takes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,8 @@ class Outcome:
         chosen on other data.
         """
         part = self.selection_scores
-        return part.choose(part.model, self.objective, kept_labels(self.data_scores), self.confidence)
+        found = part.choose(part.model, self.objective, kept_labels(self.data_scores), self.confidence)
+        return replace(found, label_names=self.label_names)
 
     @cached_property
     def calibrations(self) -> tuple[Calibration | None, ...]:

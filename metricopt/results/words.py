@@ -13,6 +13,11 @@ from metricopt.results.label_outcome import LabelOutcome
 from metricopt.results.tried import Tried
 from metricopt.solvers import WARMUP
 
+COMMON_POSITIVE = (
+    "1, as of 0 and 1 everywhere, though it is the more common class. To find the rarer one, name 0 as the positive "
+    "class, or swap the two."
+)
+
 
 def summary(
     objective: Objective,
@@ -54,6 +59,12 @@ def summary(
         for outcome, own in zip(outcomes, classes, strict=True)
         if own is not None
     ]
+    if prevalence is None:
+        lines += [
+            f"Positive  {f'{outcome.label}: ' if len(outcomes) > 1 else ''}{COMMON_POSITIVE}"
+            for outcome, own in zip(outcomes, classes, strict=True)
+            if own is None and outcome.selection.counts.positives > outcome.selection.counts.negatives
+        ]
     if prevalence is not None:
         lines.append(f"For       a prevalence of {prevalence}, to which all metrics below are weighted")
     width = max(map(len, methods))

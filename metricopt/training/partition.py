@@ -241,6 +241,12 @@ def _hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that train and the rows that are held out."""
     _check_part("loader", labels[rows])
+    if labels.shape[1] == 1 and (labels[rows] == 1).sum() == 1:
+        rule = (
+            f"of 2 positives or more, some to train and some in the held-out {val_fraction:g} of the rows to choose by"
+        )
+        remedy = "add positives, or let the training rows choose: val_fraction=0"
+        reject("labels", rule, "1 positive", remedy)
     train, held_out = stratified_split(labels[rows], (1 - val_fraction, val_fraction), seed, own_groups)
     return rows[train], rows[held_out]
 

@@ -26,6 +26,7 @@ from metricopt.backbones.counting import count_parameters
 from metricopt.backbones.families import as_backbone
 from metricopt.backbones.truncation import truncate
 from metricopt.data.loaders import split_batch
+from metricopt.problem.classes import is_blank
 from metricopt.progress import Display
 from metricopt.transfer.activations import LayerOutputs, spatial_mean
 from metricopt.transfer.h_score import h_score
@@ -74,9 +75,9 @@ def rank_cuts(
     model : Backbone, or a network of torchvision
         The network with the weights to start from. It stays as it is, and is used in evaluation mode.
     loader : iterable of (x, y)
-        Training data without augmentation, where y is the class of each sample, of shape (B,) or (B, 1), with NaN where
-        it is missing. All features are kept in memory, which takes 4 bytes times the number of rows times the sum of
-        the widths of all cuts.
+        Training data without augmentation, where y is the class of each sample: numbers, of shape (B,) or (B, 1), with
+        NaN where it is missing, or B names. All features are kept in memory, which takes 4 bytes times the number of
+        rows times the sum of the widths of all cuts.
     scores : sequence of str, or dict of str to callable
         The names of scores in ``FEATURE_SCORES``: ``"h_score"``, ``"h_score_shrunk"``, ``"log_me"``, ``"n_leep"``. Or
         functions ``(features (n, d), labels (n,)) -> float`` under names of your own, where higher is better.
@@ -215,19 +216,16 @@ def _gather(
     loader: Iterable[Any],
     display: Display,
     rescale: Mapping[str, Callable[[Tensor], Tensor]] | None,
-) -> tuple[dict[tuple[str, str], NDArray[np.float32]], dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+) -> tuple[dict[tuple[str, str], NDArray[np.float32]], dict[str, NDArray[np.float64]], NDArray[Any]]:
     """Return the features by network and point, the probabilities by network, and the labels, of all labelled rows."""
     pooled: dict[tuple[str, str], list[Tensor]] = {}
     outputs: dict[str, list[Tensor]] = {name: [] for name in listeners}
     labels: list[NDArray[Any]] = []
     for batch in display.watch(loader, "features"):
         x, y = split_batch(batch)
-        classes = to_numpy("labels", y).astype(np.float64)
-        if classes.ndim not in (1, 2) or classes.size != len(classes):
-            reject("labels", "one class for each sample", f"shape {classes.shape}", "yield one label, e.g. y[:, 2]")
-        classes = classes.reshape(-1)
-        known = torch.from_numpy(~np.isnan(classes))
-        labels.append(classes[known.numpy()])
+        classes, is_known = _classes_of(y)
+        labels.append(classes[is_known])
+        known = torch.from_numpy(is_known)
         for name, listener in listeners.items():
             found, final = listener(x if rescale is None else rescale[name](x))
             for point, values in found.items():
@@ -237,6 +235,16 @@ def _gather(
         reject("loader", "one with labelled samples", "none", "check its data set and labels")
     features = {key: torch.cat(parts).numpy() for key, parts in pooled.items()}
     return features, {name: _probabilities(torch.cat(parts)) for name, parts in outputs.items()}, np.concatenate(labels)
+
+
+def _classes_of(y: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the class of each sample of a batch, numbers or names, and whether it has one: not NaN, None or empty."""
+    is_named = isinstance(y, (list, tuple, np.ndarray)) and any(isinstance(each, str) for each in y)
+    classes = np.asarray(y, dtype=object) if is_named else to_numpy("labels", y).astype(np.float64)
+    if classes.ndim not in (1, 2) or classes.size != len(classes):
+        reject("labels", "one class for each sample", f"shape {classes.shape}", "yield one label, e.g. y[:, 2]")
+    classes = classes.reshape(-1)
+    return classes, np.array([not is_blank(each) for each in classes.tolist()]) if is_named else ~np.isnan(classes)
 
 
 def _probabilities(logits: Tensor) -> NDArray[np.float64]:
@@ -251,7 +259,7 @@ def _rank(
     functions: Mapping[str, ScoreFunction],
     features: Mapping[str, NDArray[np.float32]],
     probabilities: Mapping[str, NDArray[np.float64]],
-    labels: NDArray[np.float64],
+    labels: NDArray[Any],
     sizes: Mapping[str, int],
     seconds: float,
     display: Display,

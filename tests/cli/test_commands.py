@@ -504,7 +504,7 @@ def test_label_with_three_values_works_once_positive_is_said(folder):
         ("absent.csv", None, "path must be an existing file"),
         ("empty.csv", b"", "path must be a readable table"),
         ("header.csv", b"a,outcome\n", "path must be a table with at least one row"),
-        ("binary.csv", b"\xff\xfe\x00\x01", "path must be a readable table"),
+        ("binary.csv", b"\xff\xfe\x00\x01", "path must be a table with at least one row"),
         ("broken.parquet", b"not parquet", "path must be a readable table"),
         ("patients.xlsx", b"", "path must be a .csv, .tsv or .parquet file"),
     ],

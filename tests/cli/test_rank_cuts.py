@@ -61,6 +61,15 @@ def test_it_writes_what_the_library_finds(table, tmp_path):
     assert run(*options(table, tmp_path / "cuts"), "--overwrite")[0] == 0
 
 
+@pytest.mark.filterwarnings("ignore::metricopt.transfer.TransferWarning")
+@pytest.mark.parametrize("word", ["None", "unknown"])
+def test_a_word_is_a_class(table, tmp_path, word):
+    named = table.parent / f"{word}.csv"
+    named.write_text(table.read_text().replace("well", word))
+    code, said = run(*options(named, tmp_path / "cuts"))
+    assert code == 0 and f"on 35 images: {'23 None, 12 sick' if word == 'None' else '12 sick, 23 unknown'}" in said
+
+
 @pytest.mark.parametrize(
     ("wrong", "fault"),
     [

@@ -110,6 +110,7 @@ def test_the_positive_class_is_said(tmp_path, values, options, positive, said):
     out, printed = fit(tmp_path, text, *options)
     number = text.count(f",{values[1] if positive == '1' and values[0] == '0' else values[0]}\n")
     assert said.format(number) in " ".join(printed.stdout.split())
+    assert ("To find the rarer one, name it: --positive 0." in " ".join(printed.stdout.split())) == ("though" in said)
     assert json.loads((out / "report.json").read_text())["positive"] == positive
     last = printed.stdout[printed.stdout.index("Features used") :]
     assert last.startswith("Features used: 1 numeric (marker); left out: none.\nWritten:")

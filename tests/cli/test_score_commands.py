@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from metricopt import from_scores, load
 from metricopt.cli.commands import app
 from metricopt.cli.saved_run import SavedRun
+from metricopt.data import read_pieces
+from metricopt.data.tables import text_files
 from metricopt.evidence.reports import Report
 from tests.cli.test_commands import FAST, patients
 
@@ -159,7 +161,8 @@ def test_runs_of_a_fit_are_judged_and_certified_too(fitted, folder):
     new.to_csv(folder / "new_patients.csv", index=False)
     said = run("evaluate", fitted, folder / "new_patients.csv", "--by", "ward")
     saved = SavedRun.load(fitted)
-    expected = saved.result.evaluate(saved.data(new)[0], (new["outcome"] == "sick").to_numpy(float))
+    data, _, _ = saved.read(folder / "new_patients.csv", {})
+    expected = saved.result.evaluate(data, (new["outcome"] == "sick").to_numpy(float))
     assert said.exit_code in (0, 4) and f"{expected.recall:.3f}" in said.stdout
     assert json.loads((fitted / "evaluation_new_patients.json").read_text())["labels"][0]["recall"] == expected.recall
     patients(900, seed=2).to_csv(folder / "calibration_patients.csv", index=False)
@@ -168,6 +171,25 @@ def test_runs_of_a_fit_are_judged_and_certified_too(fitted, folder):
     assert {path.name for path in (fitted / "certified").iterdir()} == FILES | {"preprocessing.json"}
     assert run("predict", fitted / "certified", folder / "new_patients.csv").exit_code == 0
     assert run("evaluate", fitted / "certified", folder / "new_patients.csv").exit_code in (0, 3, 4)
+
+
+def test_a_long_table_is_read_in_pieces(fitted, folder, tmp_path, monkeypatch):
+    path = tmp_path / "long.csv"
+    new = patients(400, seed=1)
+    new.loc[[3, 350], "ward"] = "elsewhere"
+    new.to_csv(path, index=False)
+    arguments = ["predict", fitted, path, "--keep", "outcome", "--out"]
+    whole = run(*arguments, tmp_path / "whole.csv")
+    monkeypatch.setattr(text_files, "PIECE_BYTES", 1 << 10)
+    monkeypatch.setattr(text_files, "_PIECE_LINES", 8)
+    assert len(list(read_pieces(path))) > 5
+    pieces = run(*arguments, tmp_path / "pieces.csv")
+    assert (tmp_path / "whole.csv").read_text() == (tmp_path / "pieces.csv").read_text()
+    assert whole.exit_code == pieces.exit_code == 0 and pieces.stderr == whole.stderr
+    assert "ward: 2 rows match no category that training kept: 'elsewhere' (2)" in pieces.stderr
+    assert "400 rows" in pieces.stdout
+    refused = run("predict", fitted, path, "--keep", "patients")
+    assert refused.exit_code == 2 and "keep must be one of" in refused.stderr
 
 
 def test_predict_applies_the_threshold_and_keeps_columns(vendor, fitted, folder, tmp_path):

@@ -42,7 +42,7 @@ def test_split_wants_fractions_of_one(fractions):
 
 
 def test_split_wants_a_positive_for_every_part():
-    message = "labels must be of enough positives for every part, got 2 positives; add some, or take"
+    message = "labels must be of enough positives for each part of the rows .60 %, 20 %, 20 %., got 2 positives; add"
     with pytest.raises(InvalidInputError, match=message):
         stratified_split(np.repeat([1.0, 0.0], [2, 80]), (0.6, 0.2, 0.2))
     assert len(stratified_split(np.repeat([1.0, 0.0], [5, 80]), (0.6, 0.2, 0.2))) == 3
@@ -102,7 +102,7 @@ def test_split_wants_a_group_for_every_row():
 
 def test_split_wants_enough_groups_of_both_classes():
     labels = np.repeat([1.0, 0.0], [20, 80])
-    message = "labels must be of enough positives for every part, got 20 positives in 1 group; add some"
+    message = "labels must be of enough positives for each part of the rows .50 %, 50 %., got 20 positives in 1"
     with pytest.raises(InvalidInputError, match=message):
         stratified_split(labels, (0.5, 0.5), groups=np.repeat([0, 1, 2], [20, 40, 40]))
     assert len(stratified_split(labels, (0.5, 0.5), groups=np.repeat([0, 1, 2, 3], [10, 10, 40, 40]))) == 2

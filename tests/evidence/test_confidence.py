@@ -163,7 +163,7 @@ def numbers_of(choice, *left_out):
         value = getattr(choice, field.name)
         if field.name == "counts":
             found.update(("counts " + name, float(number)) for name, number in vars(value).items())
-        elif value is None or isinstance(value, (str, ThresholdChoice)):
+        elif value is None or isinstance(value, (str, tuple, ThresholdChoice)):
             found[field.name] = value if isinstance(value, str) else None
         else:
             found[field.name] = float(value)

@@ -386,6 +386,20 @@ def test_summary_without_a_bound_and_of_several_labels():
     assert "Status    sick: " in text and "Status    dead: " in text and "On dead: validation data" in text
 
 
+@pytest.mark.parametrize("num_labels", [1, 2])
+def test_the_choice_calls_labels_by_their_names(num_labels):
+    names = ("sick", "dead")[:num_labels]
+    scores, labels = np.array([[2.0] * num_labels, [1.0] * num_labels, [0.0] * num_labels]), np.eye(3)[:, :num_labels]
+    said = str(result_of(scores, labels, FPOR(0.5), names=names).choice)
+    assert [line.partition(":")[0] for line in said.splitlines() if not line.startswith(" ")] == list(names)
+
+
+@pytest.mark.parametrize(("labels", "is_said"), [([1, 1, 1, 0], True), ([1, 1, 0, 0], False), ([1, 0, 0, 0], False)])
+def test_the_summary_says_that_1_is_the_more_common_class(labels, is_said):
+    text = result_of(np.arange(4.0)[::-1], labels, FPOR(0.5)).summary()
+    assert ("Positive  1, as of 0 and 1 everywhere, though it is the more common class." in text) == is_said
+
+
 def test_repr_is_one_line():
     result = trained()
     assert repr(result) == (

@@ -221,7 +221,11 @@ GOOD = labelled([1.0, 0.0] * 30)
         ),
         (labelled([torch.nan] * 9), {}, "loader must be one with positives and negatives, got no positives among 9"),
         (labelled([0.0, 1.0, 2.0] * 20), {}, r"labels must be 0, 1 or NaN .missing., got \[2.0\]; map the classes"),
-        (labelled([1.0] + [0.0] * 59), {}, "labels must be of enough positives for every part, got 1 positives"),
+        (
+            labelled([1.0] + [0.0] * 59),
+            {},
+            "labels must be of 2 positives or more, some to train and some in the held-out 0.2 of the rows",
+        ),
         (DataLoader(TensorDataset(X[:0], Y[:0])), {}, "loader must be non-empty, got a data set of 0 samples"),
         (DataLoader(Rows(num_rows=0)), {}, "loader must be non-empty, got a data set of 0 samples"),
         (

@@ -101,6 +101,21 @@ def test_missing_labels_count_nowhere():
         assert one.scores["log_me"] == pytest.approx(other.scores["log_me"], abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_classes_may_be_names(kind):
+    _, _, loader = data()
+    names = np.array(["sick", "well"], dtype=object)
+    named = [(images, kind([names[int(each)] for each in classes])) for images, classes in loader]
+    ranking, expected = (rank_cuts(network(), each, scores=["log_me"]) for each in (named, loader))
+    assert [each.scores for each in ranking.candidates] == [each.scores for each in expected.candidates]
+    assert ranking.class_counts == {str(names[int(key)]): value for key, value in expected.class_counts.items()}
+    images, classes = named[0]
+    unknown = [(images, kind([None, "", *classes[2:]])), *named[1:]]
+    known = [(images[2:], classes[2:]), *named[1:]]
+    with_unknown, without = (rank_cuts(network(), each, scores=["log_me"]) for each in (unknown, known))
+    assert with_unknown.class_counts == without.class_counts
+
+
 def test_caveats_are_told_once_a_score():
     x, y, _ = data(10)
     with pytest.warns(TransferWarning) as caught:

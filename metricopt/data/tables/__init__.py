@@ -8,7 +8,7 @@ from metricopt.data.tables.findings import Findings, TableWarning
 from metricopt.data.tables.labelled import Table, make_table
 from metricopt.data.tables.left_out import MAX_CATEGORIES
 from metricopt.data.tables.preprocessing import TablePreprocessor
-from metricopt.data.tables.reading import read_table
+from metricopt.data.tables.reading import read_pieces, read_table
 
 __all__ = [
     "MAX_CATEGORIES",
@@ -19,5 +19,6 @@ __all__ = [
     "TablePreprocessor",
     "TableWarning",
     "make_table",
+    "read_pieces",
     "read_table",
 ]

@@ -15,7 +15,6 @@ from metricopt._validation import InvalidInputError
 from metricopt.data.tables.cells import read_cells
 from metricopt.data.tables.columns import CategoricalColumn, NumericColumn, learn_column
 from metricopt.data.tables.left_out import MIN_ROWS, names_people
-from metricopt.data.tables.numbers import read_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +56,9 @@ def _separating(features: pd.DataFrame, labels: NDArray[np.float64], label: str)
     rows = _sample(labels, features.shape[1])
     if rows is None:
         return
-    for place, name in enumerate(features.columns):
-        accuracy = _best_cut(_as_scores(str(name), features.iloc[rows, place], labels[rows]), labels[rows])
+    for name, column in features.items():
+        own = column if len(rows) == len(labels) else column.iloc[rows]
+        accuracy = _best_cut(_as_scores(str(name), own, labels[rows]), labels[rows])
         if accuracy >= SEPARATES:
             yield (
                 f"{name} alone separates the classes of {label!r} (balanced accuracy {accuracy:.3f}): "
@@ -84,7 +84,7 @@ def _as_scores(name: str, column: pd.Series, labels: NDArray[np.float64]) -> lis
     except InvalidInputError:  # which the preprocessing will say
         return []
     if isinstance(learnt, NumericColumn):
-        values = read_numbers(column, learnt.decimal).values
+        values = learnt.read(column).values
         ends = (np.nanmin(values) - 1, np.nanmax(values) + 1)
         return [np.where(np.isnan(values), end, values) for end in ends]
     if isinstance(learnt, CategoricalColumn):

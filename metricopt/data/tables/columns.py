@@ -6,7 +6,7 @@ This file decides whether a column is numeric or of categories, and keeps what a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from metricopt._validation import reject
 from metricopt.data.tables.cells import Cells, read_cells
-from metricopt.data.tables.left_out import DATES, MAX_CATEGORIES, NO_VALUE, why_no_categories, why_no_numbers
-from metricopt.data.tables.numbers import POINT, find_decimal, read_plain
+from metricopt.data.tables.dates import find_date_format, read_days
+from metricopt.data.tables.left_out import DATES, MAX_CATEGORIES, NO_VALUE, ONE_VALUE, why_no_categories, why_no_numbers
+from metricopt.data.tables.numbers import POINT, Numbers, find_decimal, read_numbers, read_plain, writes_thousands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,10 @@ class NumericColumn:
         Whether values are missing in training rows. If so, a 0/1 feature marks missing values.
     decimal : str
         The decimal mark of numbers that are text, a point or a comma.
+    has_thousands : bool
+        Whether some of them have the other mark between thousands.
+    date_format : str or None
+        How dates are written that are read as numbers of days; None for a column of numbers.
     """
 
     name: str
@@ -48,6 +53,14 @@ class NumericColumn:
     scale: float
     has_missing: bool
     decimal: str = POINT
+    has_thousands: bool = False
+    date_format: str | None = None
+
+    def read(self, column: pd.Series) -> Numbers:
+        """Return a column of new rows as numbers."""
+        if self.date_format is not None:
+            return read_days(column, self.date_format)
+        return read_numbers(column, self.decimal, has_thousands=self.has_thousands)
 
 
 @dataclass(frozen=True)
@@ -79,15 +92,33 @@ def learn_column(name: str, column: pd.Series) -> NumericColumn | CategoricalCol
     """
     if column.dtype.kind in "mM" or str(column.dtype).startswith(("period", "date", "timestamp", "time", "duration")):
         return NO_VALUE if column.isna().all() else DATES
-    decimal, values = POINT, read_plain(column)
+    decimal, values, has_thousands = POINT, read_plain(column), False
     if values is None:
         cells = read_cells(column)
         decimal, numbers = find_decimal(cells)
         if not _is_numeric(cells, numbers):
             return why_no_categories(name, cells) or _learn_categories(name, cells)
         values = np.append(numbers, np.nan)[cells.codes]
+        has_thousands = writes_thousands(cells.texts, numbers, decimal)
     check_not_infinite(name, values)
-    return why_no_numbers(name, values) or _learn_numbers(name, values, decimal)
+    return why_no_numbers(name, values) or _learn_numbers(name, values, decimal, has_thousands=has_thousands)
+
+
+def learn_dates(name: str, column: pd.Series) -> NumericColumn | str:
+    """Return what is learnt of a column of dates that is to be read as numbers of days, or why it is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If it holds no dates, or they can be read in several ways.
+    """
+    if column.isna().all():
+        return NO_VALUE
+    date_format = find_date_format(name, column)
+    values = read_days(column, date_format).values
+    if len(np.unique(values)) == 1:  # a missing one is a value
+        return ONE_VALUE
+    return replace(_learn_numbers(name, values, POINT, has_thousands=False), date_format=date_format)
 
 
 def check_not_infinite(name: str, values: NDArray[np.float64]) -> None:
@@ -114,7 +145,7 @@ def _is_numeric(cells: Cells, numbers: NDArray[np.float64]) -> bool:
     return has_many or num_numbers >= _NEARLY_ALL * num_present
 
 
-def _learn_numbers(name: str, values: NDArray[np.float64], decimal: str) -> NumericColumn:
+def _learn_numbers(name: str, values: NDArray[np.float64], decimal: str, *, has_thousands: bool) -> NumericColumn:
     missing = np.isnan(values)
     has_missing = bool(missing.any())
     median = float(np.median(values[~missing] if has_missing else values))
@@ -126,6 +157,7 @@ def _learn_numbers(name: str, values: NDArray[np.float64], decimal: str) -> Nume
         scale=float(filled.std()) or 1.0,
         has_missing=has_missing,
         decimal=decimal,
+        has_thousands=has_thousands,
     )
 
 

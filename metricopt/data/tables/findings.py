@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 
 _SHOWN = 5
 _STRANGE = ("cell is no number and counts", "cells are no numbers and count")
+_DOUBTFUL = (
+    "cell is read as thousands, though it could be a decimal",
+    "cells are read as thousands, though they could be decimals",
+)
 _UNKNOWN = ("row matches", "rows match")
 
 
@@ -33,6 +37,9 @@ class Findings:
         The texts of categorical columns that are no category that training kept, with their numbers of rows.
     absent : list of str
         The columns whose cells are all missing.
+    doubtful : dict of str to dict
+        The cells of numeric columns that could be thousands or decimals, by the name of their row: "1,234" where
+        training wrote no thousands apart. They are read as thousands.
     """
 
     num_rows: int
@@ -40,6 +47,27 @@ class Findings:
     strange: dict[str, dict[object, str]] = field(default_factory=dict)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
+    doubtful: dict[str, dict[object, str]] = field(default_factory=dict)
+
+    def __add__(self, other: Findings) -> Findings:
+        """Return the findings of two tables of the same columns as those of one."""
+        if not self.num_rows or not other.num_rows:
+            return self if self.num_rows else other
+        missing = {
+            name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in self.missing | other.missing
+        }
+        strange = {
+            name: self.strange.get(name, {}) | other.strange.get(name, {}) for name in self.strange | other.strange
+        }
+        none: Counter[str] = Counter()
+        unknown = {
+            name: self.unknown.get(name, none) + other.unknown.get(name, none) for name in self.unknown | other.unknown
+        }
+        absent = [name for name in self.absent if name in other.absent]
+        doubtful = {
+            name: self.doubtful.get(name, {}) | other.doubtful.get(name, {}) for name in self.doubtful | other.doubtful
+        }
+        return Findings(self.num_rows + other.num_rows, missing, strange, unknown, absent, doubtful)
 
     @property
     def warnings(self) -> list[str]:
@@ -49,8 +77,9 @@ class Findings:
         """
         said = []
         for name, cells in self.strange.items():
-            shown = _listed([f"{text!r} in row {row}" for row, text in cells.items()])
-            said.append(f"{name}: {_counted(len(cells), *_STRANGE)} as missing: {shown}")
+            said.append(f"{name}: {_counted(len(cells), *_STRANGE)} as missing: {_in_rows(cells)}")
+        for name, cells in self.doubtful.items():
+            said.append(f"{name}: {_counted(len(cells), *_DOUBTFUL)}: {_in_rows(cells)}")
         for name, texts in self.unknown.items():
             shown = _listed([f"{text!r} ({number})" for text, number in texts.most_common()])
             said.append(f"{name}: {_counted(texts.total(), *_UNKNOWN)} no category that training kept: {shown}")
@@ -69,6 +98,10 @@ class Findings:
 
 def _counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
+
+
+def _in_rows(cells: dict[object, str]) -> str:
+    return _listed([f"{text!r} in row {row}" for row, text in cells.items()])
 
 
 def _listed(items: list[str]) -> str:

@@ -147,10 +147,12 @@ def _meaning(counts: Counter[str], chosen: list[str], *, is_named: bool) -> str:
     """Say what counts as 1 and what as 0, and why."""
     rest = Counter({name: count for name, count in counts.items() if name not in chosen})
     number = sum(counts[name] for name in chosen)
-    why = "" if is_named else ", the rarer class" if number < rest.total() else ", though it is not the rarer class"
+    is_rarer = number < rest.total()
+    why = "" if is_named else ", the rarer class" if is_rarer else ", though it is not the rarer class"
     named = " and ".join(map(repr, chosen))
     shown = ", ".join(f"{name!r} ({count:,} rows)" for name, count in rest.most_common(8))
-    return f"Positive: {named} ({number:,} rows){why}. Negative: {shown}{', ...' if len(rest) > 8 else ''}."
+    remedy = "" if is_named or is_rarer else f" To find the rarer one, name it: --positive {next(iter(rest))}."
+    return f"Positive: {named} ({number:,} rows){why}. Negative: {shown}{', ...' if len(rest) > 8 else ''}.{remedy}"
 
 
 def _classes(column: pd.Series) -> tuple[list[str], NDArray[np.intp]]:

@@ -6,7 +6,7 @@ This file decides which texts are numbers, and in which of several ways a column
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,18 +37,21 @@ class Numbers:
         The numbers, NaN where a cell is missing or no number.
     strange : dict of int to str
         The cells that hold something else than a number, by position.
+    doubtful : dict of int to str
+        The cells that are read as thousands, though they could be decimals, by position.
     """
 
     values: NDArray[np.float64]
     strange: dict[int, str]
+    doubtful: dict[int, str] = field(default_factory=dict)
 
 
-def read_numbers(column: pd.Series, decimal: str = POINT) -> Numbers:
+def read_numbers(column: pd.Series, decimal: str = POINT, *, has_thousands: bool = True) -> Numbers:
     """Return a column of any type as numbers.
 
     Thousands may be apart ("6,234", "6 234"). A cell that is not written with this decimal mark is read as a plain
     number where it is one. "True" is 1 and "False" is 0. The number of a cell depends on the cell and the mark alone,
-    not on its neighbours.
+    not on its neighbours. Where training wrote no thousands apart (``has_thousands``), "1,234" is doubtful.
     """
     values = read_typed(column)
     if values is None and decimal == POINT:
@@ -57,9 +60,31 @@ def read_numbers(column: pd.Series, decimal: str = POINT) -> Numbers:
         return Numbers(values, {})
     cells = read_cells(column)
     by_text = parse(cells.texts, decimal)
-    strange = np.isin(cells.codes, np.flatnonzero(np.isnan(by_text)))
-    texts = {int(row): cells.texts[int(cells.codes[row])].as_py() for row in np.flatnonzero(strange)}
-    return Numbers(np.append(by_text, np.nan)[cells.codes], texts)
+    numbers = np.append(by_text, np.nan)[cells.codes]
+    doubtful = {} if has_thousands else in_rows(cells, _could_be_decimals(cells.texts, decimal))
+    return Numbers(numbers, in_rows(cells, np.isnan(by_text)), doubtful)
+
+
+def writes_thousands(texts: pa.Array, numbers: NDArray[np.float64], decimal: str) -> bool:
+    """Say whether some texts that are numbers hold the comma, or point, that stands between thousands."""
+    import pyarrow.compute as pc
+
+    has_mark = pc.match_substring(texts, COMMA if decimal == POINT else POINT).to_numpy(zero_copy_only=False)
+    return bool((has_mark.astype(bool) & ~np.isnan(numbers)).any())
+
+
+def _could_be_decimals(texts: pa.Array, decimal: str) -> NDArray[np.bool_]:
+    """Say which texts have one mark of thousands before their last three digits, as decimals could be written, too."""
+    import pyarrow.compute as pc
+
+    pattern = rf"^[+-]?[1-9]\d{{0,2}}[{COMMA if decimal == POINT else POINT}]\d{{3}}$"
+    return np.asarray(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def in_rows(cells: Cells, are_meant: NDArray[np.bool_]) -> dict[int, str]:
+    """Return the texts that are meant, by position of their row."""
+    rows = np.flatnonzero(np.append(are_meant, False)[cells.codes])
+    return {int(row): cells.texts[int(cells.codes[row])].as_py() for row in rows}
 
 
 def read_typed(column: pd.Series) -> NDArray[np.float64] | None:

@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricopt._validation import reject
+from metricopt._validation import check_choice, reject
 from metricopt.data.tables.cells import Cells, column_names, read_cells, same_boolean
-from metricopt.data.tables.columns import CategoricalColumn, NumericColumn, check_not_infinite, learn_column
+from metricopt.data.tables.columns import (
+    CategoricalColumn,
+    NumericColumn,
+    check_not_infinite,
+    learn_column,
+    learn_dates,
+)
 from metricopt.data.tables.findings import Findings, TableWarning
 from metricopt.data.tables.left_out import MAX_CATEGORIES
-from metricopt.data.tables.numbers import read_numbers
+from metricopt.data.tables.numbers import Numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 12
 """The names of more columns than this are left to the report."""
+_BLOCK_CELLS = 1 << 22
+"""How many features are made at a time, so that a long table needs little more memory than they take."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class TablePreprocessor:
 
     A column of text is numeric if its cells are numbers, in one of several ways to write them (``1.5``, ``1,5``,
     ``6,234``), or most of them are; a cell that is no number counts as missing, and a :class:`TableWarning` names it.
-    Columns that are no features are left out: those with a single value, row numbers, identifiers, dates, free text.
+    Columns that are no features are left out: those with a single value, row numbers, identifiers, free text, and dates
+    unless :meth:`fit` is asked for them.
 
     All of this is learnt from the training rows alone (:meth:`fit`). So the features of a row depend on its own cells,
     and not on the other rows of its table nor on the types that a reader gave to its columns. What was learnt is kept
@@ -72,13 +81,19 @@ class TablePreprocessor:
     dropped: dict[str, str]
 
     @classmethod
-    def fit(cls, features: pd.DataFrame) -> TablePreprocessor:
+    def fit(
+        cls, features: pd.DataFrame, rows: NDArray[np.intp] | None = None, *, dates: Sequence[str] = ()
+    ) -> TablePreprocessor:
         """Return the preprocessing learnt from these rows, which should be the training rows alone.
 
         Parameters
         ----------
         features : pandas.DataFrame, shape (n, d)
-            The features of the training rows.
+            The features of the training rows, or of all rows if ``rows`` names those that train.
+        rows : ndarray of int, optional
+            The row numbers of the training rows. They are taken column by column, so that a long table is not copied.
+        dates : sequence of str
+            Columns of dates to be read as numbers of days since 1970. Other columns of dates are left out.
 
         Returns
         -------
@@ -88,9 +103,16 @@ class TablePreprocessor:
         Raises
         ------
         InvalidInputError
-            If two columns have the same name, a column holds infinite values, or no column is of use.
+            If two columns have the same name, a column holds infinite values, no column is of use, or a column of
+            ``dates`` is not there, holds other text, or does not tell days from months.
         """
-        learnt = {name: learn_column(name, column) for name, column in _by_name(features).items()}
+        columns = _by_name(features)
+        for name in dates:
+            check_choice("dates", name, columns)
+        learnt = {
+            name: (learn_dates if name in dates else learn_column)(name, own if rows is None else own.iloc[rows])
+            for name, own in columns.items()
+        }
         numeric = tuple(each for each in learnt.values() if isinstance(each, NumericColumn))
         categorical = tuple(each for each in learnt.values() if isinstance(each, CategoricalColumn))
         dropped = {name: each for name, each in learnt.items() if isinstance(each, str)}
@@ -171,11 +193,24 @@ class TablePreprocessor:
         absent = [name for name in names if name not in columns]
         if absent:
             reject("table", "one with the columns of the training table", f"none named {absent}", "add them")
-        findings = Findings(len(features))
-        matrix = np.zeros((len(features), len(self.feature_names)), dtype=np.float32, order="F")
+        findings = Findings(0)
+        num_rows, num_features = len(features), len(self.feature_names)
+        matrix = np.empty((num_rows, num_features), dtype=np.float32)
+        num_of_block = max(1, _BLOCK_CELLS // num_features)
+        for start in range(0, num_rows, num_of_block):
+            own = slice(start, start + num_of_block)
+            block, found = self._transform_block({name: columns[name].iloc[own] for name in names}, features.index[own])
+            matrix[own] = block
+            findings += found
+        return matrix, findings
+
+    def _transform_block(self, columns: dict[str, pd.Series], rows: pd.Index) -> tuple[NDArray[np.float32], Findings]:
+        """Return the features of some rows, column after column in memory."""
+        findings = Findings(len(rows))
+        matrix = np.zeros((len(rows), len(self.feature_names)), dtype=np.float32, order="F")
         place = 0
         for column in self.numeric:
-            numbers = read_numbers(columns[column.name], column.decimal)
+            numbers = column.read(columns[column.name])
             check_not_infinite(column.name, numbers.values)
             missing = np.isnan(numbers.values)
             values = np.where(missing, column.median, numbers.values)
@@ -185,7 +220,7 @@ class TablePreprocessor:
             if column.has_missing:
                 matrix[:, place + 1] = missing
             place += 1 + column.has_missing
-            _note_numbers(findings, column.name, missing, numbers.strange, features.index)
+            _note_numbers(findings, column.name, missing, numbers, rows)
         for group in self.categorical:
             cells = read_cells(columns[group.name])
             codes = _codes(cells, group)
@@ -193,7 +228,7 @@ class TablePreprocessor:
             matrix[known, place + codes[known]] = 1
             place += len(group.categories)
             _note_texts(findings, group.name, cells, codes)
-        return np.ascontiguousarray(matrix), findings
+        return matrix, findings
 
     def to_dict(self) -> dict[str, Any]:
         """Return the preprocessing as plain values that JSON can hold. :meth:`from_dict` reads them again."""
@@ -228,14 +263,14 @@ def _codes(cells: Cells, group: CategoricalColumn) -> NDArray[np.intp]:
     return np.array([*by_text, places.get(None, -1)], dtype=np.intp)[cells.codes]
 
 
-def _note_numbers(
-    findings: Findings, name: str, missing: NDArray[np.bool_], strange: dict[int, str], rows: pd.Index
-) -> None:
-    num_missing = int(missing.sum()) - len(strange)
+def _note_numbers(findings: Findings, name: str, missing: NDArray[np.bool_], numbers: Numbers, rows: pd.Index) -> None:
+    num_missing = int(missing.sum()) - len(numbers.strange)
     if num_missing:
         findings.missing[name] = num_missing
-    if strange:
-        findings.strange[name] = {rows[row]: text for row, text in strange.items()}
+    if numbers.doubtful:
+        findings.doubtful[name] = {rows[row]: text for row, text in numbers.doubtful.items()}
+    if numbers.strange:
+        findings.strange[name] = {rows[row]: text for row, text in numbers.strange.items()}
     elif num_missing == findings.num_rows:
         findings.absent.append(name)
 

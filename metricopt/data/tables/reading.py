@@ -1,28 +1,38 @@
-"""Tables from files.
+"""Tables from files, whole or in pieces.
 
-This file decides how a file becomes a frame. Cells of text files stay as they are written:
-:mod:`metricopt.data.tables.columns` decides by the training rows which columns are numbers.
+This file decides which files are tables, and what is said of those that are not. It leaves how they are read to
+:mod:`metricopt.data.tables.text_files` and :mod:`metricopt.data.tables.parquet_files`.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
-from itertools import islice
+import zlib
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from metricopt._validation import reject
-from metricopt.data.tables.cells import MISSING_CODES, column_names
+from metricopt.data.tables.cells import column_names
+from metricopt.data.tables.parquet_files import read_parquet, read_parquet_pieces
+from metricopt.data.tables.text_files import EmptyFileError, read_text, read_text_pieces
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_OTHER_SEPARATORS = ";\t,|"
 _PARQUET = (".parquet", ".pq")
-_LINES_TO_SEE_THE_SEPARATOR = 20
+_EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
+_SAVE_AS_CSV = "open it in Excel and save the sheet as CSV (File, Save As, CSV UTF-8)"
+_FIRST_BYTES = {
+    b"PK\x03\x04": ("an Excel or zip file", _SAVE_AS_CSV),
+    b"\xd0\xcf\x11\xe0": ("an Excel file", _SAVE_AS_CSV),
+    b"PAR1": ("a Parquet file", "let its name end in .parquet"),
+    b"\x1f\x8b": ("a file that gzip wrote", "let its name end in .gz"),
+}
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF_32 = b"\xff\xfe\x00\x00"
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -50,102 +60,105 @@ def read_table(path: str | Path) -> pd.DataFrame:
         If there is no such file, its suffix is unknown, it cannot be parsed, it has no rows, or two of its columns have
         the same name.
     """
-    import pandas as pd
-
-    path = Path(path)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
-    if suffix not in (*_SEPARATORS, *_PARQUET):
-        reject("path", "a .csv, .tsv or .parquet file", str(path), "convert the table, or rename it if it is one")
-    if not path.is_file():
-        reject("path", "an existing file", str(path), "check the name and the folder")
-    try:
-        frame = pd.read_parquet(path) if suffix in _PARQUET else _read_text(path, _SEPARATORS[suffix])
-    except UnicodeDecodeError as error:
-        reject("path", "a readable table", f"{path} ({error})", "save it as UTF-8")
-    except (ValueError, OSError, csv.Error) as error:  # Arrow's errors are of these too
-        reason = str(error).strip()
-        remedy = (
-            "save it as UTF-8" if "invalid UTF8" in reason else "check that every row has the columns of the header"
-        )
-        reject("path", "a readable table", f"{path} ({reason})", remedy)
+    path, suffix = _checked(path)
+    with _readable(path):
+        frame = read_parquet(path) if suffix in _PARQUET else read_text(path, _SEPARATORS[suffix])
     if frame.empty:
-        reject("path", "a table with at least one row", f"no rows in {path}", "check how the file was written")
+        _reject_empty(path)
     return frame.set_axis(column_names(frame), axis=1)
 
 
-def _read_text(path: Path, separator: str) -> pd.DataFrame:
+def read_pieces(path: str | Path, columns: Container[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Read a table piece by piece, for one that is longer than the memory has room for.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, as for :func:`read_table`.
+    columns : set of str, optional
+        The names of the columns to read. The default is all.
+
+    Yields
+    ------
+    pandas.DataFrame
+        Some rows of what :func:`read_table` returns, in their order: some megabytes of text, or 2,000,000 cells of
+        Parquet. The index goes on from piece to piece.
+
+    Raises
+    ------
+    InvalidInputError
+        If :func:`read_table` would raise.
+    """
     import pandas as pd
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
 
-    encoding = _encoding(path)
-    with _open(path, encoding) as file:
-        separator = _find_separator(file.readlines(1 << 16), separator)
-    with _open(path, encoding) as file:
-        lines = csv.reader(file, delimiter=separator, skipinitialspace=True)
-        header = next((cells for cells in lines if cells), [])
-        num_lines = lines.line_num
-    if not header:
-        raise ValueError("it is empty")
-    columns = [str(number) for number in range(len(header))]  # names may repeat
+    path, suffix = _checked(path)
+    num_rows = 0
+    with _readable(path):
+        if suffix in _PARQUET:
+            pieces = read_parquet_pieces(path, columns)
+        else:
+            pieces = read_text_pieces(path, _SEPARATORS[suffix], columns)
+        for piece in pieces:
+            names = column_names(piece)
+            if len(piece):
+                yield piece.set_axis(names, axis=1).set_axis(pd.RangeIndex(num_rows, num_rows + len(piece)))
+            num_rows += len(piece)
+    if not num_rows:
+        _reject_empty(path)
+
+
+def _checked(path: str | Path) -> tuple[Path, str]:
+    """Return the path and what its name says of the format; reject files that are no tables."""
+    path = Path(path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    is_packed = suffixes[-1:] == [".gz"] and len(suffixes) > 1
+    suffix = suffixes[-2] if is_packed else "".join(suffixes[-1:])
+    if suffix not in (*_SEPARATORS, *_PARQUET):
+        remedy = _SAVE_AS_CSV if suffix in _EXCEL else "convert the table, or rename it if it is one"
+        reject("path", "a .csv, .tsv or .parquet file", str(path), remedy)
+    if not path.is_file():
+        reject("path", "an existing file", str(path), "check the name and the folder")
+    if suffix in _SEPARATORS and not is_packed:
+        _check_is_text(path)
+    return path, suffix
+
+
+def _check_is_text(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    for mark, (what, remedy) in _FIRST_BYTES.items():
+        if start.startswith(mark):
+            reject("path", "a text file", f"{path}, which is {what}", remedy)
+    if start.startswith(_UTF_32) or (b"\x00" in start and not start.startswith(_UTF_16)):
+        reject("path", "a text file in UTF-8", f"{path}, which holds zero bytes", "save it as UTF-8")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say what is wrong with a file that cannot be read, and what to do about it."""
     try:
-        table = arrow_csv.read_csv(
-            path,
-            read_options=arrow_csv.ReadOptions(column_names=columns, skip_rows=num_lines, encoding=encoding),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=separator,
-                newlines_in_values=True,
-                ignore_empty_lines=len(header) > 1,  # of one column, an empty line is a missing value
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.large_string()),
-                strings_can_be_null=True,
-                null_values=MISSING_CODES,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
-            raise
-        return pd.DataFrame(columns=header)
-    text = pd.StringDtype("pyarrow")
-    table = pa.table([_tidy(column) for column in table.columns], names=columns)
-    return table.to_pandas(types_mapper={pa.large_string(): text, pa.string(): text}.get).set_axis(header, axis=1)
+        yield
+    except UnicodeDecodeError as error:
+        _reject_encoding(path, str(error))
+    except EmptyFileError as error:
+        _reject_unreadable(path, str(error), "check how the file was written")
+    except (EOFError, zlib.error) as error:
+        _reject_unreadable(path, str(error), "the file is not whole: copy it again")
+    except (ValueError, OSError, csv.Error) as error:  # Arrow's errors are of these too
+        reason = str(error).strip()
+        if "invalid UTF8" in reason or "codec can't decode" in reason:
+            _reject_encoding(path, reason)
+        _reject_unreadable(path, reason, "check that every row has the columns of the header")
 
 
-def _tidy(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column without blanks around its cells, and with missing codes as null where blanks hid them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    has_blanks = pc.or_(pc.starts_with(column, " "), pc.ends_with(column, " "))
-    if not pc.any(has_blanks).as_py():
-        return column
-    column = pc.utf8_trim_whitespace(column)
-    missing = pc.is_in(column, value_set=pa.array(MISSING_CODES, type=column.type))
-    return pc.if_else(missing, pa.scalar(None, type=column.type), column)
+def _reject_encoding(path: Path, reason: str) -> None:
+    said = f"it is in another encoding than UTF-8, such as Latin-1: {reason}"
+    _reject_unreadable(path, said, "save it as UTF-8 (in Excel: CSV UTF-8)")
 
 
-def _encoding(path: Path) -> str:
-    with cast(IO[bytes], _opener(path)(path, "rb")) as file:
-        start = file.read(3)
-    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig" if start == b"\xef\xbb\xbf" else "utf-8"
+def _reject_unreadable(path: Path, reason: str, remedy: str) -> None:
+    reject("path", "a readable table", f"{path} ({reason})", remedy)
 
 
-def _open(path: Path, encoding: str) -> IO[str]:
-    return cast(IO[str], _opener(path)(path, "rt", encoding=encoding, newline=""))
-
-
-def _opener(path: Path) -> Any:
-    return gzip.open if path.suffix.lower() == ".gz" else open
-
-
-def _find_separator(lines: list[str], usual: str) -> str:
-    """Return the separator that cuts the first lines into the most columns, in all lines alike; else the usual one."""
-    most, best = 1, usual
-    for separator in (usual, *_OTHER_SEPARATORS):
-        rows = [cells for cells in csv.reader(lines, delimiter=separator, skipinitialspace=True) if cells]
-        rows = list(islice(rows, _LINES_TO_SEE_THE_SEPARATOR))
-        if rows and len(rows[0]) > most and all(len(cells) == len(rows[0]) for cells in rows):
-            most, best = len(rows[0]), separator
-    return best
+def _reject_empty(path: Path) -> None:
+    reject("path", "a table with at least one row", f"no rows in {path}", "check how the file was written")

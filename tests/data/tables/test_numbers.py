@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metricopt.data import TablePreprocessor, read_table
+from metricopt.data import TablePreprocessor, TableWarning, read_table
 from metricopt.data.tables.numbers import find_decimal, parse, read_cells, read_numbers
 
 
@@ -69,9 +69,31 @@ def test_the_mark_is_that_of_the_training_rows_whatever_new_rows_hold():
     preprocessor = TablePreprocessor.fit(training)
     assert [column.decimal for column in preprocessor.numeric] == [",", "."]
     new = pd.DataFrame({"comma": ["1.234", "1,234"], "point": ["1.234", "1,234"]})
-    features = preprocessor.transform(new)
+    features, _ = preprocessor.transform_with_findings(new)
     for place, (column, expected) in enumerate(zip(preprocessor.numeric, ([1234, 1.234], [1.234, 1234]), strict=True)):
         np.testing.assert_allclose(features[:, place] * column.scale + column.mean, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("training", "new", "value"),
+    [(["1.5", "2.5", "4"], "1,234", 1234), (["1,5", "2,5", "4"], "1.234", 1234), (["1", "2", "4"], "-12,345", -12345)],
+)
+def test_what_could_be_thousands_or_decimals_is_named(training, new, value):
+    preprocessor = TablePreprocessor.fit(pd.DataFrame({"x": training}))
+    (column,) = preprocessor.numeric
+    table = pd.DataFrame({"x": [training[0], new]}, index=["a", "b"])
+    with pytest.warns(TableWarning, match=f"x: 1 cell is read as thousands, .* decimal: '{new}' in row b"):
+        features = preprocessor.transform(table)
+    assert features[1, 0] * column.scale + column.mean == pytest.approx(value)
+    assert preprocessor.transform_with_findings(table.iloc[:1])[1].doubtful == {}
+
+
+@pytest.mark.parametrize("training", [["6,234", "7,120", "812"], ["1.234,5", "1,5", "2"], ["1,234.5", "2", "3"]])
+def test_thousands_that_training_wrote_are_no_doubt(training):
+    preprocessor = TablePreprocessor.fit(pd.DataFrame({"x": training}))
+    assert preprocessor.numeric[0].has_thousands
+    new = pd.DataFrame({"x": ["1,234" if preprocessor.numeric[0].decimal == "." else "1.234"]})
+    assert preprocessor.transform_with_findings(new)[1].warnings == []
 
 
 STRANGE = {17: "<0.1", 2408: "128 mmHg", 4000: "n/a?"}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from metricopt._validation import InvalidInputError
-from metricopt.data import TablePreprocessor, read_table
+from metricopt.data import TablePreprocessor, read_pieces, read_table
 
 FRAME = pd.DataFrame(
     {
@@ -55,21 +55,72 @@ def test_rows_with_too_many_cells_do_not_shift_the_columns(tmp_path, rows):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("table.xlsx", b"", "path must be a .csv, .tsv or .parquet file, got .*table.xlsx; convert"),
+        ("table.json", b"", "path must be a .csv, .tsv or .parquet file, got .*table.json; convert"),
+        ("table.xlsx", b"", "path must be a .csv, .tsv or .parquet file, got .*table.xlsx; .* save the sheet as CSV"),
+        ("table.XLS", b"", "got .*table.XLS; .* save the sheet as CSV"),
+        ("excel.csv", b"PK\x03\x04\x14\x00", "a text file, got .*excel.csv, which is an Excel or zip .* as CSV"),
+        ("old.tsv", b"\xd0\xcf\x11\xe0\xa1", "a text file, got .*old.tsv, which is an Excel file; .* as CSV"),
+        ("parquet.csv", b"PAR1\x15", "a text file, got .*which is a Parquet file; let its name end in .parquet"),
+        ("packed.csv", gzip.compress(b"a,b\n1,2\n"), "which is a file that gzip wrote; let its name end in .gz"),
+        ("cut.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], "a readable table, got .*; the file is not whole"),
+        ("wide.csv", "a,b\n1,2\n".encode("utf-16-le"), "a text file in UTF-8, got .*zero bytes; save it as UTF-8"),
+        ("wider.csv", "a,b\n1,2\n".encode("utf-32"), "a text file in UTF-8, got .*zero bytes; save it as UTF-8"),
+        ("zero.csv", b"a,b\n1,\x00\n", "a text file in UTF-8, got .*zero bytes; save it as UTF-8"),
         ("table", b"a,b\n1,2\n", "path must be a .csv, .tsv or .parquet file"),
         ("table.gz", b"", "path must be a .csv, .tsv or .parquet file"),
-        ("empty.csv", b"", "path must be a readable table, got .*empty.csv"),
+        ("empty.csv", b"", "path must be a readable table, got .*empty.csv .it is empty.; check how"),
+        ("mark.csv", b"\xef\xbb\xbf", "path must be a readable table, got .*mark.csv .it is empty.; check how"),
+        ("empty.csv.gz", gzip.compress(b""), "path must be a readable table, got .*it is empty.; check how"),
+        ("empty.parquet", b"", "path must be a readable table"),
         ("header.csv", b"a,b\n", "path must be a table with at least one row, got no rows in"),
+        ("line.csv", b"a,b", "path must be a table with at least one row, got no rows in"),
         ("text.parquet", b"a,b\n1,2\n", "path must be a readable table"),
         ("latin.csv", b"a,b\n\xff,2\n", "path must be a readable table"),
         ("short.csv", b"a,b\n1,2\n1\n", "path must be a readable table, got .*every row has the columns"),
         ("table.csv.gz", b"a,b\n1,2\n", "path must be a readable table"),
     ],
 )
-def test_unreadable_files(tmp_path, name, content, message):
+@pytest.mark.parametrize("read", [read_table, lambda path: list(read_pieces(path))])
+def test_unreadable_files(tmp_path, name, content, message, read):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidInputError, match=message):
-        read_table(tmp_path / name)
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["sep=;\na;b\n1,5;x\n", 'SEP=;\r\n"a";b\r\n1,5;x\r\n', "\ufeffsep=;\na;b\n1,5;x"])
+def test_the_line_in_which_excel_tells_the_separator(tmp_path, text):
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode("utf-8"))
+    frame = read_table(path)
+    assert list(frame.columns) == ["a", "b"] and frame.iloc[0].tolist() == ["1,5", "x"]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_line_may_be_long(tmp_path, separator):
+    header = separator.join(f"{place:099d}" for place in range(2_000))
+    frame = read_text(tmp_path, f"{header}\n" + separator.join(["1"] * 2_000) + "\n")
+    assert frame.shape == (1, 2_000)
+    assert read_text(tmp_path, f"a{separator}b\n{'x' * 200_000}{separator}2\n")["b"].tolist() == ["2"]
+
+
+def test_the_types_of_parquet(tmp_path):
+    import decimal
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    price = [decimal.Decimal("1.50"), None, decimal.Decimal("-2.25"), decimal.Decimal("3")]
+    site = pa.array(["b", "a", None, "b"]).dictionary_encode()
+    frame = pd.DataFrame({"count": pd.array([1, None, 3, 4], "Int64"), "is_old": pd.array([True, None, False, True])})
+    table = pa.Table.from_pandas(frame).append_column("price", pa.array(price)).append_column("site", site)
+    pq.write_table(table, tmp_path / "table.parquet")
+    read = read_table(tmp_path / "table.parquet")
+    preprocessor = TablePreprocessor.fit(read)
+    names = ["count", "count missing", "is_old", "is_old missing", "price", "price missing"]
+    assert preprocessor.feature_names == [*names, "site = a", "site = b", "site missing"]
+    assert preprocessor.numeric[2].median == 1.5
+    plain = read.assign(price=[1.5, None, -2.25, 3]).astype({"site": object})
+    np.testing.assert_array_equal(preprocessor.transform(read), preprocessor.transform(plain))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
