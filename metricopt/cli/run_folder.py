@@ -95,6 +95,8 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
             for name in run.rivals
         },
         usage=f"metricopt predict {shlex.quote(str(out))} new_rows.csv",
+        columns=_columns(run.preprocessor),
+        notes=[*_of_the_data(run), *(f"{each}." for each in (*run.caveats, *run.findings.warnings))],
     )
     report = {
         "format": FORMAT,
@@ -125,6 +127,23 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
         "versions": run.result.versions,
     }
     _write_json(out / "report.json", report)
+
+
+def _columns(preprocessor: TablePreprocessor) -> dict[str, str]:
+    """Return which columns were used and how, and which were left out and why."""
+    left_out = ", ".join(f"{name or 'unnamed'} ({why})" for name, why in preprocessor.dropped.items())
+    kinds = {
+        "numeric": [column.name for column in preprocessor.numeric],
+        "categorical": [column.name for column in preprocessor.categorical],
+    }
+    found = {f"{kind} ({len(names)})": ", ".join(names) for kind, names in kinds.items() if names}
+    return {**found, f"left out ({len(preprocessor.dropped)})": left_out or "none"}
+
+
+def _of_the_data(run: Run) -> list[str]:
+    """Return the sentences on which class is positive and which rows are where."""
+    unlabelled = [f"Left out: {run.num_unlabelled} rows without a label."] if run.num_unlabelled else []
+    return [run.meaning, *([run.divided] if run.divided else []), *unlabelled]
 
 
 def _key(name: str) -> str:

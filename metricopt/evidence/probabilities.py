@@ -28,6 +28,7 @@ LEAST_SLOPE = 1e-3
 """Of a standardised score: where scores say nothing, or the opposite, probabilities still have their order."""
 MANY = 500
 """With at least so many rows of either class, isotonic regression takes the place of the line."""
+_DEFAULT_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,39 @@ def _known(
 def _spread(scores: NDArray[np.float64], weight: NDArray[np.float64] | None) -> float:
     centre = np.average(scores, weights=weight)
     return float(np.sqrt(np.average((scores - centre) ** 2, weights=weight))) or 1.0
+
+
+def held_out_probabilities(
+    scores: NDArray[np.floating],
+    labels: NDArray[np.floating],
+    folds: NDArray[np.integer] | None = None,
+    sample_weight: NDArray[np.floating] | None = None,
+) -> NDArray[np.float64] | None:
+    """Return the probability of each row by a calibration that has not seen it.
+
+    Parameters
+    ----------
+    scores, labels : ndarray, shape (n,), float
+        Labels are 0, 1 or NaN (missing).
+    folds : ndarray, shape (n,), int, optional
+        Rows of one fold are calibrated by those of the others. The default deals every fifth row into one fold.
+    sample_weight : ndarray, shape (n,), float, optional
+
+    Returns
+    -------
+    ndarray, shape (n,), float64, or None
+        None where the rows of some other folds lack a class.
+    """
+    fold_of = np.arange(len(scores)) % _DEFAULT_FOLDS if folds is None else folds
+    found = np.empty(len(scores))
+    counted = labels if sample_weight is None else np.where(sample_weight > 0, labels, np.nan)
+    for fold in np.unique(fold_of):
+        own = fold_of == fold
+        if not ((counted[~own] == 0).any() and (counted[~own] == 1).any()):
+            return None
+        weight = None if sample_weight is None else sample_weight[~own]
+        found[own] = Calibration.of(scores[~own], labels[~own], weight)(scores[own].astype(np.float64))
+    return found
 
 
 def _steps(

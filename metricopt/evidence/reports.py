@@ -121,6 +121,21 @@ class LabelReport:
         return text if np.isnan(low) else f"{text} ({low:.3f}-{high:.3f})"
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The samples that a report speaks of.
+
+    Attributes
+    ----------
+    scores, labels : ndarray, shape (n, L), float
+    sample_weight : ndarray, shape (n, L), float, or None
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    sample_weight: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Report(ByLabel[LabelReport]):
     """What a model reaches on one data set, with one :class:`LabelReport` for each label.
@@ -135,11 +150,14 @@ class Report(ByLabel[LabelReport]):
     labels : tuple of LabelReport
     subgroups : dict of str to Report
         The same by subgroup, where asked for.
+    scored : Scored or None
+        The samples that :func:`metricopt.evaluate` was given, of which a page draws its pictures. It is not saved.
     """
 
     data: str
     labels: tuple[LabelReport, ...]
     subgroups: dict[str, Report] = field(default_factory=dict)
+    scored: Scored | None = field(default=None, repr=False, compare=False)
 
     label = OfOnlyLabel[str]()
     num_samples = OfOnlyLabel[int]()
@@ -281,7 +299,7 @@ def evaluate(
         )
         own = zip(report, prevalences, strict=True)
         parts[value] = Report(name, tuple(each if at is None else _at_own_prevalence(each) for each, at in own))
-    return Report(data, reports, parts)
+    return Report(data, reports, parts, Scored(scores, labels, sample_weight))
 
 
 def _label_report(

@@ -6,13 +6,14 @@ This file decides what can be read, said and drawn without the model. What takes
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metricopt._validation import check_choice
+from metricopt._validation import check_choice, reject
 from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.probabilities import Calibration
 from metricopt.evidence.reports import LabelReport, Report
@@ -26,6 +27,7 @@ from metricopt.problem.program import Program
 from metricopt.results import words
 from metricopt.results.history import History
 from metricopt.results.label_outcome import LabelOutcome
+from metricopt.results.pictures import pictures_of_test, reliability_of_selection, said_of_selection
 from metricopt.results.scores import GIVEN, DataScores, kept_labels, selection_scores
 from metricopt.results.status import Status
 from metricopt.results.tried import Tried
@@ -240,6 +242,48 @@ class Outcome:
             title=self._title(which),
         )
 
+    def plot_reliability(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+        """Draw calibrated probabilities beside the fraction of positives, on the data of :attr:`selection`.
+
+        Each row is calibrated by the rows of other folds. On new rows call
+        ``metricopt.plots.plot_reliability(result.probabilities(x), y)``.
+
+        Parameters
+        ----------
+        ax, label
+            The same as for :meth:`plot`.
+
+        Raises
+        ------
+        InvalidInputError
+            If the training rows chose the threshold, or too few rows of a class are known.
+        """
+        which = self._position_of(label)
+        drawn = None
+        if self.calibrations[which] is not None:
+            drawn = reliability_of_selection(which, self.selection_scores, ax, self._title(which))
+        if drawn is None:
+            got, remedy = self.holdout or "the training rows", "train with folds, or with a part held out"
+            reject("the result", "one with rows of both classes that did not train", got, remedy)
+        return drawn
+
+    def pictures(self, label: str, test: Report | None) -> Iterator[tuple[str, Axes]]:
+        """Yield the pictures that a page shows of a label, each with the sentence below it."""
+        which = self._position_of(label)
+        if test is not None and test.scored is not None:
+            title = f"{label}: {self.objective.for_labels(len(self.label_names))[which]}\non {test.data} data"
+            yield from pictures_of_test(self._methods[0], which, test, self.calibrations[which], title)
+            return
+        data = self.selection.data
+        yield (
+            f"Precision and recall at every threshold on {data} data, and where the threshold lies.",
+            self.plot(label=label),
+        )
+        if self.calibrations[which] is not None:
+            drawn = reliability_of_selection(which, self.selection_scores, None, self._title(which))
+            if drawn is not None:
+                yield said_of_selection(data), drawn
+
     def plot_history(self, figure: Figure | SubFigure | None = None, *, label: str | None = None) -> np.ndarray:
         """Draw metric, bounded metric, multiplier and slack agreement by epoch; return an array with Axes for each.
 
@@ -319,6 +363,7 @@ class Outcome:
     @property
     def _methods(self) -> tuple[str, ...]:
         """How texts and pages call the model and, if there is one, candidate zero."""
+        chosen = next((f"{each.name} (chosen)" for each in self.candidates if each.is_chosen), None)
         if self.baseline is None:
-            return (self.objective.name,)
-        return f"{self.objective.name} ({self.solver})", f"{self.baseline_name} + tuned threshold"
+            return (chosen or self.objective.name,)
+        return chosen or f"{self.objective.name} ({self.solver})", f"{self.baseline_name} + tuned threshold"

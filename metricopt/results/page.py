@@ -9,27 +9,32 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from metricopt._validation import reject
+from metricopt.evidence.intervals import clopper_pearson
 from metricopt.evidence.reports import CONFIDENCE, LabelReport, Report
 from metricopt.problem.objectives import Objective
 from metricopt.processes import is_main_process
 from metricopt.results.label_outcome import LabelOutcome
 from metricopt.results.scores import DataScores
 from metricopt.results.status import Status
+from metricopt.results.tried import Tried
 from metricopt.results.verdict import Verdict, headline, verdict_of
 from metricopt.results.words import per_thousand
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_DOTS, _FEWER_DOTS, _MANY_LABELS = 140, 90, 4
+"""Dots an inch of the pictures, and of those of the labels from the fifth on, so that a page stays below 2 MB."""
 _GOOD = (Status.FEASIBLE, Status.OPTIMIZED, Status.CERTIFIED)
 _CHOSE = {True: "chose model and threshold", False: "chose the threshold"}
 """What the selection data did, for a result with a model and for one without."""
@@ -57,13 +62,16 @@ def write_page(
     methods: tuple[str, ...],
     data_scores: Mapping[str, DataScores],
     *,
-    draw: Callable[[str], Axes],
+    draw: Callable[[str], Iterable[tuple[str, Axes]]],
     alarm_rule: str,
     training: Mapping[str, str],
     versions: Mapping[str, str],
     test: Report | None = None,
     compare: Mapping[str, Sequence[Report]] | None = None,
     usage: str | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    notes: Sequence[str] = (),
+    candidates: Sequence[Tried] = (),
 ) -> Path:
     """Write the page; see :meth:`metricopt.FitResult.report`.
 
@@ -77,15 +85,17 @@ def write_page(
         How the page calls the model and, if there is one, candidate zero.
     data_scores : dict of str to DataScores
         The data of the training, whose sizes the page states.
-    draw : callable ``(label name) -> Axes``
-        Draws the precision-recall curves of a label.
+    draw : callable ``(label name) -> iterable of (str, Axes)``
+        Draws the pictures of a label, each with the sentence below it: a further picture is a further item.
     alarm_rule : str
         What the threshold does.
     training, versions : dict of str to str
         What the page says about the training, and which software it took: one line of a table for each. Nothing is said
         of the training of a result of scores alone.
-    test, compare, usage
+    test, compare, usage, columns, notes
         The arguments of :meth:`metricopt.FitResult.report`.
+    candidates : sequence of Tried
+        The models that were tried, if there were several.
 
     Raises
     ------
@@ -105,7 +115,10 @@ def write_page(
     page = template.render(
         objective=objective,
         label_names=label_names,
-        labels=[_label(outcome, which, methods, draw, test, compare or {}) for which, outcome in enumerate(outcomes)],
+        labels=[
+            _label(outcome, which, methods, draw, test, compare or {}, trained=bool(training))
+            for which, outcome in enumerate(outcomes)
+        ],
         sizes=_sizes(label_names, data_scores, test),
         test=test,
         selected_on=selected_on,
@@ -113,7 +126,12 @@ def write_page(
         alarm_rule=alarm_rule,
         trained=bool(training),
         chose=_CHOSE[bool(training)],
-        baseline=methods[-1],
+        baseline=methods[1] if len(methods) > 1 else None,
+        method_heading=_heading(candidates, is_trained=bool(training), num_methods=len(methods)),
+        candidates=candidates,
+        columns=columns,
+        notes=notes,
+        groups=_groups(data_scores),
         relation="≥" if objective.bound_direction == "min" else "≤",
         confidence=CONFIDENCE,
         asked_confidence=outcomes[0].choice.confidence if objective.bounds else None,
@@ -147,13 +165,14 @@ def _label(
     outcome: LabelOutcome,
     which: int,
     methods: tuple[str, ...],
-    draw: Callable[[str], Axes],
+    draw: Callable[[str], Iterable[tuple[str, Axes]]],
     test: Report | None,
     compare: Mapping[str, Sequence[Report]],
+    *,
+    trained: bool,
 ) -> dict[str, Any]:
     """Return what the page says of one label; the samples that took no part in training, if any, speak first."""
     report, direction = outcome.selection, outcome.choice.bound_direction
-    trained = len(methods) > 1
     said: dict[str, Any] = {
         "name": outcome.label,
         "status": outcome.status,
@@ -187,7 +206,9 @@ def _label(
     said["per_thousand"] = per_thousand(parts[0][2][0])
     said["headline"] = headline(parts[0][2][0], parts[0][0], direction)
     said["subgroups"] = [] if test is None else _subgroups(test, which)
-    said["pictures"] = [(text, _as_data_uri(ax)) for text, ax in _pictures(outcome, draw)]
+    said["measures"] = _measures(parts[0][2][0])
+    dots = _DOTS if which < _MANY_LABELS else _FEWER_DOTS
+    said["pictures"] = [(text, _as_data_uri(ax, dots)) for text, ax in draw(outcome.label)]
     said["slack"] = None if outcome.slack is None else str(outcome.slack)
     return said
 
@@ -202,12 +223,39 @@ def _subgroups(test: Report, which: int) -> list[tuple[str, LabelReport]]:
     return named
 
 
-def _pictures(outcome: LabelOutcome, draw: Callable[[str], Axes]) -> Iterator[tuple[str, Axes]]:
-    """Yield the pictures of a label, each with the sentence below it: a further picture is a further line."""
-    yield (
-        f"Precision and recall at every threshold on {outcome.selected_on} data, and where the threshold lies.",
-        draw(outcome.label),
-    )
+def _measures(report: LabelReport) -> list[tuple[str, str, str]]:
+    """Return what a clinic asks of a threshold: each measure with its value and its interval, "" where it has none."""
+    counts, measures = report.counts, []
+    alarms = counts.true_positives + counts.false_positives
+    quiet = counts.negatives - counts.false_positives
+    has_interval = "recall" in report.intervals and report.prevalence is None
+    if counts.true_positives:
+        low, high = report.intervals.get("precision", (0.0, 0.0))
+        sure = f"{1 / high:.3g}–{1 / low:.3g}" if low > 0 else ""
+        measures.append(("number needed to evaluate", f"{alarms / counts.true_positives:.3g}", sure))
+    for name, right, of in (
+        ("specificity", quiet, counts.negatives),
+        ("negative predictive value", quiet, quiet + counts.false_negatives),
+    ):
+        if of:
+            low, high = clopper_pearson(right, of, CONFIDENCE) if has_interval else (0.0, 0.0)
+            measures.append((name, f"{right / of:.3f}", f"{low:.3f}–{high:.3f}" if has_interval else ""))
+    return measures
+
+
+def _heading(candidates: Sequence[Tried], *, is_trained: bool, num_methods: int) -> str:
+    """Return what heads the column with the methods."""
+    if not is_trained:
+        return "threshold for"
+    return "model" if candidates or num_methods == 1 else "trained on"
+
+
+def _groups(data_scores: Mapping[str, DataScores]) -> tuple[int, int] | None:
+    """Return how many rows and how many groups there are where rows are not independent, else None."""
+    for part in data_scores.values():
+        if part.groups is not None and len(np.unique(part.groups)) < len(part.groups):
+            return len(part.groups), len(np.unique(part.groups))
+    return None
 
 
 def _role(outcome: LabelOutcome, data: str) -> str:
@@ -254,7 +302,7 @@ def _interval(report: LabelReport, metric: str) -> str:
     return report.with_interval(metric).partition(" (")[2].rstrip(")").replace("-", "–")
 
 
-def _as_data_uri(ax: Axes) -> str:
+def _as_data_uri(ax: Axes, dots: int) -> str:
     picture = io.BytesIO()
-    cast(Any, ax.figure).savefig(picture, format="png", dpi=160)
+    cast(Any, ax.figure).savefig(picture, format="png", dpi=dots)
     return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"

@@ -449,6 +449,8 @@ class FitResult(Outcome):
         *,
         compare: Mapping[str, Sequence[Report]] | None = None,
         usage: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        notes: Sequence[str] = (),
     ) -> Path:
         """Write one HTML page with everything that a reader of the result asks; it can be read offline and printed.
 
@@ -457,11 +459,16 @@ class FitResult(Outcome):
         path : str or Path
             The file; one that exists is replaced.
         test : Report, optional
-            What :meth:`evaluate` returned on new data, with its subgroups where it has some.
+            What :meth:`evaluate` returned on new data, with its subgroups where it has some. The pictures are then of
+            these data.
         compare : dict of str to sequence of Report, optional
             The reports of other methods by name. Each stands beside that of this result on the data of the same name.
         usage : str, optional
             The lines that the page gives for applying the model. By default they load what :meth:`save` wrote.
+        columns : dict of str to str, optional
+            Which columns of a table were used and how, for example ``{"numeric (2)": "age, pressure"}``.
+        notes : sequence of str
+            Sentences on the data.
 
         Raises
         ------
@@ -474,13 +481,16 @@ class FitResult(Outcome):
             self._outcomes,
             self._methods,
             self.data_scores,
-            draw=lambda label: self.plot(label=label),
+            draw=lambda label: self.pictures(label, test),
             alarm_rule=self.alarm_rule,
             training=self._told_of_training,
             versions=self.versions,
             test=test,
             compare=compare,
             usage=usage,
+            columns=columns or {},
+            notes=notes,
+            candidates=self.candidates,
         )
 
     @property

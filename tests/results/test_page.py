@@ -13,10 +13,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import FPOR, OAP, InvalidInputError
+from metricopt import FPOR, OAP, DirectMetricClassifier, InvalidInputError, from_scores
 from metricopt.results.verdict import verdict_of
 from metricopt.results.words import per_thousand
 from tests.held_out import fit
@@ -132,6 +133,73 @@ def test_figures_are_those_of_the_result(result, test_data, tmp_path):
     assert os.listdir(tmp_path / "new") == ["report.html"]
 
 
+def test_measures_of_a_clinic_are_those_of_the_test_rows(result, tmp_path):
+    test = result.evaluate((X, Y[:, 0]))
+    text = " ".join(page_of(result.report(tmp_path / "r.html", test)).text.split())
+    counts = test[0].counts
+    quiet = counts.negatives - counts.false_positives
+    sure = binomtest(int(quiet), int(counts.negatives)).proportion_ci(method="exact")
+    assert f"specificity {quiet / counts.negatives:.3f} {sure.low:.3f}–{sure.high:.3f}" in text
+    assert f"negative predictive value {quiet / (quiet + counts.false_negatives):.3f}" in text
+    low, high = test.intervals["precision"]
+    assert f"number needed to evaluate {1 / test.precision:.3g} {1 / high:.3g}–{1 / low:.3g}" in text
+    weighted = result.evaluate((X, Y[:, 0]), prevalence=0.05)
+    text = " ".join(page_of(result.report(tmp_path / "r.html", weighted)).text.split())
+    assert re.search(r"specificity [\d.]+ negative predictive value [\d.]+ [A-Z]", text)
+
+
+def test_pictures_are_of_the_rows_that_did_not_train(result, test_data, tmp_path):
+    said = [image["alt"] for image in page_of(result.report(tmp_path / "r.html", test_data)).of("img")]
+    assert ["on test data" in text for text in said] == [True, True] and "Probabilities beside" in said[1]
+    said = [image["alt"] for image in page_of(result.report(tmp_path / "r.html")).of("img")]
+    assert ["on validation data" in text for text in said] == [True, True] and "calibrated by others" in said[1]
+    alone = trained(Y[:, 0], FPOR(0.7), val_fraction=0)
+    assert len(page_of(alone.report(tmp_path / "r.html")).of("img")) == 1
+
+
+def test_reliability_is_drawn_of_rows_that_others_calibrated(result):
+    ax = result.plot_reliability(label="sick")
+    assert "on validation data" in ax.get_title()
+    with pytest.raises(InvalidInputError, match="the result must be one with rows of both classes that did not train"):
+        trained(Y[:, 0], FPOR(0.7), val_fraction=0).plot_reliability()
+
+
+def test_columns_notes_and_groups_are_said(tmp_path):
+    groups = np.arange(300) // 2
+    result = trained(Y[:, 0], FPOR(0.5), folds=2, groups=groups)
+    columns, notes = {"numeric (2)": "age, <b>", "left out (1)": "id (an identifier)"}, ["Divided by visit & more."]
+    page = page_of(result.report(tmp_path / "r.html", columns=columns, notes=notes))
+    assert page.rows_of("numeric (2)") == [["age, <b>"]] and page.rows_of("left out (1)") == [["id (an identifier)"]]
+    text = " ".join(page.text.split())
+    assert "Divided by visit & more." in text
+    assert "The 300 rows are of 150 groups (patients). Rows of one group are not independent" in text
+    page = page_of(trained(Y[:, 0], FPOR(0.5), folds=2, groups=np.arange(300)).report(tmp_path / "r.html"))
+    assert "groups (patients)" not in page.text and "Columns" not in page.text
+
+
+def test_the_table_of_candidates_is_on_the_page(tmp_path):
+    asked = {"folds": 2, "epochs": 3, "confidence": None, "random_state": 0}
+    result = DirectMetricClassifier("FPOR", alpha=0.5, model="auto", **asked).fit(X[:, :2].numpy(), Y[:, 0]).result_
+    page = page_of(result.report(tmp_path / "r.html", result.evaluate(X[:, :2].numpy(), Y[:, 0].numpy())))
+    for each in result.candidates:
+        row = page.rows_of(f"{each.name} (chosen)" if each.is_chosen else each.name)[-1]
+        assert row == [
+            each.status.value,
+            *(cell.partition(" bound")[0] for cell in cells(each.report[0], ["recall", "precision"])[:2]),
+            f"{each.seconds:.1f} s",
+        ]
+    assert (tmp_path / "r.html").stat().st_size < 2e6
+
+
+@pytest.mark.slow
+def test_a_page_of_many_labels_is_small(tmp_path):
+    labels = (RANDOM.random((2000, 6)) < 0.1).astype(float)
+    scores = RANDOM.normal(labels)
+    result = from_scores(scores[:1000], labels[:1000], "FPOR", alpha=0.2)
+    path = result.report(tmp_path / "r.html", result.evaluate(scores[1000:], labels[1000:]))
+    assert path.stat().st_size < 2e6 / 14 * 6 and len(page_of(path).of("img")) == 12  # 14 labels stay below 2 MB
+
+
 def test_subgroups_at_a_prevalence_state_their_own(result, tmp_path):
     weighted = result.evaluate((X[300:], Y[300:, 0]), by=SITE[300:], prevalence=0.05)
     page = page_of(result.report(tmp_path / "r.html", weighted))
@@ -203,7 +271,7 @@ def test_several_labels(several, tmp_path):
             whole = len(several.data_scores[part.data].labels)
             shown = [str(labelled), f"{positives:g}", f"{positives / labelled:.2%}", str(whole - labelled)]
             assert rows[part.data, name] == shown
-    assert len(page.of("img")) == 2  # none of the label that was left out
+    assert len(page.of("img")) == 4  # none of the label that was left out
     assert page.rows_of("never")[0] == ["no_positives", "-", "-", "-"]
     assert several.advice("never") in " ".join(page.text.split())
 
@@ -214,7 +282,8 @@ def test_names_are_escaped(several, tmp_path):
     page = page_of(path)
     assert {name for name, _ in page.tags} & {"script", "iframe", "object", "link"} == set()
     assert page.rows_of("<script>alert(1)</script>") != [] and page.rows_of(NAMES[0]) != []
-    assert [image["alt"].startswith(name) for image, name in zip(page.of("img"), NAMES, strict=False)] == [True, True]
+    names = [name for name in NAMES[:2] for _ in range(2)]
+    assert [image["alt"].startswith(name) for image, name in zip(page.of("img"), names, strict=True)] == [True] * 4
 
 
 def test_nothing_is_loaded_from_elsewhere(result, tmp_path):
@@ -306,7 +375,7 @@ def test_a_browser_shows_it(several, width, tmp_path):
     seen = json.loads(unescape(re.search(r'id="seen">(.*?)</p>', ran.stdout, re.S)[1]))
     assert seen["heading"] == ", ".join(NAMES)
     assert seen["width"] <= width and max(seen["wide"]) <= 0  # nothing to scroll sideways for
-    assert len(seen["pictures"]) == 2
+    assert len(seen["pictures"]) == 4
     for complete, own_width, shown_width in seen["pictures"]:
         assert complete and own_width > 500 and 250 < shown_width <= width
     assert seen["cell"].split()[0] == f"{several.validation[0].recall:.3f}"
