@@ -220,3 +220,8 @@ def is_missing(value: Any) -> bool:
 
 def _is_float_tensor(values: Any) -> bool:
     return isinstance(values, torch.Tensor) and values.dtype.is_floating_point
+
+
+def is_on_host(tensor: torch.Tensor) -> bool:
+    """Say whether a tensor lies where NumPy can read it, so that nothing has to wait for another device."""
+    return tensor.device.type == "cpu"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from metricopt import _arrays
 from metricopt.losses.base import CountingLoss, mean_over
 from metricopt.losses.class_weights import Weighting, check_weighting, class_weights
 
@@ -32,6 +33,10 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) 
     0.6931
     """
     present = ~labels.isnan()
+    if not _arrays.is_on_host(scores):  # to choose rows would wait for the device
+        truth = torch.where(present, labels, 0).to(scores.dtype)
+        losses = binary_cross_entropy_with_logits(torch.where(present, scores, 0), truth, weight, reduction="none")
+        return torch.where(present, losses, 0).sum() / present.sum().clamp(min=1)
     labels = labels.to(scores.dtype)  # torch gives the loss the precision of the labels
     if present.all() and present.numel():
         return binary_cross_entropy_with_logits(scores, labels, weight)

@@ -65,6 +65,9 @@ class Solver(ABC):
     """How many models side by side the columns of :meth:`loss` belong to."""
     keeps_its_scale: bool = False
     """Whether :meth:`loss` is taken as it is. That of other solvers is brought to the scale of cross-entropy."""
+    works_on_device: bool = False
+    """Whether :meth:`loss` and :meth:`refresh_on_device` keep all that moves on an accelerator, where scores lie there.
+    Other solvers fetch the scores of each batch."""
     warms_up: bool = True
     """Whether training begins with cross-entropy unless the user says otherwise."""
 
@@ -107,6 +110,10 @@ class Solver(ABC):
         Labels of samples without a score so far are missing (NaN). For a label that lacks positives or negatives here,
         what the solver learnt of it before remains.
         """
+
+    def refresh_on_device(self, scores: Tensor, labels: Tensor, sample_weight: Tensor | None) -> None:
+        """Do the same as :meth:`refresh` with tensors on an accelerator."""
+        raise NotImplementedError
 
     @abstractmethod
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
@@ -164,14 +171,14 @@ class Solver(ABC):
         """Take over what :meth:`state_dict` returned."""
 
 
-def with_derivatives(scores: Tensor, loss: float, derivatives: np.ndarray) -> Tensor:
+def with_derivatives(scores: Tensor, loss: float | Tensor, derivatives: np.ndarray | Tensor) -> Tensor:
     """Return a loss whose derivatives in the scores are known already, so that its backward pass is a multiplication.
 
     Parameters
     ----------
     scores : Tensor, shape (B, L)
-    loss : float
-    derivatives : ndarray, shape (B, L)
+    loss : float or Tensor, scalar
+    derivatives : ndarray or Tensor, shape (B, L)
 
     Returns
     -------
@@ -183,8 +190,11 @@ def with_derivatives(scores: Tensor, loss: float, derivatives: np.ndarray) -> Te
 
 class _KnownDerivatives(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, loss: float, derivatives: np.ndarray) -> Tensor:
-        ctx.save_for_backward(torch.from_numpy(derivatives).to(scores))
+    def forward(ctx: Any, scores: Tensor, loss: float | Tensor, derivatives: np.ndarray | Tensor) -> Tensor:
+        known = derivatives if isinstance(derivatives, Tensor) else torch.from_numpy(derivatives)
+        ctx.save_for_backward(known.to(scores))
+        if isinstance(loss, Tensor):
+            return loss.to(scores)
         return torch.tensor(loss, dtype=scores.dtype, device=scores.device)
 
     @staticmethod

@@ -67,6 +67,16 @@ class ClassWeighting:
         weights = np.maximum(self._weights_without_bound + multiplier * self._weights_of_bound, 0)
         return weights / weights.max(axis=0)
 
+    def coefficients(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a, b and c, each (2, L), of the weights a + b * value + c * multiplier before they are scaled."""
+        zero, one = np.zeros_like(self._positives), np.ones_like(self._positives)
+        at = [np.stack(self.objective.class_weights(*own)[::-1]) for own in ((zero, zero), (zero, one), (one, zero))]
+        return at[0], at[1] - at[0], at[2] - at[0]
+
+    def violation_coefficients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bound's violation without an error, shape (L,), and what an error per positive adds, (2, L)."""
+        return self._violation_at_no_error, self._violation_per_error
+
     def error_scale(self, batch_size: int) -> np.ndarray:
         """Return what an error counts in the loss of a batch, shape (L,): one over the positives it should hold."""
         return self.samples_per_positive / (batch_size * self.num_learnable)

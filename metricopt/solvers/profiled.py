@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metricopt import _arrays
 from metricopt._validation import reject
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
@@ -32,8 +33,12 @@ from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.solvers.base import Stage, spread_of, with_derivatives
 from metricopt.solvers.class_weighting import MULTIPLIER_STEP, ClassWeighting
 from metricopt.solvers.paths import PathSolver, Position
+from metricopt.solvers.profiled_on_device import OnDevice
 from metricopt.solvers.reformulation import class_errors
+from metricopt.solvers.tensor_steps import tensor_errors
 
+LARGE_BATCH = 16_384
+"""Scores in a batch, from which on torch is faster than NumPy on the host."""
 _MOVING = ("multiplier", "threshold", "spread", "value")
 
 
@@ -48,6 +53,7 @@ class Profiled(PathSolver):
 
     name = "profiled"
     is_columnwise = True
+    works_on_device = True
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, CountObjective):
@@ -56,12 +62,19 @@ class Profiled(PathSolver):
         self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
         self._spread = np.ones(labels.shape[1])
         self._position = Position()
+        self.works_on_device = len(objective.bounds) == (objective.bounded is not None)  # one over all rows, or none
+        self._there: OnDevice | None = None
 
     def start(self, stage: Stage, num_steps: int) -> None:
+        self._fetch()
         self._position = Position(stage.name, num_steps)
         self._multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._weighting.max_multiplier)
 
+    def refresh_on_device(self, scores: Tensor, labels: Tensor, sample_weight: Tensor | None) -> None:
+        self._on(scores.device).refresh(scores, labels, sample_weight)
+
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        self._fetch()
         choice = choose_threshold(scores, labels, self._weighting.objective, sample_weight=sample_weight)
         found = choice.threshold, choice.value, spread_of(scores, sample_weight)
         before, is_judged = (self._threshold, self._value, self._spread), has_both_classes(labels, sample_weight)
@@ -71,10 +84,15 @@ class Profiled(PathSolver):
         self._weighting.set_value(self._value)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
+        path, progress = self._position.path, self._position.progress
+        if not _arrays.is_on_host(scores):
+            return self._on(scores.device).loss(scores, labels, weight, path, progress)
+        self._fetch()
         class_weights = self._weighting.class_weights(self._multiplier)
         error_scale = self._weighting.error_scale(len(scores))
-        path, progress = self._position.path, self._position.progress
         cost = path.weight(progress) * class_weights * error_scale
+        if scores.numel() >= LARGE_BATCH:
+            return self._loss_of_large(scores, labels, weight, class_weights, cost, path.anchor * error_scale)
         own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
         own_weight = None if weight is None else weight.cpu().numpy()
         errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, cost)
@@ -88,22 +106,81 @@ class Profiled(PathSolver):
         return with_derivatives(scores, loss, derivatives)
 
     def step(self) -> None:
+        self._position.advance()
+        if self._there is not None:
+            self._there.step()
+            return
         moved = self._multiplier + MULTIPLIER_STEP * self._violation
         self._multiplier = np.clip(moved, 0, self._weighting.max_multiplier)
-        self._position.advance()
 
     def multiplier(self) -> np.ndarray | None:
+        self._fetch()
         return None if self._weighting.objective.bounded is None else self._multiplier.copy()
 
     def state_dict(self) -> dict[str, Any]:
+        self._fetch()
         arrays = {name: torch.from_numpy(getattr(self, "_" + name).copy()) for name in _MOVING}
         return {**arrays, **self._position.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._there = None
         self._position = Position.from_state(state)
         for name in _MOVING:
             setattr(self, "_" + name, state[name].numpy().copy())
         self._weighting.set_value(self._value)
+
+    def _on(self, device: torch.device) -> OnDevice:
+        """Return the state on a device, where it stays until someone asks for it on the host."""
+        if self._there is None or self._there.device != device:
+            self._fetch()
+            state = {name: getattr(self, "_" + name) for name in _MOVING}
+            self._there = OnDevice(self._weighting, state, device)
+        return self._there
+
+    def _fetch(self) -> None:
+        """Take the state back from a device."""
+        if self._there is None:
+            return
+        for name, array in self._there.to_host().items():
+            setattr(self, "_" + name, array)
+        self._there = None
+        self._weighting.set_value(self._value)
+
+    def _loss_of_large(
+        self,
+        scores: Tensor,
+        labels: Tensor,
+        weight: Tensor | None,
+        class_weights: np.ndarray,
+        cost: np.ndarray,
+        anchor: np.ndarray,
+    ) -> Tensor:
+        """Return the loss of a large batch on the host, where torch is faster than NumPy."""
+        path, progress = self._position.path, self._position.progress
+        offset, slopes = self._slopes(class_weights)
+        own = scores.detach()
+        errors, loss, derivatives = tensor_errors(
+            own,
+            labels.to(own.dtype),
+            None if weight is None else weight.to(own.dtype),
+            threshold=torch.from_numpy(self._threshold).to(own.dtype),
+            slopes=torch.from_numpy(slopes).to(own.dtype),
+            cost=torch.from_numpy(cost).to(own.dtype),
+            offset=offset,
+            height=path.height(progress),
+            anchor=torch.from_numpy(anchor).to(own.dtype) if path.anchor else None,
+            has_missing=bool(labels.isnan().any()),
+        )
+        self._violation = self._weighting.violation(errors.numpy().astype(np.float64), len(scores))
+        return with_derivatives(scores, loss, derivatives)
+
+    def _slopes(self, class_weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the height of the ramps at the threshold, and their slopes, shape (2, L)."""
+        path = self._position.path
+        slope = path.slope(self._position.progress) / self._spread
+        if path.surrogate == "ramp":
+            return 0.5, np.array([slope, slope]) / np.maximum(class_weights, 1e-6)
+        return 1.0, np.array([slope, slope])
 
     def _soft_errors(
         self,
@@ -122,10 +199,7 @@ class Profiled(PathSolver):
             What an error weighs against one of the other class, and what it costs in the loss.
         """
         path, progress = self._position.path, self._position.progress
-        slope = path.slope(progress) / self._spread
-        offset, slopes = 1.0, np.array([slope, slope])
-        if path.surrogate == "ramp":
-            offset, slopes = 0.5, slopes / np.maximum(class_weights, 1e-6)
+        offset, slopes = self._slopes(class_weights)
         return class_errors(
             scores - self._threshold,
             labels,

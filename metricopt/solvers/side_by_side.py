@@ -49,6 +49,7 @@ class SideBySide(Solver):
         for solver, columns in self._blocks():
             own = objective if objective.bound is None else objective.with_bound(_bounds(objective, columns))
             solver.prepare(own, labels[:, columns], None if sample_weight is None else sample_weight[:, columns])
+        self.works_on_device = len(self._solvers) == 1 and self._solvers[0].works_on_device
 
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return self._solvers[0].stages(epochs, is_linear)
@@ -64,6 +65,9 @@ class SideBySide(Solver):
         for solver, columns in self._blocks():
             own_weight = None if sample_weight is None else sample_weight[:, columns]
             solver.refresh(scores[:, columns], labels[:, columns], own_weight)
+
+    def refresh_on_device(self, scores: Tensor, labels: Tensor, sample_weight: Tensor | None) -> None:
+        self._solvers[0].refresh_on_device(scores, labels, sample_weight)
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         losses = [

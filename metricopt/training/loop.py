@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metricopt import _arrays
 from metricopt._validation import reject
 from metricopt.data.loaders import as_label_columns, split_batch
 from metricopt.progress import Display
@@ -53,6 +54,7 @@ class Loop:
         self._checkpoints, self._random_states = training.checkpoints, training.random_states
         self._display, self._callbacks = display, callbacks
         self._at_epoch_start: dict[str, Any] | None = None
+        self._loss_there: Tensor | None = None
         self._learnable, self._selection = training.parts.learnable, training.selection
         self._num_replicas = 1 if training.parts.folded is None else training.parts.folded.num_replicas
         # A module may have been trained before; one that was made for this training was not.
@@ -213,16 +215,31 @@ class Loop:
             if self._num_replicas > 1:
                 scores, labels = without_diverged(scores, labels, self._num_replicas)
             loss = self._loss(scores, labels, None if self._parts.is_stream else index)
-            state.loss_sum += loss.item() / self._num_replicas
-            if not math.isfinite(state.loss_sum):
-                raise DivergedError
+            self._add_loss(loss)
             self._accelerator.backward(loss)
             self._processes.average_gradients(self._model)
             self._stepping.step()
             state.batch, state.step = state.batch + 1, state.step + 1
             if self._checkpoints is not None and self._checkpoints.is_due(state.step):
+                self._fetch_loss()
                 self._save()
+        self._fetch_loss()
         return state.loss_sum / max(state.batch, 1)
+
+    def _add_loss(self, loss: Tensor) -> None:
+        """Add the loss of a batch; where fetching it would wait for an accelerator, it is fetched with others later."""
+        own = loss.detach() / self._num_replicas
+        self._loss_there = own if self._loss_there is None else self._loss_there + own
+        if _arrays.is_on_host(loss):
+            self._fetch_loss()
+
+    def _fetch_loss(self) -> None:
+        if self._loss_there is None:
+            return
+        self._state.loss_sum += self._loss_there.item()
+        self._loss_there = None
+        if not math.isfinite(self._state.loss_sum):
+            raise DivergedError
 
     def _scores_and_labels(self, batch: Any, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scores, labels and index of a batch: of all processes', where several train."""

@@ -47,6 +47,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metricopt import _arrays
 from metricopt._arrays import Samples, to_numpy
 from metricopt._validation import Faults, check_finite, check_labels, message, reject
 from metricopt.data.loaders import as_label_columns
@@ -58,7 +59,7 @@ from metricopt.scoring.misfits import check_logits, one_logit_each
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 from metricopt.training.hand_over import has_begun_to_learn, scales_at_hand_over, with_rescaled_gradient
 from metricopt.training.plan import WARMUP_FRACTION, default_warmup_epochs
-from metricopt.training.score_memory import ScoreMemory
+from metricopt.training.score_memory import DeviceScoreMemory, ScoreMemory
 
 MIN_REFRESH_STEPS = 10
 REFRESHES_AN_EPOCH = 2
@@ -104,8 +105,9 @@ class DirectMetricLoss(nn.Module):
     draws some rows more often than others; else the scores of the last n samples stand for the training set. While
     these hold no positive or no negative of a label, its threshold stays where it was.
 
-    All that moves is in ``state_dict()``, which ``torch.load`` reads with ``weights_only=True``. There are no weights,
-    and nothing leaves the CPU.
+    All that moves is in ``state_dict()``, which ``torch.load`` reads with ``weights_only=True``. There are no weights.
+    With the default solver and an objective of counts, scores, counts, thresholds and multipliers stay on the device of
+    the logits, and no step waits for it but the first, and those that end the warm-up; other solvers fetch the scores.
 
     Its gradient begins on the path as long as that of cross-entropy (:mod:`metricopt.training.hand_over`), so that
     any optimizer, schedule or limit on the gradient that suits cross-entropy suits the whole training. Where gradients
@@ -218,7 +220,8 @@ class DirectMetricLoss(nn.Module):
         self.solver.prepare(self.objective, truth, samples.weight)
         self._warm_up = self.solver.beside(Surrogate())
         self._warm_up.prepare(self.objective, truth, samples.weight)
-        self._memory, self._labels, self._sample_weight = ScoreMemory(truth), truth, samples.weight
+        self._memory: ScoreMemory = ScoreMemory(truth)
+        self._labels, self._sample_weight = truth, samples.weight
         self._weight = None if samples.weight is None else torch.from_numpy(np.array(samples.weight)).float()
         self._needs_index = self.solver.needs_index or samples.weight is not None
         epochs_on_path = epochs - planned
@@ -258,9 +261,11 @@ class DirectMetricLoss(nn.Module):
         if index is None and self._needs_index:
             what = "sample_weight" if self._weight is not None else self.solver.name
             reject("index", f"given for {what}", None, "pass the row of each sample of the batch")
-        index = None if index is None else index.cpu()
-        self._memory.check(truth, index)
-        progress = self._progress
+        progress, stays = self._progress, self.solver.works_on_device and not _arrays.is_on_host(scores)
+        index = index if index is None or stays else index.cpu()
+        self._keep_memory_at(scores.device if stays else None)
+        if not stays or not progress.batches:
+            self._memory.check(truth, None if index is None else index.cpu())
         if not progress.batches and self.solver.takes_logits:
             check_logits(logits)
         if not progress.is_on_path and self._is_warm:
@@ -268,9 +273,9 @@ class DirectMetricLoss(nn.Module):
                 remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
                 reject("scores", "known before a training without warm-up", "none", remedy)
             self._start(self._path, max(self._num_batches - progress.batches, 1))
-        weight = None if self._weight is None or index is None else self._weight[index].to(scores.device)
+        weight = self._weights_of(index, scores.device)
         loss = self._loss_of(scores, truth, weight, index)
-        if math.isfinite(loss.item()):
+        if stays or math.isfinite(loss.item()):  # there the state of a batch that is not finite is left out by itself
             self._move(scores, truth, index)
         return loss
 
@@ -402,6 +407,22 @@ class DirectMetricLoss(nn.Module):
             scores = scores.float()
         return scores, truth.to(scores.device, torch.float32)
 
+    def _keep_memory_at(self, device: torch.device | None) -> None:
+        """Keep the latest scores on an accelerator, or on the host (None)."""
+        memory = self._memory
+        if device is None:
+            self._memory = memory.fetch() if isinstance(memory, DeviceScoreMemory) else memory
+        elif not isinstance(memory, DeviceScoreMemory) or memory.device != device:
+            self._memory = DeviceScoreMemory(memory, device)
+
+    def _weights_of(self, index: Tensor | None, device: torch.device) -> Tensor | None:
+        """Return the weights of the samples of a batch, on a device."""
+        if self._weight is None or index is None:
+            return None
+        if self._weight.device != device:
+            self._weight = self._weight.to(device)
+        return self._weight[index.to(device, non_blocking=True)]
+
     def _loss_of_others(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of samples that need not be those of the training set."""
         if self.solver.needs_index:
@@ -464,9 +485,16 @@ class DirectMetricLoss(nn.Module):
 
     def _refresh(self) -> None:
         """Let the solver see the latest scores of all training samples."""
-        if self._memory.is_empty:
+        memory = self._memory
+        if memory.is_empty:
             return
-        scores = self._memory.scores
+        if isinstance(memory, DeviceScoreMemory):
+            weight = None
+            if self._sample_weight is not None:
+                weight = self._weights_of(torch.arange(len(self._labels)), memory.device)
+            self.solver.refresh_on_device(*memory.tensors(), weight)
+            return
+        scores = memory.scores
         if not np.isfinite(scores).all():
             steps, remedy = self._progress.batches, "lower the learning rate or clip the gradient"
             raise DivergedError(message("scores", "finite", f"NaN or infinity after {steps} batches", remedy))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from metricopt import _arrays
 from metricopt._validation import reject
 from metricopt.evidence.frames import Frames
 from metricopt.scoring.ensemble import Ensemble, Replicas
@@ -112,8 +113,9 @@ def without_diverged(scores: Tensor, labels: Tensor, num_replicas: int) -> tuple
     """
     by_replica = scores.detach().unflatten(1, (num_replicas, -1))  # (B, R * L) -> (B, R, L)
     lives = by_replica.isfinite().all(dim=2).all(dim=0)
-    if lives.all() or not lives.any():
+    if _arrays.is_on_host(scores) and (lives.all() or not lives.any()):
         return scores, labels
+    lives = lives | ~lives.any()
     columns = lives.repeat_interleave(by_replica.shape[2])
     return torch.where(columns, scores, 0.0), labels.masked_fill(~columns, torch.nan)
 

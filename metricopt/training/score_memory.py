@@ -130,3 +130,90 @@ class ScoreMemory:
         self._scores, self._arrived = state["scores"].numpy().copy(), state["arrived"]
         self._labels = self._labels_of_rows if labels is None else labels.numpy().copy()
         self._is_unseen = None if is_unseen is None else is_unseen.numpy().copy()
+
+
+class DeviceScoreMemory(ScoreMemory):
+    """The same on an accelerator, where batches are kept without a word to the host.
+
+    Parameters
+    ----------
+    memory : ScoreMemory
+        What is known so far.
+    device : torch.device
+    """
+
+    def __init__(self, memory: ScoreMemory, device: torch.device) -> None:
+        super().__init__(memory._labels_of_rows)
+        self.device = device
+        self._there: tuple[Tensor, Tensor, Tensor]
+        super().load_state_dict(memory.state_dict())
+        self._send()
+
+    @property
+    def is_empty(self) -> bool:
+        return self._holds_none
+
+    @property
+    def is_in_order_of_rows(self) -> bool:
+        return not self._arrived
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Return scores and labels, shape (n, L); the labels of samples not seen so far are missing."""
+        return self._there[0], torch.where(self._there[2].unsqueeze(1), torch.nan, self._there[1])
+
+    def fetch(self) -> ScoreMemory:
+        """Return the same on the host; this waits for the device."""
+        memory = ScoreMemory(self._labels_of_rows)
+        memory.load_state_dict(self.state_dict())
+        return memory
+
+    def replace(self, scores: np.ndarray, labels: np.ndarray | None = None) -> None:
+        super().replace(scores, labels)
+        self._send()
+
+    def put(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
+        """Keep the scores of a batch, unless one of them is not finite."""
+        kept, truth, is_unseen = self._there
+        if index is None:
+            rows = (self._arrived + torch.arange(len(scores), device=self.device)) % len(kept)
+            self._arrived += len(scores)
+        else:
+            rows = index.to(self.device, non_blocking=True)
+        own = scores.detach().to(kept.dtype)
+        is_sound = own.isfinite().all()
+        kept.index_copy_(0, rows, torch.where(is_sound, own, kept[rows]))
+        if index is None:
+            truth.index_copy_(0, rows, torch.where(is_sound, labels.to(truth.dtype), truth[rows]))
+        is_unseen.index_fill_(0, rows, False)
+        self._holds_none = False
+
+    def state_dict(self) -> dict[str, Any]:
+        self._receive()
+        return super().state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._send()
+
+    @property
+    def labels(self) -> np.ndarray:
+        self._receive()
+        return super().labels
+
+    @property
+    def scores(self) -> np.ndarray:
+        self._receive()
+        return super().scores
+
+    def _send(self) -> None:
+        unseen = np.zeros(len(self._scores), dtype=bool) if self._is_unseen is None else self._is_unseen
+        self._holds_none = bool(unseen.all())
+        arrays = self._scores.astype(np.float32), self._labels, unseen
+        scores, labels, is_unseen = (torch.tensor(array, device=self.device) for array in arrays)
+        self._there = scores, labels, is_unseen
+
+    def _receive(self) -> None:
+        scores, labels, is_unseen = (tensor.cpu().numpy().copy() for tensor in self._there)
+        self._scores, self._is_unseen = scores, is_unseen if is_unseen.any() else None
+        if self._arrived:
+            self._labels = labels
