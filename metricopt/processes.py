@@ -63,7 +63,11 @@ class Processes:
         The number of processes.
     position : int
         The position of this process among them, from 0.
+    sets_precision : bool
+        Whether accelerate had no precision before, which all accelerators of a process share.
     """
+
+    sets_precision = False
 
     def __init__(self, accelerator: Any = None, device: torch.device | None = None) -> None:
         self.accelerator = accelerator
@@ -198,6 +202,17 @@ class Processes:
                 raise ProcessLostError(f"Process {position} of {self.number} failed: {kind}: {text}; {self._advice}.")
 
     @contextmanager
+    def given_back(self) -> Iterator[None]:
+        """Forget the precision of this training at its end, unless it was set before, so that others may set theirs."""
+        try:
+            yield
+        finally:
+            if self.sets_precision:
+                from accelerate.state import AcceleratorState
+
+                AcceleratorState._reset_state()
+
+    @contextmanager
     def watched(self, checkpoint_dir: Any) -> Iterator[None]:
         """Let a training end with a :class:`ProcessLostError` that names its checkpoints when a process is lost.
 
@@ -271,7 +286,9 @@ def join_launch(device: Any = None) -> Processes:
         If the launch cannot be joined, if torch knows no such device, or if all processes would train on it.
     """
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    sets_precision = not AcceleratorState._shared_state
     launched = int(os.environ.get("WORLD_SIZE") or 1)
     try:
         where = None if device is None else torch.device(device)
@@ -279,11 +296,14 @@ def join_launch(device: Any = None) -> Processes:
         reject("device", "one that torch can use here", repr(device), "choose e.g. cpu")
     if launched == 1:
         accelerator = Accelerator()
-        return Processes(accelerator, accelerator.device if where is None else where)
+        processes = Processes(accelerator, accelerator.device if where is None else where)
+        processes.sets_precision = sets_precision
+        return processes
     has_devices = torch.cuda.is_available() or (hasattr(torch, "xpu") and torch.xpu.is_available())
     # Without a device of its own accelerate would take each process for the only one.
     accelerator = Accelerator(cpu=not has_devices or (where is not None and where.type == "cpu"))
     processes = Processes(accelerator, accelerator.device)
+    processes.sets_precision = sets_precision
     if processes.number != launched:
         remedy = "make no Accelerator before fit, or Accelerator(cpu=True) where there is no other device"
         reject("accelerate", f"set up for the {launched} processes of the launch", processes.number, remedy)

@@ -162,7 +162,7 @@ def test_logits_that_are_not_finite():
         (lambda z: z[:-1], r"model must be one that returns logits of shape .*, got shape \(47, 1\); return one logit"),
         (lambda z: z.mean(), r"model must be one that returns logits of shape .*, got shape \(\); return one logit"),
         (lambda z: (z, z), "model must be one that returns a tensor of logits, got tuple; wrap it"),
-        (lambda z: torch.cat([z, z], dim=1), r"of one shape, with 1 label\(s\), got logits \(48, 2\) for labels"),
+        (lambda z: torch.cat([z, z, z], dim=1), r"of one shape, with 1 label\(s\), got logits \(48, 3\) for labels"),
     ],
 )
 def test_model_outputs_of_the_wrong_shape(function, message):

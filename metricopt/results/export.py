@@ -25,6 +25,7 @@ from metricopt.results.status import Status
 from metricopt.scoring.forward import device_of, forward, in_precision_of, to_device
 from metricopt.scoring.inputs import inputs_of
 from metricopt.scoring.modes import evaluating
+from metricopt.scoring.outputs import logits_of, one_score_each
 
 OUTPUTS = ("scores", "decisions")
 TOLERANCE = 1e-5
@@ -58,7 +59,7 @@ def export(
         return path
     names, inputs = _named_tensors(_first_batch(model, example), model)
     with evaluating(model), torch.no_grad():
-        module = _WithThresholds(model, names, thresholds, _scores(model, names, inputs)).eval()
+        module = _WithThresholds(model, names, thresholds, _scores(model, names, inputs, len(thresholds))).eval()
         program = _trace(module, inputs)
         _describe(
             program.model,
@@ -102,7 +103,8 @@ class _WithThresholds(nn.Module):
         self.register_buffer("threshold", rounded_up, persistent=False)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(*inputs) if self.names is None else self.model(**dict(zip(self.names, inputs, strict=True)))
+        output = self.model(*inputs) if self.names is None else self.model(**dict(zip(self.names, inputs, strict=True)))
+        logits = one_score_each(logits_of(output), len(self.threshold))
         # Also of a model that squeezes away all dimensions of 1: with one row, that of the rows.
         scores = logits.reshape(-1, len(self.threshold)).to(self.threshold.dtype)
         decisions = (scores >= self.threshold).long()
@@ -151,10 +153,11 @@ def _named_tensors(batch: Any, model: nn.Module) -> tuple[tuple[str, ...] | None
     return names, list(in_precision_of(model, [to_device(value, device) for value in rows]))
 
 
-def _scores(model: nn.Module, names: tuple[str, ...] | None, inputs: list[Tensor]) -> Tensor:
+def _scores(model: nn.Module, names: tuple[str, ...] | None, inputs: list[Tensor], num_labels: int) -> Tensor:
     """Return the scores as :meth:`FitResult.scores` has them, or say what is wrong with model or inputs."""
     try:
-        return forward(model, tuple(inputs) if names is None else dict(zip(names, inputs, strict=True)))
+        x = tuple(inputs) if names is None else dict(zip(names, inputs, strict=True))
+        return forward(model, x, num_labels)
     except (IndexError, RuntimeError, TypeError) as error:
         got = f"shapes {', '.join(str(tuple(value.shape)) for value in inputs)}"
         reject("example", "inputs that the model takes, without labels", got, f"the model says: {error}")

@@ -32,7 +32,7 @@ def scores_of(data: Any, model: AnyModel, num_labels: int) -> np.ndarray:
     """Return the scores of data without labels, shape (n, L): the model's, or without one the data themselves."""
     if model is None:
         return read_scores(data, num_labels)
-    return score_inputs(data, model) if isinstance(model, nn.Module) else model.scores(data)
+    return score_inputs(data, model, num_labels) if isinstance(model, nn.Module) else model.scores(data)
 
 
 def scored_pairs(

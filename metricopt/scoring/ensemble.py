@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from metricopt.evidence.frames import Frames
+from metricopt.scoring.modes import left_in_evaluation, train_as_left
+from metricopt.scoring.outputs import logits_of, one_score_each
 
 
 class Replicas(nn.Module):
@@ -27,11 +29,15 @@ class Replicas(nn.Module):
     Parameters
     ----------
     models : sequence of Module
-        Of one architecture, each with its own weights. Their outputs have shape (B,), (B, 1) or (B, L).
+        Of one architecture, each with its own weights. Their outputs are those that
+        :func:`metricopt.scoring.forward.forward` takes.
+    num_labels : int, optional
+        L. For one label, two logits of a model become their difference.
     """
 
-    def __init__(self, models: Sequence[nn.Module]) -> None:
+    def __init__(self, models: Sequence[nn.Module], num_labels: int | None = None) -> None:
         super().__init__()
+        self._num_labels = num_labels
         weights, buffers = stack_module_state(list(models))
         self._names, self._buffer_names = list(weights), list(buffers)
         self.weights = nn.ParameterList(
@@ -41,17 +47,18 @@ class Replicas(nn.Module):
             self.register_buffer(f"buffer_{number}", buffer)
         # Not a submodule: what is trained are the stacked weights. In a list, where torch does not look.
         self._template = [copy.deepcopy(models[0])]
+        self._left = left_in_evaluation(self._template[0])
         self.number = len(models)
         self._goes_at_once: dict[bool, bool] = {}
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """Return the scores of all models, shape (B, R * L)."""
         template, (weights, buffers) = self.template, self._stacked()
-        template.train(self.training)
+        train_as_left(template, self._left, self.training)
 
         def one(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-            outputs: Tensor = functional_call(template, (weights, buffers), inputs, named)
-            return outputs if outputs.ndim == 2 else outputs.unsqueeze(-1)  # (B,) -> (B, 1)
+            outputs: Tensor = logits_of(functional_call(template, (weights, buffers), inputs, named))
+            return one_score_each(outputs if outputs.ndim == 2 else outputs.unsqueeze(-1), self._num_labels)
 
         at_once = vmap(one, randomness="different")
         if self.training not in self._goes_at_once:
@@ -128,7 +135,7 @@ class Ensemble(nn.Module):
         shape : (R, L)
             Number of models, and of labels.
         """
-        return cls(Replicas([model] * shape[0]), Frames(np.zeros(shape), np.ones(shape)))
+        return cls(Replicas([model] * shape[0], shape[1]), Frames(np.zeros(shape), np.ones(shape)))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
 from metricopt.data.loaders import as_label_columns, split_batch
-from metricopt.scoring.misfits import converted, explain_misfit, one_logit_each, tensors_of
+from metricopt.scoring.misfits import ONE_LOGIT_EACH, converted, explain_misfit, tensors_of
 from metricopt.scoring.modes import evaluating
+from metricopt.scoring.outputs import logits_of, one_score_each
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -30,16 +31,19 @@ def to_device(x: Any, device: torch.device) -> Any:
     return converted(x, lambda value: value.to(device, non_blocking=True))
 
 
-def forward(model: nn.Module, x: Any) -> Tensor:
+def forward(model: nn.Module, x: Any, num_labels: int | None = None) -> Tensor:
     """Return the scores of a batch as (B, L), in float32 or better.
 
     Parameters
     ----------
     model : Module
-        It maps a batch to logits (B,), (B, 1) or (B, L).
+        It maps a batch to logits (B,), (B, 1) or (B, L), or to an output with such ``logits``. For one label it may
+        return those of two classes, (B, 2).
     x : Tensor, tuple or dict
         A tuple is passed as positional arguments, a dict as keyword arguments. Floating-point inputs are converted to
         the precision of the weights.
+    num_labels : int, optional
+        L. For one label, two logits become their difference.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def forward(model: nn.Module, x: Any) -> Tensor:
     """
     x = in_precision_of(model, x)
     try:
-        logits = _call(model, x)
+        logits = logits_of(_call(model, x))
     except RuntimeError as error:
         explain_misfit(error, model, x, partial(_call, model))
         raise
@@ -67,7 +71,7 @@ def forward(model: nn.Module, x: Any) -> Tensor:
             f"shape {tuple(logits.shape)}",
             "return one logit a sample and label",
         )
-    columns = logits if logits.ndim == 2 else logits[:, None]
+    columns = one_score_each(logits if logits.ndim == 2 else logits[:, None], num_labels)
     return columns if columns.dtype in (torch.float32, torch.float64) else columns.float()
 
 
@@ -139,15 +143,15 @@ def score_loader(
         for number, batch in enumerate(batches):
             x, y = split_batch(batch)
             x, labels = to_device(x, device), as_label_columns(y)
-            scores = forward(model, x)
+            wanted = labels.shape[1] if num_labels is None else num_labels
+            scores = forward(model, x, wanted if num_replicas == 1 else None)
             if must_be_finite:
                 check_scores(scores, x, number)
-            wanted = labels.shape[1] if num_labels is None else num_labels
             if scores.shape != (len(labels), wanted) or labels.shape[1] != wanted:
                 logits, known = ((*shape[:1], shape[1] // num_replicas) for shape in (scores.shape, labels.shape))
                 rule = f"of one shape, with {wanted // num_replicas} label(s)"
                 got = f"logits {logits} for labels {known}"
-                reject("model and labels", rule, got, one_logit_each(logits, known))
+                reject("model and labels", rule, got, ONE_LOGIT_EACH)
             all_scores.append(scores.cpu().numpy())
             all_labels.append(labels)
     if not all_scores:

@@ -32,14 +32,14 @@ from metricopt.scoring.modes import evaluating
 
 
 @torch.no_grad()
-def score_inputs(data: Any, model: nn.Module) -> np.ndarray:
+def score_inputs(data: Any, model: nn.Module, num_labels: int | None = None) -> np.ndarray:
     """Return the scores of inputs without labels, of shape (n, L); see :meth:`metricopt.FitResult.scores`."""
     check_inputs(data, model)
     device, columns = device_of(model), []
     with evaluating(model):
         for number, inputs in enumerate(inputs_of(data, model)):
             x = to_device(inputs, device)
-            scores = forward(model, x)
+            scores = forward(model, x, num_labels)
             check_scores(scores, x, number)
             columns.append(scores.cpu().numpy())
     if not columns:

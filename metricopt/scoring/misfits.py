@@ -23,9 +23,13 @@ _FINAL = {
 }
 _PASSES_ON = {
     *("View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Select", "Slice", "Transpose"),
-    *("Permute", "T", "ToCopy", "Clone", "Alias", "Clamp"),
+    *("Permute", "T", "ToCopy", "Clone", "Alias", "Clamp", "Sub"),
 }
 """How autograd calls the operations that lead from a last activation to logits of the right shape and kind."""
+
+
+ONE_LOGIT_EACH = "return one logit for each label"
+"""What to do about logits of another shape than the labels."""
 
 
 def tensors_of(x: Any, name: str = "x") -> list[tuple[str, Tensor]]:
@@ -93,16 +97,6 @@ def _other_width(model: nn.Module, x: Tensor) -> tuple[str, str, str] | None:
     return None
 
 
-def one_logit_each(logits: tuple[int, ...], labels: tuple[int, ...]) -> str:
-    """Return what to do about logits of another shape than the labels."""
-    if logits[-1:] == (2,) and len(logits) == 2 and labels[1:] in ((1,), ()):
-        return (
-            "for two classes return one logit: end in Linear(..., 1), or return the difference "
-            "logits[:, 1] - logits[:, 0]"
-        )
-    return "return one logit for each label"
-
-
 def check_logits(logits: Tensor) -> None:
     """Reject the outputs of a sigmoid or softmax, where autograd tells that a model ends in one.
 
@@ -115,9 +109,12 @@ def check_logits(logits: Tensor) -> None:
     ------
     InvalidInputError
     """
-    node = logits.grad_fn
+    node, is_difference = logits.grad_fn, False
     while (operation := _name_of(node)) in _PASSES_ON and node is not None:
+        is_difference = is_difference or operation == "Sub"
         node = next((before for before, _ in node.next_functions if before is not None), None)
+    if is_difference and operation.startswith("Log"):  # of the logarithms of two probabilities: a logit
+        return
     if (last := _FINAL.get(operation)) is not None:
         remedy = f"return what goes into the {last}: the loss applies its own, and the threshold is one on the logits"
         reject("model", "one that returns logits", f"the output of a {last}", remedy)

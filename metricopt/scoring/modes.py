@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import nn
@@ -26,6 +26,26 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def left_in_evaluation(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that the owner of a model in training mode left in evaluation mode: frozen batch norms.
+
+    A model that is in evaluation mode as a whole was used for prediction before, and all of it trains.
+
+    Examples
+    --------
+    >>> left_in_evaluation(nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1).eval()))
+    [BatchNorm1d(1, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)]
+    """
+    return [module for module in model.modules() if not module.training] if model.training else []
+
+
+def train_as_left(model: nn.Module, left: Sequence[nn.Module], is_training: bool = True) -> None:
+    """Put a model into training mode, or evaluation mode, but the modules that were left in evaluation mode."""
+    model.train(is_training)
+    for module in left:
+        module.training = False
 
 
 @contextmanager

@@ -192,15 +192,32 @@ class _KnownDerivatives(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, loss: float | Tensor, derivatives: np.ndarray | Tensor) -> Tensor:
         known = derivatives if isinstance(derivatives, Tensor) else torch.from_numpy(derivatives)
-        ctx.save_for_backward(known.to(scores))
+        ctx.save_for_backward(known.to(scores), scores)
         if isinstance(loss, Tensor):
             return loss.to(scores)
         return torch.tensor(loss, dtype=scores.dtype, device=scores.device)
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
-        (derivatives,) = ctx.saved_tensors
+        derivatives, scores = ctx.saved_tensors
+        if torch.is_grad_enabled():  # once_differentiable looks at ``outer`` alone, which may be constant
+            derivatives = _NotTwice.apply(derivatives, scores)
         return outer * derivatives, None, None
+
+
+class _NotTwice(torch.autograd.Function):
+    """Derivatives of scores that cannot be differentiated again: they would be taken for constants."""
+
+    @staticmethod
+    def forward(ctx: Any, derivatives: Tensor, scores: Tensor) -> Tensor:
+        return derivatives.clone()
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        raise RuntimeError(
+            "The loss of an objective has first derivatives alone, and was differentiated twice: leave out penalties "
+            "on gradients, or take a loss of metricopt.losses."
+        )
 
 
 def spread_of(scores: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:

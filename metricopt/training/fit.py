@@ -240,5 +240,6 @@ def fit(
         modes_kept(model if isinstance(model, nn.Module) else nn.Module()),
         Display(progress if processes.is_main else False) as display,
         processes.watched(checkpoint_dir),
+        processes.given_back(),
     ):
         return Loop(prepare(request, processes, display), display, request.callbacks).run()

@@ -24,6 +24,7 @@ from metricopt.data.loaders import as_label_columns, split_batch
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
 from metricopt.scoring.forward import forward, score_loader, to_device
+from metricopt.scoring.modes import left_in_evaluation, train_as_left
 from metricopt.solvers import Stage
 from metricopt.solvers.agreement import SlackAgreement
 from metricopt.training.averaging import average_weights, is_as_good
@@ -47,6 +48,7 @@ class Loop:
         self._model, self._parts, self._label_names = training.model, training.parts, training.label_names
         self._training, self._loss, self._objective = training, training.loss, training.objective
         self._solver = training.loss.solver
+        self._left_in_evaluation = left_in_evaluation(training.model)
         self._set_plan(training.plan)
         self._stepping = training.stepping
         self._processes, self._accelerator = training.processes, training.processes.accelerator
@@ -247,7 +249,8 @@ class Loop:
             x, y = split_batch(batch)
             labels = torch.as_tensor(as_label_columns(y), device=self._device)
             with self._accelerator.autocast():
-                scores = forward(self._model, to_device(x, self._device))
+                num_labels = len(self._label_names) if self._num_replicas == 1 else None
+                scores = forward(self._model, to_device(x, self._device), num_labels)
         else:  # too few rows for all processes
             labels = torch.empty(0, len(self._label_names), device=self._device)
             scores = torch.empty_like(labels, requires_grad=True)
@@ -264,7 +267,7 @@ class Loop:
             state.epoch += 1
             self._at_epoch_start = None if self._checkpoints is None else self._random_states.capture()
         self._parts.begin_epoch(state.epoch)
-        self._model.train()
+        train_as_left(self._model, self._left_in_evaluation)
         batches = iter(self._parts.train_loader)
         if now is not None:
             # Loaded, not only counted: workers draw as they load.
@@ -280,7 +283,7 @@ class Loop:
         candidate = None
         if self._selection.is_due(stage, state.stage_epoch + 1):
             candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
-        self._stepping.end_epoch()
+        self._stepping.end_epoch(None if candidate is None else float(np.nanmean(candidate.choice.value)))
         if candidate is not None:
             self._consider(candidate, stage, loss)
         state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0

@@ -55,7 +55,8 @@ from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import get_objective
-from metricopt.scoring.misfits import check_logits, one_logit_each
+from metricopt.scoring.misfits import ONE_LOGIT_EACH, check_logits
+from metricopt.scoring.outputs import logits_of, one_score_each
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
 from metricopt.training.hand_over import has_begun_to_learn, scales_at_hand_over, with_rescaled_gradient
 from metricopt.training.plan import WARMUP_FRACTION, default_warmup_epochs
@@ -240,8 +241,9 @@ class DirectMetricLoss(nn.Module):
 
         Parameters
         ----------
-        logits : Tensor, shape (B,), (B, 1) or (B, L), float
-            The model's logits; those in half precision are widened to float32.
+        logits : Tensor, shape (B,), (B, 1) or (B, L), float, or an output with ``logits``
+            The model's logits; those in half precision are widened to float32. For one label they may be those of two
+            classes, (B, 2), whose difference is the score.
         labels : Tensor, shape (B,) or (B, L)
             0, 1 or NaN (missing).
         index : Tensor, shape (B,), int, optional
@@ -252,6 +254,7 @@ class DirectMetricLoss(nn.Module):
         Tensor, scalar
             A batch without a sample has loss 0 and moves nothing.
         """
+        logits = logits_of(logits)
         scores, truth = self._columns(logits, labels)
         if not len(scores):
             return scores.sum()
@@ -395,14 +398,13 @@ class DirectMetricLoss(nn.Module):
         for name, value in (("logits", logits), ("labels", labels)):
             if not isinstance(value, Tensor):
                 reject(name, "a tensor", type(value).__name__, "pass e.g. outputs.logits")
-        scores = logits if logits.ndim == 2 else logits.unsqueeze(-1)  # (B,) -> (B, 1)
-        truth = labels if labels.ndim == 2 else labels.unsqueeze(-1)
         num_labels = self._labels.shape[1]
+        scores = one_score_each(logits if logits.ndim == 2 else logits.unsqueeze(-1), num_labels)  # (B,) -> (B, 1)
+        truth = labels if labels.ndim == 2 else labels.unsqueeze(-1)
         if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] != num_labels:
             rule = f"of shape (B, {num_labels})" + (" or (B,)" if num_labels == 1 else "")
             shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
-            remedy = one_logit_each(tuple(logits.shape), tuple(labels.shape))
-            reject("logits and labels", rule, shapes, remedy)
+            reject("logits and labels", rule, shapes, ONE_LOGIT_EACH)
         if scores.dtype not in (torch.float32, torch.float64):
             scores = scores.float()
         return scores, truth.to(scores.device, torch.float32)

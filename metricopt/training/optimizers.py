@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from metricopt._validation import reject
 
@@ -62,6 +63,9 @@ class Stepping:
             optimizer = self._accelerator.prepare(optimizer)
         self._optimizer = optimizer
         self._scheduler = None if self._make_scheduler is None else self._make_scheduler(optimizer)
+        if isinstance(self._scheduler, ReduceLROnPlateau) and self._scheduler.mode != "max":
+            remedy = "give mode='max': it gets the metric that the objective maximises, after each epoch"
+            reject("scheduler", "one that waits for a larger metric", f"mode={self._scheduler.mode!r}", remedy)
 
     def end_stage(self) -> None:
         """Drop the optimizer and the scheduler of a stage."""
@@ -84,9 +88,12 @@ class Stepping:
                 clip_each(moving, self._num_replicas, self._gradient_clip)
         self._optimizer.step()
 
-    def end_epoch(self) -> None:
-        """Let the scheduler move the learning rate."""
-        if self._scheduler is not None:
+    def end_epoch(self, metric: float | None) -> None:
+        """Let the scheduler move the learning rate; one that waits for a plateau does so by a known metric."""
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            if metric is not None:
+                self._scheduler.step(metric)
+        elif self._scheduler is not None:
             self._scheduler.step()
 
     def state_dict(self) -> dict[str, Any]:
@@ -180,6 +187,21 @@ def check_trainable(model: nn.Module, optimizer: OptimizerLike | None) -> None:
         if not any(id(weight) in own for group in optimizer.param_groups for weight in group["params"]):
             remedy = "make it of model.parameters(), after layers were replaced or unfrozen"
             reject("optimizer", "one of weights that this model trains", "one of others", remedy)
+
+
+def check_scheduler(scheduler: Any) -> None:
+    """Reject a scheduler that is made already: each stage of a training makes one for its own optimizer.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
+        kind = type(scheduler).__name__
+        remedy = f"give what makes it: lambda optimizer: {kind}(optimizer, ...)"
+        reject("scheduler", "a callable (optimizer) -> LRScheduler", f"an instance of {kind}", remedy)
+    if scheduler is not None and not callable(scheduler):
+        reject("scheduler", "a callable (optimizer) -> LRScheduler", repr(scheduler), "give what makes one")
 
 
 def is_linear(model: nn.Module) -> bool:

@@ -26,7 +26,7 @@ from metricopt.training.checkpoint import Checkpoints
 from metricopt.training.fingerprint import fingerprint_of
 from metricopt.training.holdout import Holdout, choose_holdout
 from metricopt.training.loss import DirectMetricLoss
-from metricopt.training.optimizers import Stepping, check_trainable, is_linear, optimizer_maker
+from metricopt.training.optimizers import Stepping, check_scheduler, check_trainable, is_linear, optimizer_maker
 from metricopt.training.partition import make_partition
 from metricopt.training.parts import FoldedRows, Partition, partition_at
 from metricopt.training.plan import make_plan
@@ -108,8 +108,9 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     parts = _read_parts(request, holdout, processes, display)
     label_names = _label_names(request.label_names, parts.num_labels)
     request.objective.for_labels(len(label_names))
-    single, model = _make_model(request, parts.folded)
+    single, model = _make_model(request, parts.folded, len(label_names))
     check_trainable(model, request.optimizer)
+    check_scheduler(request.scheduler)
     model.to(processes.device)
     processes.take_weights_of_main(model)
     make_stages = partial(
@@ -148,11 +149,11 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     )
 
 
-def _make_model(request: Request, folded: FoldedRows | None) -> tuple[nn.Module, nn.Module]:
+def _make_model(request: Request, folded: FoldedRows | None, num_labels: int) -> tuple[nn.Module, nn.Module]:
     """Return one model, and what is trained: the model itself, or one for each fold side by side."""
     if folded is not None:
         models = fresh_models(request.model, folded.num_replicas, request.seed)
-        return models[0], stacked(models)
+        return models[0], stacked(models, num_labels)
     model = request.model if isinstance(request.model, nn.Module) else fresh_models(request.model, 1, request.seed)[0]
     return model, model
 

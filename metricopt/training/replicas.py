@@ -55,11 +55,11 @@ def can_start_afresh(model: nn.Module) -> bool:
     return all(hasattr(layer, "reset_parameters") for layer in model.modules() if _has_own_state(layer))
 
 
-def stacked(models: Sequence[nn.Module]) -> nn.Module:
+def stacked(models: Sequence[nn.Module], num_labels: int | None = None) -> nn.Module:
     """Return the models side by side; linear layers as one linear layer with more outputs, which is faster."""
-    layers = [model for model in models if type(model) is nn.Linear]
+    layers = [model for model in models if type(model) is nn.Linear and num_labels in (None, model.out_features)]
     if len(layers) < len(models):
-        return Replicas(models)
+        return Replicas(models, num_labels)
     first = layers[0]
     together = nn.Linear(first.in_features, len(layers) * first.out_features, bias=first.bias is not None)
     together = together.to(first.weight)

@@ -102,7 +102,7 @@ def test_score_loader_wants_a_logit_for_each_label():
     assert score_loader(model, [batch], CPU)[0].shape == (4, 2)
     with pytest.raises(InvalidInputError, match=r"with 2 label\(s\), got logits \(4, 1\) for labels \(4, 2\); return"):
         score_loader(Returns(lambda x: x[:, 0]), [batch], CPU)
-    with pytest.raises(InvalidInputError, match=r"with 1 label\(s\), got logits \(4, 2\) for labels \(4, 2\)"):
+    with pytest.raises(InvalidInputError, match=r"with 1 label\(s\), got logits \(4, 1\) for labels \(4, 2\)"):
         score_loader(model, [batch], CPU, num_labels=1)
 
 

@@ -540,10 +540,9 @@ ROWS = torch.arange(40)
 @pytest.mark.parametrize(
     ("arguments", "batch", "text"),
     [
-        ({}, (LOGITS[:, None].expand(40, 2), LABELS), r"of shape \(B, 1\) or \(B,\), got \(40, 2\) and \(40,\)"),
-        ({}, (LOGITS[:, None].expand(40, 2), LABELS), r"for two classes return one logit: end in Linear\(..., 1\)"),
+        ({}, (LOGITS[:, None].expand(40, 3), LABELS), r"of shape \(B, 1\) or \(B,\), got \(40, 3\) and \(40,\)"),
         ({}, (LOGITS[:30], LABELS), r"got \(30,\) and \(40,\); return one logit"),
-        ({}, ({"logits": LOGITS}, LABELS), "logits must be a tensor, got dict; pass e.g. outputs.logits"),
+        ({}, ({"scores": LOGITS}, LABELS), "logits must be a tensor, got dict; pass e.g. outputs.logits"),
         ({}, (LOGITS, LABELS.numpy()), "labels must be a tensor, got ndarray"),
         ({}, (LOGITS, LABELS + 0.5), r"labels must be 0, 1 or NaN \(missing\), got \[0.5, 1.5\]"),
         ({}, (LOGITS, LABELS, ROWS + 1), "index must be 40 rows from 0 to 39, got 40 of 1 to 40"),
