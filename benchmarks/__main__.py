@@ -14,6 +14,7 @@ from benchmarks.studies import (
     linear,
     mixtures,
     mnist,
+    programs,
     rank_cuts,
     resume,
     score_evidence,
@@ -29,6 +30,7 @@ from benchmarks.suites.command import report_suite, run_suite
 STUDIES = (
     toy,
     mixtures,
+    programs,
     linear,
     ablation,
     average_precision,

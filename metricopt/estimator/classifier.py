@@ -57,7 +57,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     objective : str or Objective
-        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
+        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance. Or a
+        :class:`~metricopt.Program` with bounds over all rows, or its sentence.
     alpha : float, in (0, 1]
         The bound of an objective that is given by name. Objectives without a bound ignore it.
     beta : float, > 0
@@ -206,6 +207,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             If a parameter cannot be used, or the data are not as above.
         """
         objective, dtype = self._asked(), self._checked_dtype()
+        if objective.columns:
+            remedy = "fit for its other bounds, and give the whole program to from_scores with out-of-fold scores"
+            reject("objective", "one without subgroups for a classifier", str(objective), remedy)
         if self.batch_size is not None and not (is_integer(self.batch_size) and self.batch_size >= 1):
             reject(
                 "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for the default"
@@ -343,6 +347,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def _asked(self) -> Objective:
         if isinstance(self.objective, Objective):
             return self.objective
+        if len(self.objective.split()) > 1:  # the sentence of a program
+            return get_objective(self.objective)
         check_choice("objective", self.objective, REGISTRY)
         given = {short: getattr(self, short) for short in REGISTRY[self.objective].short_arguments()}
         return get_objective(self.objective, **given)

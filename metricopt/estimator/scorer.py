@@ -8,15 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils import column_or_1d
 
 from metricopt._arrays import Samples
 from metricopt._validation import reject
 from metricopt.evidence.choice import ThresholdChoice
+from metricopt.evidence.choosing import choice_at
+from metricopt.evidence.rows import LabelRows
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.problem.classes import as_text, likely_positive
+from metricopt.problem.cuts import Cuts
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.problem.program import Program
 from metricopt.problem.ranking import Ranking
 from metricopt.problem.registry import get_objective
 
@@ -33,7 +38,8 @@ class ObjectiveScorer:
     ----------
     objective : str or Objective
         A name, with ``alpha`` or ``beta`` as for :func:`metricopt.fit`, or an instance. Average precision is computed
-        from ``decision_function``, or from ``predict_proba`` if the classifier has none.
+        from ``decision_function``, or from ``predict_proba`` if the classifier has none. For a
+        :class:`~metricopt.Program` the score is -2 minus the total violation where a bound is missed.
     alpha : float, in (0, 1]
         The bound of an objective that is given by name.
     beta : float, > 0
@@ -54,6 +60,9 @@ class ObjectiveScorer:
 
     def __init__(self, objective: str | Objective, *, alpha: float | None = None, beta: float | None = None) -> None:
         (self.objective,) = get_objective(objective, alpha=alpha, beta=beta).for_labels(1)
+        if self.objective.columns:
+            remedy = "leave these bounds out: a scorer sees no subgroups"
+            reject("objective", "one without subgroups to score by", str(self.objective), remedy)
 
     def __repr__(self) -> str:
         return f"ObjectiveScorer({self.objective!r})"
@@ -83,7 +92,12 @@ class ObjectiveScorer:
         if not counts.positives:
             return float("nan")
         scores = alarms if isinstance(self.objective, CountObjective) else _scores_of(estimator, X, positive)
-        value = self.objective.measure(Ranking.of(Samples.read(scores, labels, sample_weight), 0), counts)
+        ranking = Ranking.of(Samples.read(scores, labels, sample_weight), 0)
+        if isinstance(self.objective, Program):
+            cuts = Cuts.at(ranking, self.objective, np.array([1.0, np.inf]))  # alarms have score 1
+            of_program = choice_at(LabelRows(ranking), self.objective, cuts, 0, torch.float64)
+            return selection_criterion(of_program, self.objective)[0]
+        value = self.objective.measure(ranking, counts)
         judged = self.objective.threshold_objective
         feasible, bounded_value = judged.feasible(counts), judged.bounded_value(counts)
         choice = ThresholdChoice(0.5, np.nan_to_num(value), bounded_value, counts, feasible)

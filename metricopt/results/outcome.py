@@ -126,9 +126,13 @@ class Outcome:
     def multiplier(self) -> Any:
         """The multiplier of the bound at the end of training: a float, or with several labels a dict by label name.
 
-        It is None without a bound, for a solver that has none, and for a label that was left out.
+        It is None without a bound, for a solver that has none, and for a label that was left out. For a program with
+        several bounds it is a dict by bound.
         """
-        last = {record["label"]: record["multiplier"] for record in self.history[-len(self.label_names) :]}
+        last = {
+            record["label"]: record.get("multipliers", record["multiplier"])
+            for record in self.history[-len(self.label_names) :]
+        }
         by_label = {name: last.get(name) for name in self.label_names}
         return by_label if len(by_label) > 1 else by_label[self.label_names[0]]
 

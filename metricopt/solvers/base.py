@@ -132,7 +132,7 @@ class Solver(ABC):
         """Move multipliers and schedules, after the loss of a batch."""
 
     def multiplier(self) -> np.ndarray | None:
-        """Return the multiplier of the bound, shape (L,), or None where there is no bound."""
+        """Return the multiplier of the bound, shape (L,), or of each of K bounds, (K, L); None without a bound."""
         return None
 
     def slacks(self) -> np.ndarray | None:

@@ -6,10 +6,12 @@ This file decides how counts become weights of single samples. The algebra of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metricopt.problem.objectives import CountObjective
-from metricopt.problem.ratios import Counts
+from metricopt.problem.ratios import Counts, LinearForm
 
 MULTIPLIER_STEP = 0.05
 """How far the bound's multiplier moves after a batch, per unit of violation."""
@@ -21,7 +23,7 @@ class ClassWeighting:
 
     At a multiplier of its bound and a current value an objective asks for the largest :math:`w_+ TP - w_- FP`. This
     class gives the two weights, and the bound's violation by errors. All arrays of two rows speak of (negatives,
-    positives).
+    positives). With K > 1 bounds there is a multiplier for each: multipliers and violations are then of shape (K, L).
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ class ClassWeighting:
         One over the prevalence. It is 0 for a label without positives or negatives, whose errors weigh nothing.
     num_learnable : int
         The number of labels that have positives and negatives, at least 1.
-    max_multiplier : ndarray, shape (L,)
+    max_multiplier : ndarray, shape (L,) or (K, L)
         The largest multiplier: the one at which a class loses all its weight, or :data:`MAX_MULTIPLIER`.
     """
 
@@ -52,53 +54,85 @@ class ClassWeighting:
 
     def set_value(self, value: np.ndarray) -> None:
         """Take over the objective's current value, shape (L,), on which the weights of a fraction depend."""
-        # The weights are linear in the multiplier: two coefficients of shape (2, L).
-        without, with_one = (
-            np.stack(self.objective.class_weights(np.full_like(value, multiplier), value)[::-1])
-            for multiplier in (0.0, 1.0)
-        )
-        self._weights_without_bound, self._weights_of_bound = without, with_one - without
-        falls = self._weights_of_bound < 0
-        used_up = np.divide(-without, self._weights_of_bound, out=np.full_like(without, MAX_MULTIPLIER), where=falls)
-        self.max_multiplier = used_up.min(axis=0)
+        # The weights are linear in the multipliers: coefficients of shape (2, L), and (2, L) for each bound.
+        maximised = self.objective.maximised
+        without = self._by_errors(maximised.numerator - maximised.denominator * value, maximised.by_class)
+        self._weights_without_bound = without
+        self._weights_of_bounds = np.array(
+            [self._by_errors(bound.excess(value) * -1.0, bound.metric.by_class) for bound in self.objective.bounds]
+        ).reshape(-1, *without.shape)
+        limits = [np.full(len(value), MAX_MULTIPLIER)] * (not len(self._weights_of_bounds))
+        for of_bound in self._weights_of_bounds:
+            used_up = np.divide(-without, of_bound, out=np.full_like(without, MAX_MULTIPLIER), where=of_bound < 0)
+            limits.append(np.maximum(used_up, 0).min(axis=0))
+        self.max_multiplier = self._as_given(limits)
+
+    def _by_errors(self, gain: LinearForm, by_class: bool) -> np.ndarray:
+        """Return the gain in right alarms, less that in wrong ones, as weights of (negatives, positives): (2, L).
+
+        A form of fractions of the classes is taken per positive.
+        """
+        odds = np.divide(self._positives, self._negatives, out=np.ones_like(self._positives), where=self._negatives > 0)
+        zeros = np.zeros_like(self._positives)
+        return np.stack([-(gain.fp + zeros) * (odds if by_class else 1.0), gain.tp + zeros])
+
+    def _as_given(self, by_bound: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what is known of each bound: (L,) for one bound or none, else (K, L)."""
+        return by_bound[0] if len(by_bound) == 1 else np.stack(by_bound)
 
     def class_weights(self, multiplier: np.ndarray) -> np.ndarray:
         """Return what an error of each class weighs, shape (2, L); the heavier class weighs 1."""
-        weights = np.maximum(self._weights_without_bound + multiplier * self._weights_of_bound, 0)
-        return weights / weights.max(axis=0)
+        own = multiplier.reshape(-1, 1, multiplier.shape[-1])
+        weights = self._weights_without_bound
+        if len(self._weights_of_bounds):
+            weights = weights + (own * self._weights_of_bounds).sum(axis=0)
+        weights = np.maximum(weights, 0)
+        heaviest = weights.max(axis=0)
+        return weights / np.where(heaviest > 0, heaviest, 1.0)
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return a, b and c, each (2, L), of the weights a + b * value + c * multiplier before they are scaled."""
-        zero, one = np.zeros_like(self._positives), np.ones_like(self._positives)
-        at = [np.stack(self.objective.class_weights(*own)[::-1]) for own in ((zero, zero), (zero, one), (one, zero))]
-        return at[0], at[1] - at[0], at[2] - at[0]
+        """Return a, b and c, each (2, L), of the weights a + b * value + c * multiplier before they are scaled.
+
+        For an objective with one bound at most.
+        """
+        ratio = self.objective.maximised
+        alone, of_value = (
+            self._by_errors(form, ratio.by_class) for form in (ratio.numerator, ratio.denominator * -1.0)
+        )
+        return alone, of_value, self._weights_of_bounds.sum(axis=0)
 
     def violation_coefficients(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bound's violation without an error, shape (L,), and what an error per positive adds, (2, L)."""
-        return self._violation_at_no_error, self._violation_per_error
+        """Return the only bound's violation without an error, (L,), and what an error per positive adds, (2, L)."""
+        (only,) = self._violations
+        return only
 
     def error_scale(self, batch_size: int) -> np.ndarray:
         """Return what an error counts in the loss of a batch, shape (L,): one over the positives it should hold."""
         return self.samples_per_positive / (batch_size * self.num_learnable)
 
     def violation(self, errors: np.ndarray, num_samples: int) -> np.ndarray:
-        """Return the bound's violation per positive, shape (L,), of errors (2, L) among ``num_samples``.
+        """Return each bound's violation per positive, shape (L,) or (K, L), of errors (2, L) among ``num_samples``.
 
         Errors may be fractions, of a batch or of all samples; see :meth:`CountObjective.violation`.
         """
         per_positive = self.samples_per_positive / num_samples
-        return self._violation_at_no_error + (self._violation_per_error * errors).sum(axis=0) * per_positive
+        return self._as_given(
+            [without + (per_error * errors).sum(axis=0) * per_positive for without, per_error in self._violations]
+        )
 
     def _set_violation_of_errors(self) -> None:
-        """Store the bound's violation, linear in the errors per positive, as coefficients."""
+        """Store the violation of each bound, linear in the errors per positive, as coefficients."""
         positives, negatives, none = self._positives, self._negatives, np.zeros_like(self._positives)
-        perfect = self.objective.violation(Counts(positives, none, none, negatives))
-        all_alarms = self.objective.violation(Counts(positives, negatives, none, none))
-        no_alarms = self.objective.violation(Counts(none, none, positives, negatives))
-        with np.errstate(invalid="ignore", divide="ignore"):  # labels without negatives
-            per_error = np.stack([(all_alarms - perfect) * positives / negatives, no_alarms - perfect])
-        self._violation_at_no_error = np.nan_to_num(perfect)
-        self._violation_per_error = np.nan_to_num(per_error, posinf=0, neginf=0)
+        self._violations: list[tuple[np.ndarray, np.ndarray]] = []
+        for bound in self.objective.bounds:
+            perfect = bound.violation(Counts(positives, none, none, negatives))
+            all_alarms = bound.violation(Counts(positives, negatives, none, none))
+            no_alarms = bound.violation(Counts(none, none, positives, negatives))
+            with np.errstate(invalid="ignore", divide="ignore"):  # labels without negatives
+                per_error = np.stack([(all_alarms - perfect) * positives / negatives, no_alarms - perfect])
+            self._violations.append((np.nan_to_num(perfect), np.nan_to_num(per_error, posinf=0, neginf=0)))
+        if not self._violations:
+            self._violations.append((none, np.zeros((2, len(none)))))
 
 
 def class_totals(labels: np.ndarray, sample_weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -96,7 +96,7 @@ class ExplicitSlack(PathSolver):
         else:
             reject("objective", "average precision or one with counts", objective.name, "choose another solver for it")
         self._position, self._is_new = Position(), True
-        self._restart_links(np.zeros(labels.shape[1]), num_visits=1)
+        self._restart_links(np.zeros_like(self._slacks.max_multiplier), num_visits=1)
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._position, self._is_new = Position(stage.name, num_steps), True
@@ -178,7 +178,7 @@ class ExplicitSlack(PathSolver):
 
     @abstractmethod
     def _bound_multiplier(self) -> np.ndarray:
-        """Return the multiplier of the bound, shape (L,)."""
+        """Return the multiplier of the bound, shape (L,), or of each of K bounds, shape (K, L)."""
 
     @abstractmethod
     def _link_terms(self, flat: np.ndarray) -> dict[str, Any]:

@@ -68,7 +68,8 @@ class Lagrangian(ExplicitSlack):
         self._num_visits = num_visits
         start = 0.0 if self.is_augmented else self._strength
         self._of_links = IndexedMultiplier(init=torch.full((len(self._slacks.values),), start))
-        self._of_bound = DenseMultiplier(init=torch.from_numpy(bound_multiplier), dtype=torch.float64)
+        flat = bound_multiplier.ravel()  # of each bound and label
+        self._of_bound = DenseMultiplier(init=torch.from_numpy(flat), dtype=torch.float64)
         form = cooper.ConstraintType.EQUALITY if self._form == "equality" else cooper.ConstraintType.INEQUALITY
         if self.is_augmented:
             self._penalty = DensePenaltyCoefficient(init=torch.tensor(self._quadratic))  # 0-dim: one for all links
@@ -82,7 +83,7 @@ class Lagrangian(ExplicitSlack):
         self._observed: dict[Any, Any] = {}
 
     def _bound_multiplier(self) -> np.ndarray:
-        multiplier = self._of_bound.weight.detach().numpy()
+        multiplier = self._of_bound.weight.detach().numpy().reshape(self._slacks.max_multiplier.shape)
         if not self.is_augmented:
             return multiplier
         return np.clip(multiplier + BOUND_PENALTY * self._slacks.violation(), 0, self._slacks.max_multiplier)
@@ -104,7 +105,7 @@ class Lagrangian(ExplicitSlack):
     def _move_links(self) -> None:
         # What the bound costs is in the weights of the samples already.
         of_bound = cooper.ConstraintState(
-            torch.from_numpy(self._slacks.violation()), contributes_to_primal_update=False
+            torch.from_numpy(self._slacks.violation().ravel()), contributes_to_primal_update=False
         )
         state = cooper.CMPState(observed_constraints={**self._observed, self._bound: of_bound})
         self._link_ascent.param_groups[0]["lr"] = DUAL_GROWTH * self._quadratic / self._num_visits
@@ -118,7 +119,7 @@ class Lagrangian(ExplicitSlack):
                 flat = self._observed[self._links].constraint_features
                 self._of_links.weight[flat] = self._of_links.weight[flat].clamp(min=0)  # post_step_ touches them all
             self._of_bound.weight.copy_(
-                self._of_bound.weight.clamp(min=0).minimum(torch.from_numpy(self._slacks.max_multiplier))
+                self._of_bound.weight.clamp(min=0).minimum(torch.from_numpy(self._slacks.max_multiplier.ravel()))
             )
         self._observed = {}
 

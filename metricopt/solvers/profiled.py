@@ -59,7 +59,8 @@ class Profiled(PathSolver):
         if not isinstance(objective, CountObjective):
             reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
         self._weighting = ClassWeighting(objective, labels, sample_weight)
-        self._multiplier, self._threshold, self._value = np.zeros((3, labels.shape[1]))
+        self._threshold, self._value = np.zeros((2, labels.shape[1]))
+        self._multiplier = np.zeros_like(self._weighting.max_multiplier)
         self._spread = np.ones(labels.shape[1])
         self._position = Position()
         self.works_on_device = len(objective.bounds) == (objective.bounded is not None)  # one over all rows, or none
@@ -115,7 +116,7 @@ class Profiled(PathSolver):
 
     def multiplier(self) -> np.ndarray | None:
         self._fetch()
-        return None if self._weighting.objective.bounded is None else self._multiplier.copy()
+        return self._multiplier.copy() if self._weighting.objective.bounds else None
 
     def state_dict(self) -> dict[str, Any]:
         self._fetch()

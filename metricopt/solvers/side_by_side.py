@@ -83,7 +83,7 @@ class SideBySide(Solver):
 
     def multiplier(self) -> np.ndarray | None:
         found = [multiplier for solver in self._solvers if (multiplier := solver.multiplier()) is not None]
-        return np.concatenate(found) if found else None
+        return np.concatenate(found, axis=-1) if found else None
 
     def state_dict(self) -> dict[str, Any]:
         return {"solvers": [solver.state_dict() for solver in self._solvers]}

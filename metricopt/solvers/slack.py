@@ -142,7 +142,7 @@ class SampleSlacks(Slacks):
 
     def __init__(self, objective: CountObjective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         self._weighting = ClassWeighting(objective, labels, sample_weight)
-        self.has_bound = objective.bounded is not None
+        self.has_bound = bool(objective.bounds)
         num_labels = labels.shape[1]
         self._labels, self._shape = labels, labels.shape
         self.values = np.zeros(labels.size, dtype=np.float32)

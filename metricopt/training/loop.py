@@ -407,7 +407,7 @@ class Loop:
     ) -> list[dict[str, Any]]:
         multiplier, epoch = self._solver.multiplier(), self._state.epoch
         if multiplier is not None:
-            multiplier = multiplier.reshape(self._num_replicas, -1).mean(axis=0)
+            multiplier = multiplier.reshape(*multiplier.shape[:-1], self._num_replicas, -1).mean(axis=-2)
         kept = None if multiplier is None else np.where(self._learnable, multiplier, np.nan)
         return records_of(candidate.choice, self._objective, self._label_names, kept, epoch, stage, loss, slack)
 

@@ -362,9 +362,9 @@ class DirectMetricLoss(nn.Module):
 
     @property
     def multiplier(self) -> Any:
-        """The multiplier of the bound: a float, or with several labels (L,); None without a bound."""
+        """The multiplier of the bound: a float, (L,) with several labels, (K, L) of K bounds; None without a bound."""
         multiplier = self.solver.multiplier()
-        return multiplier if multiplier is None or len(multiplier) > 1 else float(multiplier[0])
+        return multiplier if multiplier is None or multiplier.size > 1 else float(multiplier[0])
 
     def extra_repr(self) -> str:
         return f"{self.objective!r}, solver={self.solver!r}, warmup_epochs={self.warmup_epochs}, path={self._path}"

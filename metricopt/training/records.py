@@ -36,8 +36,8 @@ def records_of(
         The choice of thresholds on the selection data after the epoch, with entries of shape (L,).
     objective : Objective
     label_names : sequence of str, length L
-    multiplier : ndarray, shape (L,), or None
-        The multiplier of the bound; NaN for a label that is left out.
+    multiplier : ndarray, shape (L,) or (K, L), or None
+        The multiplier of the bound, or of each of K bounds; NaN for a label that is left out.
     epoch, stage, loss
         The number of the epoch, the name of its stage, and its mean loss.
     slack : sequence of SlackAgreement, length L, optional
@@ -56,8 +56,18 @@ def records_of(
             "bound": single.bound,
             "feasible": bool(choice.feasible[label]),
             "threshold": float(choice.threshold[label]),
-            "multiplier": None if multiplier is None or np.isnan(multiplier[label]) else float(multiplier[label]),
+            **_multipliers(multiplier, label, single),
             "agreement": None if slack is None or np.isnan(slack[label].agreement) else float(slack[label].agreement),
         }
         for label, (name, single) in enumerate(zip(label_names, objective.for_labels(len(label_names)), strict=True))
     ]
+
+
+def _multipliers(multiplier: np.ndarray | None, label: int, objective: Objective) -> dict[str, Any]:
+    """Return the entries of a record for one multiplier, or for that of each bound by name."""
+    if multiplier is None or np.isnan(own := multiplier[..., label]).any():
+        return {"multiplier": None}
+    if own.ndim == 0:
+        return {"multiplier": float(own)}
+    named = zip(objective.bounds, own, strict=True)
+    return {"multiplier": None, "multipliers": {str(bound): float(value) for bound, value in named}}

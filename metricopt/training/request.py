@@ -92,9 +92,9 @@ def read_request(
     names = _read_names(label_names, loader)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
     check_registered(target)
-    if len(target.bounds) > 1 or target.columns:
-        remedy = "train for one bound, and give the program to choose_threshold with scores of other rows"
-        reject("objective", "one with at most one bound, over all rows, to train for", str(target), remedy)
+    if target.columns:
+        remedy = "train for its other bounds, and give the whole program to from_scores with the model's scores"
+        reject("objective", "one without subgroups, to train for", str(target), remedy)
     request = Request(
         loader=loader,
         objective=target,

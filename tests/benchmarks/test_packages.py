@@ -49,7 +49,7 @@ def test_images_need_their_packages(nothing_installed):
 
 def test_nothing_is_asked_for_that_is_there(monkeypatch):
     packages.require("a study", ["numpy", "torch"])
-    without = {"evidence", "score_evidence", "mixtures", "resume", "spots", "toy"}
+    without = {"evidence", "score_evidence", "mixtures", "programs", "resume", "spots", "toy"}
     assert {study.name_of(each) for each in command.STUDIES if not each.NEEDS} == without
 
 
