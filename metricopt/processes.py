@@ -63,11 +63,7 @@ class Processes:
         The number of processes.
     position : int
         The position of this process among them, from 0.
-    sets_precision : bool
-        Whether accelerate had no precision before, which all accelerators of a process share.
     """
-
-    sets_precision = False
 
     def __init__(self, accelerator: Any = None, device: torch.device | None = None) -> None:
         self.accelerator = accelerator
@@ -202,17 +198,6 @@ class Processes:
                 raise ProcessLostError(f"Process {position} of {self.number} failed: {kind}: {text}; {self._advice}.")
 
     @contextmanager
-    def given_back(self) -> Iterator[None]:
-        """Forget the precision of this training at its end, unless it was set before, so that others may set theirs."""
-        try:
-            yield
-        finally:
-            if self.sets_precision:
-                from accelerate.state import AcceleratorState
-
-                AcceleratorState._reset_state()
-
-    @contextmanager
     def watched(self, checkpoint_dir: Any) -> Iterator[None]:
         """Let a training end with a :class:`ProcessLostError` that names its checkpoints when a process is lost.
 
@@ -259,6 +244,53 @@ class Processes:
 ALONE = Processes()
 
 
+class _Group:
+    """The process group of torch, with the names that accelerate has."""
+
+    def __init__(self) -> None:
+        self.num_processes: int = torch.distributed.get_world_size()
+        self.process_index: int = torch.distributed.get_rank()
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor) for _ in range(self.num_processes)]
+        torch.distributed.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+
+def processes_of_group() -> Processes:
+    """Return the processes whose group the caller's own loop has set up, alone where there is none."""
+    distributed = torch.distributed
+    is_alone = not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1)
+    return ALONE if is_alone else Processes(_Group())
+
+
+_trainings = threading.Lock()
+_num_trainings = 0
+_had_precision = False
+
+
+@contextmanager
+def precision_given_back() -> Iterator[None]:
+    """Forget the precision of trainings when the last one ends, unless it was set before: others may then set theirs.
+
+    All accelerators of a process share it.
+    """
+    from accelerate.state import AcceleratorState
+
+    global _num_trainings, _had_precision
+    with _trainings:
+        if not _num_trainings:
+            _had_precision = bool(AcceleratorState._shared_state)
+        _num_trainings += 1
+    try:
+        yield
+    finally:
+        with _trainings:
+            _num_trainings -= 1
+            if not (_num_trainings or _had_precision):
+                AcceleratorState._reset_state()
+
+
 class _OwnRows(torch.autograd.Function):
     """Scores of all rows, whose derivatives go back to those of the own ones."""
 
@@ -286,9 +318,7 @@ def join_launch(device: Any = None) -> Processes:
         If the launch cannot be joined, if torch knows no such device, or if all processes would train on it.
     """
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
 
-    sets_precision = not AcceleratorState._shared_state
     launched = int(os.environ.get("WORLD_SIZE") or 1)
     try:
         where = None if device is None else torch.device(device)
@@ -296,14 +326,11 @@ def join_launch(device: Any = None) -> Processes:
         reject("device", "one that torch can use here", repr(device), "choose e.g. cpu")
     if launched == 1:
         accelerator = Accelerator()
-        processes = Processes(accelerator, accelerator.device if where is None else where)
-        processes.sets_precision = sets_precision
-        return processes
+        return Processes(accelerator, accelerator.device if where is None else where)
     has_devices = torch.cuda.is_available() or (hasattr(torch, "xpu") and torch.xpu.is_available())
     # Without a device of its own accelerate would take each process for the only one.
     accelerator = Accelerator(cpu=not has_devices or (where is not None and where.type == "cpu"))
     processes = Processes(accelerator, accelerator.device)
-    processes.sets_precision = sets_precision
     if processes.number != launched:
         remedy = "make no Accelerator before fit, or Accelerator(cpu=True) where there is no other device"
         reject("accelerate", f"set up for the {launched} processes of the launch", processes.number, remedy)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from metricopt.problem.objectives import Objective
-from metricopt.processes import join_launch
+from metricopt.processes import join_launch, precision_given_back
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
 from metricopt.scoring.modes import modes_kept
@@ -231,15 +231,15 @@ def fit(
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    processes = join_launch(device)
-    with processes.in_step():
-        if checkpoint_dir is not None and processes.is_main:
-            claim_folder(checkpoint_dir, resume=resume)
-    with (
-        seeded(request.seed + processes.position),
-        modes_kept(model if isinstance(model, nn.Module) else nn.Module()),
-        Display(progress if processes.is_main else False) as display,
-        processes.watched(checkpoint_dir),
-        processes.given_back(),
-    ):
-        return Loop(prepare(request, processes, display), display, request.callbacks).run()
+    with precision_given_back():
+        processes = join_launch(device)
+        with processes.in_step():
+            if checkpoint_dir is not None and processes.is_main:
+                claim_folder(checkpoint_dir, resume=resume)
+        with (
+            seeded(request.seed + processes.position),
+            modes_kept(model if isinstance(model, nn.Module) else nn.Module()),
+            Display(progress if processes.is_main else False) as display,
+            processes.watched(checkpoint_dir),
+        ):
+            return Loop(prepare(request, processes, display), display, request.callbacks).run()

@@ -55,6 +55,7 @@ from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import get_objective
+from metricopt.processes import processes_of_group
 from metricopt.scoring.misfits import ONE_LOGIT_EACH, check_logits
 from metricopt.scoring.outputs import logits_of, one_score_each
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
@@ -152,6 +153,8 @@ class DirectMetricLoss(nn.Module):
     ----------
     objective : Objective
     solver : Solver
+    sees_all_processes : bool
+        Whether batches hold the rows of all processes, so that nothing is exchanged here; :func:`~metricopt.fit` does.
 
     Raises
     ------
@@ -162,8 +165,11 @@ class DirectMetricLoss(nn.Module):
 
     Notes
     -----
-    With several processes each has a loss of its own, which sees its own batches alone, so that thresholds and
-    multipliers differ a little. :func:`~metricopt.fit` exchanges the scores.
+    In several processes (a process group of torch, which Lightning and accelerate set up in a launch) each makes the
+    loss with the labels of the whole training set and passes its own rows. The scores of all are exchanged in each
+    step, so that there is one threshold and one multiplier, and each process returns the loss of all rows. Gradients
+    are those of that loss where the loop takes their mean over the processes, as ``DistributedDataParallel`` does. All
+    processes must take as many batches.
 
     Examples
     --------
@@ -184,6 +190,8 @@ class DirectMetricLoss(nn.Module):
     >>> choice.feasible.item(), choice.value.item()
     (True, 1.0)
     """
+
+    sees_all_processes: bool
 
     def __init__(
         self,
@@ -235,6 +243,7 @@ class DirectMetricLoss(nn.Module):
         self._can_extend = warmup_epochs is None and planned > 0
         self._refresh_steps = max(MIN_REFRESH_STEPS, self._steps_per_epoch // REFRESHES_AN_EPOCH)
         self._progress = _Progress(warmup_batches=warmup_batches)
+        self.sees_all_processes = False
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor | None = None) -> Tensor:
         """Return the loss of a batch, differentiable in the logits.
@@ -256,9 +265,11 @@ class DirectMetricLoss(nn.Module):
         """
         logits = logits_of(logits)
         scores, truth = self._columns(logits, labels)
+        moves = self.training and torch.is_grad_enabled() and scores.requires_grad
+        if moves and not self.sees_all_processes:
+            scores, truth, index = _of_all_processes(scores, truth, index)
         if not len(scores):
             return scores.sum()
-        moves = self.training and torch.is_grad_enabled() and scores.requires_grad
         if not moves:
             return self._loss_of_others(scores, truth)
         if index is None and self._needs_index:
@@ -501,3 +512,13 @@ class DirectMetricLoss(nn.Module):
             steps, remedy = self._progress.batches, "lower the learning rate or clip the gradient"
             raise DivergedError(message("scores", "finite", f"NaN or infinity after {steps} batches", remedy))
         self.solver.refresh(scores, self._memory.labels, self._sample_weight)
+
+
+def _of_all_processes(scores: Tensor, labels: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return scores, labels and index of the rows of all processes of the group."""
+    processes = processes_of_group()
+    if processes.number == 1:
+        return scores, labels, index
+    rows = torch.zeros(len(scores), dtype=torch.long) if index is None else index
+    scores, labels, rows = processes.whole_batch(scores, labels, rows)
+    return scores, labels, None if index is None else rows

@@ -165,7 +165,7 @@ def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> Dir
         solver = SideBySide(solver, parts.folded.num_replicas)
     warmup_epochs = sum(stage.epochs for stage in plan if not stage.is_direct)
     can_extend = request.warmup_epochs is None and any(stage.goes_on for stage in plan)
-    return DirectMetricLoss(
+    loss = DirectMetricLoss(
         objective,
         parts.train.labels,
         epochs=sum(stage.epochs for stage in plan),
@@ -174,6 +174,8 @@ def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> Dir
         warmup_epochs=None if can_extend else warmup_epochs,
         sample_weight=parts.train.sample_weight,
     )
+    loss.sees_all_processes = True
+    return loss
 
 
 def _make_selection(request: Request, parts: Partition, plan: Sequence[Stage]) -> Selection:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from metricopt import InvalidInputError
 from metricopt.cli.commands import app
+from tests import launched_loops
 from tests.launched import ASKED, BATCH, CASES, EQUAL, NAMES, kept, outcome
 
 pytestmark = pytest.mark.slow
@@ -168,3 +169,24 @@ def test_the_command_line_in_a_launch(after_a_kill, tmp_path):
     for unlike in ("seconds", "options"):
         two.pop(unlike), one.pop(unlike)
     assert_close(two, one)
+
+
+@pytest.fixture(scope="module")
+def loops(tmp_path_factory):
+    """Where one launch wrote down what own loops led to."""
+    folder = tmp_path_factory.mktemp("loops")
+    code, said = run(*TORCHRUN, "-m", "tests.launched_loops", folder)
+    assert code == 0, said
+    return folder
+
+
+@pytest.mark.parametrize(("name", "with_index"), [("plain", False), ("accelerate", True)])
+def test_own_loops_have_one_threshold_and_one_multiplier(loops, name, with_index):
+    both = [json.loads((loops / f"{name}-{position}.json").read_text()) for position in range(2)]
+    assert both[0] == both[1]
+    alone = launched_loops.train(with_index)
+    assert alone["threshold"] == pytest.approx(both[0]["threshold"], abs=1e-4)
+    assert alone["multiplier"] == pytest.approx(both[0]["multiplier"], abs=1e-4) and alone["multiplier"] > 0
+    np.testing.assert_allclose(both[0]["losses"], alone["losses"], atol=1e-4)
+    for weight, expected in zip(both[0]["weights"], alone["weights"], strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-4)
