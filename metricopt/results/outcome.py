@@ -18,7 +18,7 @@ from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.probabilities import Calibration
 from metricopt.evidence.reports import LabelReport, Report
 from metricopt.evidence.thresholds import ThresholdChoice, reachable_bound
-from metricopt.plots import plot_history, plot_labels, plot_precision_recall, plot_scores
+from metricopt.plots import plot_history, plot_labels, plot_precision_recall, plot_scores, plot_subgroups
 from metricopt.problem.classes import Classes
 from metricopt.problem.metrics import PrecisionRecallCurve
 from metricopt.problem.objectives import Objective
@@ -287,6 +287,12 @@ class Outcome:
             drawn = reliability_of_selection(which, self.selection_scores, None, self._title(which))
             if drawn is not None:
                 yield said_of_selection(data), drawn
+        if self.selection[which].bounds:
+            title = self._title(which)
+            yield (
+                f"Each bound with its 95 % interval on {data} data.",
+                plot_subgroups(self.selection[which], title=title),
+            )
 
     def plot_history(self, figure: Figure | SubFigure | None = None, *, label: str | None = None) -> np.ndarray:
         """Draw metric, bounded metric, multiplier and slack agreement by epoch; return an array with Axes for each.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from metricopt.evidence.bootstrap import precision_band
 from metricopt.evidence.probabilities import Calibration, held_out_probabilities
 from metricopt.evidence.reports import Report, Scored
-from metricopt.plots import plot_precision_recall, plot_reliability
+from metricopt.plots import plot_decision_curve, plot_precision_recall, plot_reliability, plot_subgroups
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.results.scores import DataScores
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _RELIABILITY = "Probabilities beside the fraction of positives among rows of like probability"
+
+_DECISION_CURVE = (
+    "Net benefit at each threshold probability: where users would look at nine false alarms for one right one, read it "
+    "at 0.1. The model is worth its use where its line is the highest"
+)
+_SUBGROUPS = "Each bound with its 95 % interval"
 
 
 def pictures_of_test(
@@ -50,6 +56,10 @@ def pictures_of_test(
     if calibration is not None:
         axes = plot_reliability(calibration(scores), labels, sample_weight=weight, title=title)
         yield f"{_RELIABILITY}, on {data} data.", axes
+        axes = plot_decision_curve({name: calibration(scores)}, labels, sample_weight=weight, title=title)
+        yield f"{_DECISION_CURVE}, on {data} data.", axes
+    if report[which].bounds:
+        yield f"{_SUBGROUPS} on {data} data.", plot_subgroups(report[which], title=title)
 
 
 def reliability_of_selection(which: int, part: DataScores, ax: Axes | None, title: str) -> Axes | None:

@@ -12,16 +12,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.text import Text
 
-from metricopt import FPOR, choose_threshold, precision_recall_curve
+from metricopt import FPOR, Program, choose_threshold, from_scores, precision_recall_curve
 from metricopt.evidence.bootstrap import precision_band
 from metricopt.evidence.reports import evaluate
 from metricopt.plots import (
+    plot_decision_curve,
     plot_frontier,
     plot_history,
     plot_labels,
     plot_precision_recall,
     plot_reliability,
     plot_scores,
+    plot_subgroups,
 )
 
 DPI = 50
@@ -114,6 +116,22 @@ def draw_reliability(power=1.0):
     return plot_reliability(probabilities**power, labels, title="a title").figure
 
 
+def draw_decision_curve(power=1.0):
+    random = np.random.default_rng(0)
+    probabilities = random.random(2000) ** 3
+    labels = (random.random(2000) < probabilities).astype(float)
+    models = {"ours": probabilities**power, "other": np.full(2000, labels.mean())}
+    return plot_decision_curve(models, labels, title="a title").figure
+
+
+def draw_subgroups(shift=2.0):
+    scores, labels = samples(shift, prevalence=0.4)
+    sites = np.array(list("ABC"))[np.arange(600) % 3]
+    program = Program("recall", ["precision >= 0.9", "recall >= 0.75 in every site"])
+    result = from_scores(scores, labels, program, subgroups=sites, confidence=None)
+    return plot_subgroups(result.train, title="a title").figure
+
+
 # How each is drawn, and with which other number it must not look the same.
 PICTURES = {
     "precision_recall": (draw_precision_recall, 3.0),
@@ -122,6 +140,8 @@ PICTURES = {
     "history": (draw_history, 1),
     "frontier": (draw_frontier, 0.1),
     "reliability": (draw_reliability, 2.0),
+    "decision_curve": (draw_decision_curve, 3.0),
+    "subgroups": (draw_subgroups, 0.5),
 }
 
 
