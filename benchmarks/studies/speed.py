@@ -90,7 +90,7 @@ def _fit_ratio(
         )
         return float(np.median(np.diff(moments))) / steps
 
-    return _in_turn(
+    return in_turn(
         f"step: profiled {what}",
         lambda: seconds_a_step("profiled"),
         lambda: seconds_a_step("cross_entropy"),
@@ -108,7 +108,7 @@ def threshold_ratio(num_samples: int = 1_000_000, repeats: int = 7) -> list[dict
     rows = []
     for what, confidence in (("exact threshold", None), ("threshold with confidence .9", 0.9)):
         choose = partial(metricopt.choose_threshold, scores, labels, objective, confidence=confidence)
-        rows += _in_turn(
+        rows += in_turn(
             f"{what} / numpy argsort, {num_samples:,} float32 scores",
             lambda choose=choose: _seconds(choose),  # type: ignore[misc]
             lambda: _seconds(lambda: np.argsort(scores)),
@@ -148,7 +148,7 @@ def explicit_slack_ratio(largest: int = 1_000_000, repeats: int = 7, steps: int 
 
     solver, of_many = prepared(largest)
     _, of_few = prepared(10_000)
-    rows = _in_turn(
+    rows = in_turn(
         f"step: augmented Lagrangian, {largest:,} / 10,000 samples, batch 256", of_many, of_few, repeats, 2.0
     )
     state = solver.state_dict()
@@ -208,7 +208,7 @@ def imported_packages() -> list[dict[str, Any]]:
 def table_rows(num_rows: int, num_rows_in_pieces: int, repeats: int) -> list[dict[str, Any]]:
     """Time reading and preparing a table, and measure the memory that a longer one takes."""
     rows = table_seconds(
-        num_rows, lambda what, own, other: _in_turn(what, lambda: _seconds(own), lambda: _seconds(other), repeats, 2.0)
+        num_rows, lambda what, own, other: in_turn(what, lambda: _seconds(own), lambda: _seconds(other), repeats, 2.0)
     )
     what, gigabytes = table_memory(num_rows_in_pieces)
     return [*rows, {"what": what, "gigabytes": round(gigabytes, 2), "budget": 2.0, "within_budget": gigabytes <= 2.0}]
@@ -250,7 +250,7 @@ def _bytes_row(what: str, num_bytes: float, budget: float) -> dict[str, Any]:
     return {"what": what, "bytes": num_bytes, "budget": budget, "within_budget": num_bytes <= budget}
 
 
-def _in_turn(
+def in_turn(
     what: str, measured: Callable[[], float], reference: Callable[[], float], repeats: int, budget: float
 ) -> list[dict[str, Any]]:
     """Time both sides in turn; the ratio is the median of the pairs'."""

@@ -11,11 +11,24 @@ from metricopt._validation import check_choice, reject
 from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.solvers.base import WARMUP, Solver, Stage
 from metricopt.solvers.exact_penalty import ExactPenalty
+from metricopt.solvers.grouped_head import GroupedHead
 from metricopt.solvers.profiled import Profiled
 from metricopt.solvers.profiled_ranking import ProfiledRanking
+from metricopt.solvers.regrouping import Regrouping
 from metricopt.solvers.surrogate import Surrogate
 
-__all__ = ["WARMUP", "ExactPenalty", "Profiled", "ProfiledRanking", "Solver", "Stage", "Surrogate", "get_solver"]
+__all__ = [
+    "WARMUP",
+    "ExactPenalty",
+    "GroupedHead",
+    "Profiled",
+    "ProfiledRanking",
+    "Regrouping",
+    "Solver",
+    "Stage",
+    "Surrogate",
+    "get_solver",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ Differs from the paper (Peng et al. 2025), which keeps every slack as a variable
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,7 @@ class Profiled(PathSolver):
             offset=offset,
             height=path.height(progress),
             anchor=torch.from_numpy(anchor).to(own.dtype) if path.anchor else None,
-            has_missing=bool(labels.isnan().any()),
+            has_missing=math.isnan(labels.sum().item()),
         )
         self._violation = self._weighting.violation(errors.numpy().astype(np.float64), len(scores))
         return with_derivatives(scores, loss, derivatives)
@@ -214,9 +215,16 @@ class Profiled(PathSolver):
 
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return each sample's cross-entropy and its derivative in the score, 0 where the label is missing."""
-    is_positive, small = labels == 1, np.exp(-np.abs(scores))
-    losses = np.maximum(np.where(is_positive, -scores, scores), 0) + np.log1p(small)
-    residuals = np.where(scores > 0, 1, small) / (1 + small) - is_positive
-    held = np.where(labels == labels, 1.0 if weight is None else weight, 0.0).astype(losses.dtype)
+    sign = labels + labels
+    sign -= 1
+    with np.errstate(invalid="ignore"):  # missing labels, and infinite scores
+        wrong = np.negative(scores * sign)
+        losses = np.logaddexp(0, wrong)
+        residuals = np.exp(wrong - losses)  # the sigmoid of wrong
+    residuals *= -sign
+    present = labels == labels
+    if weight is None and present.all():
+        return losses, residuals
+    held = np.where(present, 1.0 if weight is None else weight, 0.0).astype(losses.dtype)
     # Not a product with 0 alone, which an infinite loss would turn into NaN.
-    return np.where(held > 0, losses, 0) * held, residuals * held
+    return np.where(held > 0, losses, 0) * held, np.where(held > 0, residuals, 0) * held
