@@ -56,8 +56,9 @@ def pictures_of_test(
     if calibration is not None:
         axes = plot_reliability(calibration(scores), labels, sample_weight=weight, title=title)
         yield f"{_RELIABILITY}, on {data} data.", axes
-        axes = plot_decision_curve({name: calibration(scores)}, labels, sample_weight=weight, title=title)
-        yield f"{_DECISION_CURVE}, on {data} data.", axes
+        if len(report.labels) == 1:  # with several, a page would be too large
+            axes = plot_decision_curve({name: calibration(scores)}, labels, sample_weight=weight, title=title)
+            yield f"{_DECISION_CURVE}, on {data} data.", axes
     if report[which].bounds:
         yield f"{_SUBGROUPS} on {data} data.", plot_subgroups(report[which], title=title)
 

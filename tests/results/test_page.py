@@ -150,7 +150,8 @@ def test_measures_of_a_clinic_are_those_of_the_test_rows(result, tmp_path):
 
 def test_pictures_are_of_the_rows_that_did_not_train(result, test_data, tmp_path):
     said = [image["alt"] for image in page_of(result.report(tmp_path / "r.html", test_data)).of("img")]
-    assert ["on test data" in text for text in said] == [True, True] and "Probabilities beside" in said[1]
+    assert ["on test data" in text for text in said] == [True, True, True] and "Probabilities beside" in said[1]
+    assert "Net benefit" in said[2]
     said = [image["alt"] for image in page_of(result.report(tmp_path / "r.html")).of("img")]
     assert ["on validation data" in text for text in said] == [True, True] and "calibrated by others" in said[1]
     alone = trained(Y[:, 0], FPOR(0.7), val_fraction=0)
