@@ -127,7 +127,7 @@ class Processes:
         """Put the mean over the processes in place of each gradient."""
         if self.number == 1:
             return
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        weights = [weight for weight in model.parameters() if weight.requires_grad]  # none: nothing is exchanged
         for dtype in dict.fromkeys(weight.dtype for weight in weights):
             alike = [weight for weight in weights if weight.dtype == dtype]
             gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in alike]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricopt.problem.objectives import Objective
 from metricopt.solvers.agreement import SlackAgreement
@@ -134,6 +134,11 @@ class Solver(ABC):
     def multiplier(self) -> np.ndarray | None:
         """Return the multiplier of the bound, shape (L,), or of each of K bounds, (K, L); None without a bound."""
         return None
+
+    @property
+    def losses(self) -> list[nn.Module]:
+        """The losses that it calls and that are modules: their weights train, and they move from device to device."""
+        return []
 
     def slacks(self) -> np.ndarray | None:
         """Return a copy of the slacks as they are, or None if the solver has no slacks."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.solvers.base import Solver, Stage
@@ -50,6 +50,10 @@ class SideBySide(Solver):
             own = objective if objective.bound is None else objective.with_bound(_bounds(objective, columns))
             solver.prepare(own, labels[:, columns], None if sample_weight is None else sample_weight[:, columns])
         self.works_on_device = len(self._solvers) == 1 and self._solvers[0].works_on_device
+
+    @property
+    def losses(self) -> list[nn.Module]:
+        return [loss for solver in self._solvers for loss in solver.losses]
 
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return self._solvers[0].stages(epochs, is_linear)

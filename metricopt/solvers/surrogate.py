@@ -76,6 +76,10 @@ class Surrogate(Solver):
             scores, labels = scores[present], labels[present]
         return self._loss(scores, labels)
 
+    @property
+    def losses(self) -> list[nn.Module]:
+        return [self._loss] if isinstance(self._loss, nn.Module) else []
+
     def state_dict(self) -> dict[str, Any]:
         of_loss = {"loss": self._loss.state_dict()} if isinstance(self._loss, nn.Module) else {}
         return {"step": self._step, "num_steps": self._num_steps, **of_loss}

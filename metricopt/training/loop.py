@@ -220,6 +220,7 @@ class Loop:
             self._add_loss(loss)
             self._accelerator.backward(loss)
             self._processes.average_gradients(self._model)
+            self._processes.average_gradients(self._loss)
             self._stepping.step()
             state.batch, state.step = state.batch + 1, state.step + 1
             if self._checkpoints is not None and self._checkpoints.is_due(state.step):

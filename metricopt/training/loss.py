@@ -107,7 +107,8 @@ class DirectMetricLoss(nn.Module):
     draws some rows more often than others; else the scores of the last n samples stand for the training set. While
     these hold no positive or no negative of a label, its threshold stays where it was.
 
-    All that moves is in ``state_dict()``, which ``torch.load`` reads with ``weights_only=True``. There are no weights.
+    All that moves is in ``state_dict()``, which ``torch.load`` reads with ``weights_only=True``. A loss of
+    your own (``solver``) may have weights, ``loss.parameters()``, which the optimizer must hold; others have none.
     With the default solver and an objective of counts, scores, counts, thresholds and multipliers stay on the device of
     the logits, and no step waits for it but the first, and those that end the warm-up; other solvers fetch the scores.
 
@@ -192,6 +193,7 @@ class DirectMetricLoss(nn.Module):
     """
 
     sees_all_processes: bool
+    losses: nn.ModuleList
 
     def __init__(
         self,
@@ -244,6 +246,7 @@ class DirectMetricLoss(nn.Module):
         self._refresh_steps = max(MIN_REFRESH_STEPS, self._steps_per_epoch // REFRESHES_AN_EPOCH)
         self._progress = _Progress(warmup_batches=warmup_batches)
         self.sees_all_processes = False
+        self.losses = nn.ModuleList(self.solver.losses)
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor | None = None) -> Tensor:
         """Return the loss of a batch, differentiable in the logits.

@@ -5,7 +5,7 @@ This file decides defaults and how an optimizer begins a stage; the loop decides
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -187,6 +187,29 @@ def check_trainable(model: nn.Module, optimizer: OptimizerLike | None) -> None:
         if not any(id(weight) in own for group in optimizer.param_groups for weight in group["params"]):
             remedy = "make it of model.parameters(), after layers were replaced or unfrozen"
             reject("optimizer", "one of weights that this model trains", "one of others", remedy)
+
+
+def weights_of_loss(loss: nn.Module, model: nn.Module) -> list[nn.Parameter]:
+    """Return the weights that a loss trains beside those of the model."""
+    of_model = {id(weight) for weight in model.parameters()}
+    return [weight for weight in loss.parameters() if weight.requires_grad and id(weight) not in of_model]
+
+
+def check_loss_trainable(weights: Sequence[nn.Parameter], optimizer: OptimizerLike | None, *, with_folds: bool) -> None:
+    """Reject a loss with weights of its own where they would not be trained as their owner means it.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if weights and with_folds:
+        remedy = "give folds=None to train one model"
+        reject("solver", "a loss without weights of its own where models train in folds", "one with weights", remedy)
+    if weights and isinstance(optimizer, torch.optim.Optimizer):
+        held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+        if not all(id(weight) in held for weight in weights):
+            remedy = "make it of [*model.parameters(), *loss.parameters()]"
+            reject("optimizer", "one that holds the weights of the loss", "one without them", remedy)
 
 
 def check_scheduler(scheduler: Any) -> None:

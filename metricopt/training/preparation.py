@@ -26,7 +26,15 @@ from metricopt.training.checkpoint import Checkpoints
 from metricopt.training.fingerprint import fingerprint_of
 from metricopt.training.holdout import Holdout, choose_holdout
 from metricopt.training.loss import DirectMetricLoss
-from metricopt.training.optimizers import Stepping, check_scheduler, check_trainable, is_linear, optimizer_maker
+from metricopt.training.optimizers import (
+    Stepping,
+    check_loss_trainable,
+    check_scheduler,
+    check_trainable,
+    is_linear,
+    optimizer_maker,
+    weights_of_loss,
+)
 from metricopt.training.partition import make_partition
 from metricopt.training.parts import FoldedRows, Partition, partition_at
 from metricopt.training.plan import make_plan
@@ -122,7 +130,10 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         with_folds=parts.folded is not None,
     )
     plan = make_stages(request.warmup_epochs)
-    loss = _make_loss(request, parts, plan)
+    loss = _make_loss(request, parts, plan).to(processes.device)
+    own_weights = weights_of_loss(loss, model)
+    check_loss_trainable(own_weights, request.optimizer, with_folds=parts.folded is not None)
+    processes.take_weights_of_main(loss)
     own_generators = generators_of(request.loader, request.val_loader, request.eval_dataset)
     checkpoints = None
     if request.checkpoint_dir is not None:
@@ -142,7 +153,9 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         holdout=holdout.text(
             None if parts.folded is None else parts.folded.divisions, has_loader=request.val_loader is not None
         ),
-        stepping=_make_stepping(request, single, model, parts, processes),
+        stepping=_make_stepping(
+            request, single, nn.ModuleList([model, loss]) if own_weights else model, parts, processes
+        ),
         processes=processes,
         checkpoints=checkpoints,
         random_states=RandomStates([parts.order, *own_generators]),

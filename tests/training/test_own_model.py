@@ -1,5 +1,6 @@
 """What a user's model, optimizer, scheduler and accelerator may be: each works as its owner means it, or is named."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -180,3 +181,57 @@ def test_an_accelerator_of_another_precision_works_after_a_training(precision):
     trained(network())  # and one that was there before stays
     assert AcceleratorState().mixed_precision == precision
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+# Losses of one's own
+
+
+class Scaled(nn.Module):
+    """Cross-entropy of scores times a learnt factor, with a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(0.5))
+        self.register_buffer("shift", torch.tensor(0.25))
+
+    def forward(self, scores, labels):
+        return nn.functional.binary_cross_entropy_with_logits(self.factor * scores + self.shift, labels)
+
+
+@pytest.mark.parametrize("optimizer", [None, lambda weights: torch.optim.SGD(weights, 0.1)])
+def test_the_weights_of_a_loss_are_trained(optimizer):
+    loss = Scaled()
+    trained(network(), solver=loss, optimizer=optimizer)
+    assert loss.factor.item() != 0.5 and loss.shift.item() == 0.25
+    _, y = blobs()
+    own = DirectMetricLoss("FPOR", y, alpha=0.7, epochs=1, steps_per_epoch=1, solver=loss)
+    assert [weight is loss.factor for weight in own.parameters()] == [True]
+    own.to(torch.float64)
+    assert loss.factor.dtype == loss.shift.dtype == torch.float64
+    assert list(DirectMetricLoss("FPOR", y, alpha=0.7, epochs=1, steps_per_epoch=1).parameters()) == []
+
+
+def test_the_weights_of_a_loss_must_be_those_of_the_optimizer():
+    loss, model = Scaled(), network()
+    with pytest.raises(InvalidInputError, match="optimizer must be one that holds the weights of the loss, got one wi"):
+        trained(model, solver=loss, optimizer=torch.optim.SGD(model.parameters(), 0.1))
+    with pytest.raises(InvalidInputError, match="a loss without weights of its own where models train in folds"):
+        trained(network, solver=loss, folds=3, val_fraction=None)
+    trained(model, solver=loss, optimizer=torch.optim.SGD([*model.parameters(), *loss.parameters()], 0.1))
+    assert loss.factor.item() != 0.5
+
+
+def test_a_training_with_such_a_loss_is_resumed(tmp_path):
+    factors = []
+    for folder in ("whole", "parts"):
+        loss = Scaled()
+        stop = [] if folder == "whole" else [lambda _: (_ for _ in ()).throw(KeyboardInterrupt)]
+        for callbacks in (stop, []):
+            with pytest.raises(KeyboardInterrupt) if callbacks else nullcontext():
+                trained(
+                    network(), solver=loss, epochs=3, warmup_epochs=0, callbacks=callbacks,
+                    checkpoint_dir=tmp_path / folder, checkpoint_every=1, resume=True,
+                )  # fmt: skip
+            loss_at_end, loss = loss, Scaled()
+        factors.append(loss_at_end.factor.item())
+    assert factors[0] == factors[1] != 0.5
