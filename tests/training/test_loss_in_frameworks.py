@@ -199,6 +199,7 @@ def train_by_trainer(folder, loss, resume_from=None, **more):
     return weights_of(model), trainer
 
 
+@pytest.mark.slow
 def test_trainer_ends_in_the_weights_of_fit(tmp_path):
     loss = started()
     weights, trainer = train_by_trainer(tmp_path, loss)
@@ -208,8 +209,68 @@ def test_trainer_ends_in_the_weights_of_fit(tmp_path):
     assert repr(loss.state_dict()) == before
 
 
+@pytest.mark.slow
 def test_trainer_resumes_the_loss_from_its_checkpoints(tmp_path):
     wanted, _ = train_by_trainer(tmp_path, made())
     folder, loss = tmp_path / "checkpoint-20", made()
     loss.load_state_dict(torch.load(folder / "loss.pt"))
     assert train_by_trainer(tmp_path / "again", loss, str(folder))[0] == wanted == by_own_loop(made())
+
+
+# Text, by a small transformer with random weights
+
+
+def texts(num_rows=240):
+    """Rows of tokens, of which those with token 7 are mostly positive, as a tokenizer would give them."""
+    draw = torch.Generator().manual_seed(0)
+    tokens = torch.randint(10, 30, (num_rows, 8), generator=draw)
+    y = (torch.rand(num_rows, generator=draw) < 0.2).float()
+    has_word = (y == 1) & (torch.rand(num_rows, generator=draw) < 0.9)
+    tokens[has_word, 3] = 7
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}, y
+
+
+def text_model(num_logits):
+    transformers = framework("transformers", "5.0")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=8, num_labels=num_logits, hidden_dropout_prob=0.0,
+    )  # fmt: skip
+    return transformers.BertForSequenceClassification(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_logits", [1, 2])
+def test_a_text_model_learns_in_the_trainer(tmp_path, num_logits):
+    transformers, trainer_class, callback = recipe()
+    inputs, y = texts()
+    loss = DirectMetricLoss("FPOR", y, alpha=0.8, epochs=8, steps_per_epoch=6)
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path), num_train_epochs=8, per_device_train_batch_size=40, learning_rate=0.01,
+        use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no",
+    )  # fmt: skip
+    names = list(inputs)
+    rows = [{**{name: inputs[name][row] for name in names}, "labels": y[row]} for row in range(len(y))]
+    model = text_model(num_logits)
+    trainer = trainer_class(model, arguments, train_dataset=rows, callbacks=[callback(loss)], loss=loss)
+    trainer.train()
+    with torch.no_grad():
+        logits = model.eval()(**inputs).logits
+    scores = logits[:, -1] - (logits[:, 0] if num_logits == 2 else 0)
+    choice = metricopt.choose_threshold(scores, y, loss.objective)
+    assert choice.feasible and choice.value > 0.7
+    assert loss.multiplier is not None and loss.threshold == pytest.approx(float(choice.threshold), abs=1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_logits", [1, 2])
+def test_a_text_model_is_fitted_as_it_is(num_logits):
+    inputs, y = texts()
+    rows = [({name: values[row] for name, values in inputs.items()}, y[row]) for row in range(len(y))]
+    result = fit(
+        text_model(num_logits), DataLoader(rows, 40, shuffle=True), "FPOR", alpha=0.8, epochs=8, learning_rate=0.01,
+        val_fraction=0, confidence=None, progress=False, device="cpu",
+    )  # fmt: skip
+    assert result.train.recall > 0.7 and result.train.precision >= 0.8
+    assert result.scores(inputs).shape == (240,)
