@@ -25,6 +25,7 @@ from rich.table import Table as Grid
 
 import metricopt
 from metricopt._validation import check_choice, reject
+from metricopt.cli.asked import Maximize, Minimize, SubjectTo, objective_in_words
 from metricopt.cli.parts import Dates
 from metricopt.cli.run_folder import asked_confidence, comparison, notes, write_run
 from metricopt.cli.running import (
@@ -82,6 +83,9 @@ def fit_command(
     ] = _DEFAULT.objective,
     alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1], if the objective has one.")] = None,
     beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
+    maximize: Maximize = None,
+    minimize: Minimize = None,
+    subject_to: SubjectTo = None,
     prevalence: Annotated[
         float | None,
         typer.Option(help="The fraction of positives where the model will be used. The default is that of the table."),
@@ -195,6 +199,9 @@ def fit_command(
     with bad_input():
         options = replace(
             options,
+            objective=objective_in_words(
+                objective, alpha, beta, maximize=maximize, minimize=minimize, subject_to=subject_to
+            ),
             folds=number_or_word("folds", folds, int, "5"),
             confidence=number_or_word("confidence", confidence, float, "0.9"),
         )

@@ -215,7 +215,8 @@ def _curve(scores: np.ndarray, labels: np.ndarray, prevalence: float | None) -> 
 def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the comparison."""
     first = run.test_report[0]
-    names = [first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])]
+    shown = [first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])]
+    names = list(dict.fromkeys(shown))
     rows = []
     for report, others in run.reports:
         for method, each in ((run.method, report), *others.items()):
@@ -229,7 +230,7 @@ def comparison(run: Run) -> tuple[list[str], list[list[str]]]:
 def asked_confidence(run: Run) -> str:
     """Return how sure the bound must be, as it stands behind the objective; "" where nothing was asked."""
     confidence = run.result.confidence
-    return "" if confidence is None or run.result.objective.bounded is None else f", with confidence {confidence:g}"
+    return "" if confidence is None or not run.result.objective.bounds else f", with confidence {confidence:g}"
 
 
 def notes(run: Run) -> list[str]:

@@ -127,7 +127,7 @@ class Run:
     def method(self) -> str:
         """What the tables call the model: what it was trained on, or its name."""
         if self.options.has_rivals:
-            return self.options.objective
+            return self.result.objective.name
         return f"{self.model} (chosen)" if self.result.candidates else self.model
 
     @property

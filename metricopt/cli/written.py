@@ -137,9 +137,8 @@ def show_status(console: Console, result: FitResult) -> None:
 def _grid(parts: Sequence[tuple[str, LabelReport]]) -> Grid:
     """Return the reports of one label on all rows and on its subgroups, by name."""
     _, first = parts[0]
-    names = list(
-        dict.fromkeys([first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])])
-    )
+    shown = [first.metric, *([first.bounded_metric] if first.bounded_metric else ["precision", "recall"])]
+    names = list(dict.fromkeys(shown))
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("rows", *names, *(["bound"] if first.bounded_metric else []), "alarms", "found"):
         grid.add_column(name.replace("_", " "))

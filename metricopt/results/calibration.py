@@ -18,6 +18,7 @@ from metricopt.evidence.certification import LabelCertificate, certify_label, im
 from metricopt.evidence.equal_rows import copies_of_each, fraction_alike, number_scores, repeated, seen_before
 from metricopt.problem.objectives import FPOR, FROP, Objective
 from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
+from metricopt.problem.program import Program
 from metricopt.problem.ranking import Ranking
 from metricopt.results.scores import OUT_OF_FOLD, DataScores, selection_scores
 from metricopt.results.status import Status
@@ -83,8 +84,11 @@ def certified_statuses(certificates: Sequence[LabelCertificate], statuses: Seque
 
 def _objectives(objective: Objective, num_labels: int, confidence: float) -> tuple[FPOR | FROP, ...]:
     """Return one objective a label; reject what cannot be certified."""
+    objective = _by_name(objective)
     if not isinstance(objective, (FPOR, FROP)):
         why = "there is no bound to hold" if objective.bounded is None else f"the bound is on {objective.bounded.name}"
+        if objective.bounded is None and objective.bounds:
+            why = "there are several bounds, or subgroups"
         remedy = f"{why}, and what is tested here is a bound on precision or on recall: train for one of these"
         reject("objective", "FPOR or FROP to be certified", objective.name, remedy)
     singles = cast("tuple[FPOR | FROP, ...]", objective.for_labels(num_labels))
@@ -95,6 +99,16 @@ def _objectives(objective: Objective, num_labels: int, confidence: float) -> tup
     if not (is_number and 0 < confidence < 1):
         reject("confidence", "in (0, 1)", repr(confidence), "give e.g. 0.9")
     return singles
+
+
+def _by_name(objective: Objective) -> Objective:
+    """Return a program as the named objective that it is, or any other objective as it is."""
+    if not isinstance(objective, Program) or objective.threshold_per is not None or objective.only_bound is None:
+        return objective
+    bound = float(np.asarray(objective.only_bound.bound))
+    named: tuple[FPOR | FROP, ...] = (FPOR(bound), FROP(bound)) if 0 < bound <= 1 else ()
+    same = [each for each in named if each.bounds == objective.bounds and each.maximised == objective.maximised]
+    return same[0] if same else objective
 
 
 def _check_new(

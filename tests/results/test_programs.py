@@ -128,6 +128,31 @@ def test_sentences_and_single_bounds_need_no_subgroups():
     assert cost.with_bound(0.9).objective == Program(minimize="expected_cost(1, 5)", subject_to="recall >= 0.9")
 
 
+def test_a_program_with_a_bound_on_precision_is_certified_as_its_name_is():
+    pytest.importorskip("mapie")
+    scores, labels, sites = rows()
+    new, truth, _ = rows(seed=5)
+    found = [
+        metricopt.from_scores(scores, labels, objective).certify(new, truth).threshold
+        for objective in (metricopt.FPOR(0.6), Program("recall", ["precision >= 0.6"]))
+    ]
+    assert found[0] == found[1] and not np.isnan(found[0])
+    both = metricopt.from_scores(scores, labels, Program("recall", ASKED), subgroups=sites)
+    with pytest.raises(InvalidInputError, match="there are several bounds, or subgroups"):
+        both.certify(new, truth)
+
+
+def test_the_command_line_trains_for_programs(tmp_path):
+    scores, labels, _ = rows(n=300)
+    table, out = tmp_path / "patients.csv", tmp_path / "run"
+    pd.DataFrame({"marker": scores, "sick": labels.astype(int)}).to_csv(table, index=False)
+    options = ["--model", "linear", "--epochs", "3", "--out", str(out), "--maximize", "recall"]
+    bounds = ["--subject-to", "precision >= 0.5", "--subject-to", "fpr <= 0.5"]
+    run = CliRunner().invoke(app, ["fit", str(table), "--label", "sick", *options, *bounds])
+    assert run.exit_code in (0, 3, 4), run.output
+    assert len(metricopt.load_run(out)[1].objective.bounds) == 2
+
+
 def test_the_command_line_takes_programs(tmp_path):
     scores, labels, sites = rows()
     table = tmp_path / "scores.csv"
