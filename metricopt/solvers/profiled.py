@@ -87,13 +87,13 @@ class Profiled(PathSolver):
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         path, progress = self._position.path, self._position.progress
-        if not _arrays.is_on_host(scores):
+        if self.works_on_device and not _arrays.is_on_host(scores):
             return self._on(scores.device).loss(scores, labels, weight, path, progress)
         self._fetch()
         class_weights = self._weighting.class_weights(self._multiplier)
         error_scale = self._weighting.error_scale(len(scores))
         cost = path.weight(progress) * class_weights * error_scale
-        if scores.numel() >= LARGE_BATCH:
+        if scores.numel() >= LARGE_BATCH and scores.device.type == "cpu":
             return self._loss_of_large(scores, labels, weight, class_weights, cost, path.anchor * error_scale)
         own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
         own_weight = None if weight is None else weight.cpu().numpy()

@@ -135,6 +135,17 @@ def test_a_training_there_is_the_same(objective, case):
         torch.testing.assert_close(some, other, rtol=1e-3, atol=1e-5)
 
 
+def test_several_bounds_come_to_the_host():
+    program = metricopt.Program(maximize="recall", subject_to=["precision >= 0.5", "alarm_rate <= 0.3"])
+    scores, labels = draw(300, 1)
+    batches = torch.arange(300).split(60)
+    here = run(program, scores, labels, batches)
+    with as_accelerator():
+        there = run(program, scores, labels, batches)
+    for some, other in zip(there, here, strict=True):
+        torch.testing.assert_close(some, other)
+
+
 # Nothing waits
 
 
