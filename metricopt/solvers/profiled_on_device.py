@@ -46,7 +46,7 @@ class OnDevice:
 
     @torch.no_grad()
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None, path: Path, progress: float) -> Tensor:
-        """Return the loss of a batch, as :meth:`Profiled.loss` does."""
+        """Return the loss of a batch, as :meth:`metricopt.solvers.profiled.Profiled.loss` does."""
         weights = (self._weights_without_bound + self._state["multiplier"] * self._of_bound).clamp(min=0)
         weights = weights / weights.max(dim=0).values
         scale = self._samples_per_positive / (len(scores) * self._num_learnable)
