@@ -29,7 +29,7 @@ from metricopt.estimator.training import best_of, shared_folds, train_one, with_
 from metricopt.evidence.probabilities import Calibration
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
-from metricopt.problem.registry import REGISTRY, get_objective
+from metricopt.problem.registry import REGISTRY, check_without_subgroups, get_objective
 from metricopt.results.result import FitResult
 from metricopt.results.status import Status
 from metricopt.scoring.blend import Blend
@@ -207,9 +207,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             If a parameter cannot be used, or the data are not as above.
         """
         objective, dtype = self._asked(), self._checked_dtype()
-        if objective.columns:
-            remedy = "fit for its other bounds, and give the whole program to from_scores with out-of-fold scores"
-            reject("objective", "one without subgroups for a classifier", str(objective), remedy)
+        check_without_subgroups(objective)
         if self.batch_size is not None and not (is_integer(self.batch_size) and self.batch_size >= 1):
             reject(
                 "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for the default"

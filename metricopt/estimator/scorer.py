@@ -23,7 +23,7 @@ from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.problem.program import Program
 from metricopt.problem.ranking import Ranking
-from metricopt.problem.registry import get_objective
+from metricopt.problem.registry import check_without_subgroups, get_objective
 
 
 class ObjectiveScorer:
@@ -60,9 +60,7 @@ class ObjectiveScorer:
 
     def __init__(self, objective: str | Objective, *, alpha: float | None = None, beta: float | None = None) -> None:
         (self.objective,) = get_objective(objective, alpha=alpha, beta=beta).for_labels(1)
-        if self.objective.columns:
-            remedy = "leave these bounds out: a scorer sees no subgroups"
-            reject("objective", "one without subgroups to score by", str(self.objective), remedy)
+        check_without_subgroups(self.objective)
 
     def __repr__(self) -> str:
         return f"ObjectiveScorer({self.objective!r})"

@@ -111,7 +111,7 @@ class Support:
     evidence : Evidence
         Of all rows, at these cuts.
     bounds : tuple of BoundSupport
-        Each bound over all rows, or in one subgroup, as :attr:`Cuts.bounds`.
+        Each bound over all rows, or in one subgroup, in the order of ``Cuts.bounds``.
     rule : Rule
     folds : sequence of Ranking
         The rows of each fold; none where the rule doesn't ask for them.

@@ -194,7 +194,8 @@ class CountObjective(Objective):
     def excess(self, array: Array) -> LinearForm | None:
         """Return the only bound as a linear form, positive where it is missed; None without one.
 
-        It has coefficients of the kind of array that ``array`` is; see :meth:`MetricBound.excess`.
+        Its coefficients are of the kind of array that ``array`` is. See
+        :meth:`metricopt.problem.bounds.MetricBound.excess`.
         """
         only = self.only_bound
         return None if only is None else only.excess(array)

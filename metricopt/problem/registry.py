@@ -154,6 +154,18 @@ def check_registered(objective: Objective) -> None:
         reject("objective", "registered", f"one of the class {objective.name}, which is not", remedy)
 
 
+def check_without_subgroups(objective: Objective) -> None:
+    """Reject an objective that speaks of subgroups, where nothing says which row is of which.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if objective.columns:
+        remedy = "ask for its other bounds here, and give the whole program to from_scores, with scores and subgroups"
+        reject("objective", "one without subgroups", str(objective), remedy)
+
+
 def objective_to_dict(objective: Objective) -> dict[str, Any]:
     """Return an objective's name, its parameters and, where a user registered it, the module, for JSON.
 

@@ -54,7 +54,7 @@ from metricopt.data.loaders import as_label_columns
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
-from metricopt.problem.registry import get_objective
+from metricopt.problem.registry import check_without_subgroups, get_objective
 from metricopt.processes import processes_of_group
 from metricopt.scoring.misfits import ONE_LOGIT_EACH, check_logits
 from metricopt.scoring.outputs import logits_of, one_score_each
@@ -211,6 +211,7 @@ class DirectMetricLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.objective = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
+        check_without_subgroups(self.objective)
         self.solver = copy.copy(get_solver(solver, self.objective))  # what it learns of these labels is its own
         faults = Faults()
         faults.check_integer("epochs", epochs, 1)

@@ -23,7 +23,7 @@ from metricopt._validation import Faults, reject
 from metricopt.data.loaders import has_own_order, is_iterable
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence
-from metricopt.problem.registry import check_registered, get_objective
+from metricopt.problem.registry import check_registered, check_without_subgroups, get_objective
 from metricopt.solvers import Solver, get_solver
 from metricopt.training.optimizers import OptimizerLike
 from metricopt.training.records import Callback
@@ -92,9 +92,7 @@ def read_request(
     names = _read_names(label_names, loader)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
     check_registered(target)
-    if target.columns:
-        remedy = "train for its other bounds, and give the whole program to from_scores with the model's scores"
-        reject("objective", "one without subgroups, to train for", str(target), remedy)
+    check_without_subgroups(target)
     request = Request(
         loader=loader,
         objective=target,

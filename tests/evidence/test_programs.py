@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import norm
 
 from metricopt import FPOR, FROP, OFBS, Program, RecallAtAlarmRate, RecallAtFPR, choose_threshold
 from metricopt._validation import InvalidInputError
@@ -155,6 +156,28 @@ def test_supported_cuts_are_those_of_the_judge(bounds):
             np.testing.assert_allclose(float(choice.value), best, rtol=1e-12)
         seen.add(bool(choice.supported))
     assert True in seen
+
+
+@pytest.mark.parametrize("per", [None, "site"])
+def test_supported_bounds_hold_together_in_the_population(per):
+    """Two normal classes, in one site with shifted scores: the true rates at a threshold are known."""
+    rng, kept, supported = np.random.default_rng(12), 0, 0
+    program = Program("f1", ["false_positive_rate <= 0.2", "recall >= 0.7 in every site"], threshold_per=per)
+    shift = np.array([0.0, 0.5])
+    for _ in range(80):
+        labels, sites = rng.random(500) < 0.4, rng.integers(0, 2, 500)
+        scores = rng.normal(size=500) + 2.2 * labels + shift[sites]
+        choice = choose_threshold(scores, labels.astype(float), program, confidence=0.9, subgroups=sites)
+        if not choice.supported:
+            continue
+        supported += 1
+        own = [float(choice.threshold)] * 2
+        if per is not None:
+            own = [choice.program.thresholds[name] for name in ("0", "1")]
+        beyond = np.array(own) - shift
+        recall, wrong = norm.sf(beyond - 2.2), norm.sf(beyond).mean()
+        kept += bool(recall.min() >= 0.7 and wrong <= 0.2)
+    assert supported >= 40 and kept / supported >= 0.9
 
 
 def test_supported_thresholds_of_subgroups_pass_the_judge():

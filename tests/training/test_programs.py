@@ -111,3 +111,7 @@ def test_the_scorer_puts_all_bounds_first():
 def test_training_for_subgroups_is_refused_before_it_starts():
     with pytest.raises(InvalidInputError, match="without subgroups"):
         metricopt.fit(torch.nn.Linear(2, 1), loader(), "maximise f1 subject to recall >= 0.5 in every site")
+    with pytest.raises(InvalidInputError, match="without subgroups"):
+        metricopt.DirectMetricLoss(Program("f1", ["recall >= 0.5 in every site"]), [0, 1], epochs=1, steps_per_epoch=1)
+    with pytest.raises(InvalidInputError, match="without subgroups"):
+        ObjectiveScorer(Program("f1", threshold_per="site"))
