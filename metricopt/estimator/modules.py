@@ -44,6 +44,8 @@ class Standardize(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    is_fixed = True
+    """It computes the same in training and evaluation, and never changes itself."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

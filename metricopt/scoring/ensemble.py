@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ from metricopt.scoring.outputs import logits_of, one_score_each
 class Replicas(nn.Module):
     """Models of one architecture side by side: a batch goes through all of them at once.
 
-    Where torch cannot do that (recurrent layers, branches that depend on values), one model follows the other.
+    A chain of linear layers takes one product of matrices for each layer, which is faster than what torch makes of any
+    other network. Where torch cannot call all at once (recurrent layers, branches that depend on values), one model
+    follows the other.
 
     Parameters
     ----------
@@ -50,10 +52,13 @@ class Replicas(nn.Module):
         self._left = left_in_evaluation(self._template[0])
         self.number = len(models)
         self._goes_at_once: dict[bool, bool] = {}
+        self._layers = _plain_layers(models)
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """Return the scores of all models, shape (B, R * L)."""
         template, (weights, buffers) = self.template, self._stacked()
+        if self._layers is not None and not named and _is_table(inputs):
+            return self._through_layers(inputs[0], self._layers, weights, buffers)
         train_as_left(template, self._left, self.training)
 
         def one(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
@@ -69,6 +74,26 @@ class Replicas(nn.Module):
             scores = torch.stack([one(*(_of(r, each) for each in (weights, buffers))) for r in range(self.number)])
         return scores.transpose(0, 1).flatten(1)
 
+    def _through_layers(
+        self, x: Tensor, layers: Sequence[tuple[str, nn.Module]], weights: dict[str, Tensor], buffers: dict[str, Tensor]
+    ) -> Tensor:
+        """Return what :meth:`forward` does for a chain of linear layers, by one product of matrices for each."""
+        for name, layer in layers:
+            if isinstance(layer, nn.Linear):
+                weight, bias = weights[f"{name}.weight"], weights.get(f"{name}.bias")  # (R, out, in), (R, out)
+                if x.ndim == 2:  # the same rows for all models: (B, in) -> (R, B, out)
+                    x = (x @ weight.flatten(0, 1).T).unflatten(1, weight.shape[:2]).transpose(0, 1)
+                    x = x if bias is None else x + bias.unsqueeze(1)
+                elif bias is None:
+                    x = torch.bmm(x, weight.transpose(1, 2))
+                else:
+                    x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+            else:
+                own = {key: buffers[f"{name}.{key}"][0] for key, _ in layer.named_buffers()}
+                x = functional_call(layer, own, (x,))
+        scores = one_score_each(x.flatten(0, 1), self._num_labels).unflatten(0, x.shape[:2])  # (R, B, L)
+        return scores.transpose(0, 1).flatten(1)
+
     @property
     def template(self) -> nn.Module:
         """One of the models, with other weights."""
@@ -78,6 +103,52 @@ class Replicas(nn.Module):
         buffers = [getattr(self, f"buffer_{number}") for number in range(len(self._buffer_names))]
         weights = dict(zip(self._names, self.weights, strict=True))
         return weights, dict(zip(self._buffer_names, buffers, strict=True))
+
+
+_BY_ELEMENT = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Identity)
+
+
+def _plain_layers(models: Sequence[nn.Module]) -> list[tuple[str, nn.Module]] | None:
+    """Return the layers of a chain of linear ones, each with its name; None for any other architecture.
+
+    Between them lie functions of single elements. Before the first there may be a fixed scaling (``is_fixed``), the
+    same in all models.
+    """
+    layers = list(_flattened("", models[0]))
+    places = [place for place, (_, layer) in enumerate(layers) if type(layer) is nn.Linear]
+    if not places or _has_hooks(models[0]):
+        return None
+    for place, (name, layer) in enumerate(layers):
+        is_front = place < places[0] and getattr(layer, "is_fixed", False) and _is_alike(name, models)
+        if not (is_front or type(layer) is nn.Linear or type(layer) in _BY_ELEMENT):
+            return None
+    return layers
+
+
+def _flattened(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    if type(module) is not nn.Sequential:
+        yield name, module
+        return
+    for own, child in module.named_children():
+        yield from _flattened(f"{name}.{own}" if name else own, child)
+
+
+def _is_alike(name: str, models: Sequence[nn.Module]) -> bool:
+    """Say whether a submodule has the same buffers in all models, and no weights."""
+    own = [model.get_submodule(name).state_dict() for model in models]
+    has_weights = any(True for _ in models[0].get_submodule(name).parameters())
+    return not has_weights and all(
+        values.keys() == own[0].keys() and all(torch.equal(values[key], own[0][key]) for key in values)
+        for values in own[1:]
+    )
+
+
+def _has_hooks(model: nn.Module) -> bool:
+    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def _is_table(inputs: tuple[Any, ...]) -> bool:
+    return len(inputs) == 1 and isinstance(inputs[0], Tensor) and inputs[0].ndim == 2 and inputs[0].is_floating_point()
 
 
 def _works(at_once: Callable[..., Tensor], weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> bool:

@@ -64,3 +64,52 @@ def test_lazy_layers_are_rejected():
     loader = DataLoader(TensorDataset(X, Y), batch_size=16)
     with pytest.raises(InvalidInputError, match="model must be one whose weights exist, got lazy layers; call it on"):
         fit(lambda: nn.LazyLinear(1), loader, "OAP", epochs=2)
+
+
+class Front(nn.Module):
+    """A fixed scaling."""
+
+    is_fixed = True
+
+    def __init__(self, scale=2.0):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+
+    def forward(self, x):
+        return x / self.scale
+
+
+def chain(front=None, bias=True):
+    layers = [nn.Linear(3, 4, bias=bias), nn.ReLU(), nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 2)]
+    return nn.Sequential(*([] if front is None else [front]), *layers)
+
+
+@pytest.mark.parametrize("make", [chain, lambda: chain(Front()), lambda: chain(bias=False), lambda: nn.Linear(3, 2)])
+def test_chains_of_linear_layers_give_what_each_model_gives(make):
+    torch.manual_seed(0)
+    models, x = [make().double() for _ in range(3)], torch.randn(5, 3, dtype=torch.float64)
+    replicas = Replicas(models)
+    assert replicas._layers is not None
+    expected = torch.cat([model(x) for model in models], dim=1)
+    torch.testing.assert_close(replicas(x), expected)
+    replicas(x).square().sum().backward()
+    expected.square().sum().backward()
+    own = dict(zip(replicas._names, replicas.weights, strict=True))
+    for number, model in enumerate(models):
+        for name, weight in model.named_parameters():
+            torch.testing.assert_close(own[name].grad[number], weight.grad)
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        [chain(Front(2.0)), chain(Front(3.0))],  # scaled differently
+        [nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)) for _ in range(2)],
+        [nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False)) for _ in range(2)],
+        [nn.Sequential(nn.Linear(3, 4), Front()) for _ in range(2)],  # not before the first layer
+    ],
+)
+def test_other_architectures_are_called_whole(models):
+    replicas, x = Replicas(models).eval(), torch.randn(5, 3)
+    assert replicas._layers is None
+    torch.testing.assert_close(replicas(x), torch.cat([model.eval()(x) for model in models], dim=1))
