@@ -78,9 +78,9 @@ class Replicas(nn.Module):
         self, x: Tensor, layers: Sequence[tuple[str, nn.Module]], weights: dict[str, Tensor], buffers: dict[str, Tensor]
     ) -> Tensor:
         """Return what :meth:`forward` does for a chain of linear layers, by one product of matrices for each."""
-        for name, layer in layers:
+        for prefix, layer in layers:
             if isinstance(layer, nn.Linear):
-                weight, bias = weights[f"{name}.weight"], weights.get(f"{name}.bias")  # (R, out, in), (R, out)
+                weight, bias = weights[f"{prefix}weight"], weights.get(f"{prefix}bias")  # (R, out, in), (R, out)
                 if x.ndim == 2:  # the same rows for all models: (B, in) -> (R, B, out)
                     x = (x @ weight.flatten(0, 1).T).unflatten(1, weight.shape[:2]).transpose(0, 1)
                     x = x if bias is None else x + bias.unsqueeze(1)
@@ -89,7 +89,7 @@ class Replicas(nn.Module):
                 else:
                     x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
             else:
-                own = {key: buffers[f"{name}.{key}"][0] for key, _ in layer.named_buffers()}
+                own = {key: buffers[prefix + key][0] for key, _ in layer.named_buffers()}
                 x = functional_call(layer, own, (x,))
         scores = one_score_each(x.flatten(0, 1), self._num_labels).unflatten(0, x.shape[:2])  # (R, B, L)
         return scores.transpose(0, 1).flatten(1)
@@ -109,7 +109,7 @@ _BY_ELEMENT = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyR
 
 
 def _plain_layers(models: Sequence[nn.Module]) -> list[tuple[str, nn.Module]] | None:
-    """Return the layers of a chain of linear ones, each with its name; None for any other architecture.
+    """Return the layers of a chain of linear ones, as :func:`_flattened` gives them; None for any other architecture.
 
     Between them lie functions of single elements. Before the first there may be a fixed scaling (``is_fixed``), the
     same in all models.
@@ -118,25 +118,27 @@ def _plain_layers(models: Sequence[nn.Module]) -> list[tuple[str, nn.Module]] | 
     places = [place for place, (_, layer) in enumerate(layers) if type(layer) is nn.Linear]
     if not places or _has_hooks(models[0]):
         return None
-    for place, (name, layer) in enumerate(layers):
-        is_front = place < places[0] and getattr(layer, "is_fixed", False) and _is_alike(name, models)
+    for place, (prefix, layer) in enumerate(layers):
+        is_front = place < places[0] and getattr(layer, "is_fixed", False) and _is_alike(prefix, models)
         if not (is_front or type(layer) is nn.Linear or type(layer) in _BY_ELEMENT):
             return None
     return layers
 
 
-def _flattened(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def _flattened(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers of sequences within sequences, each with what its weights' names begin with."""
     if type(module) is not nn.Sequential:
-        yield name, module
+        yield prefix, module
         return
     for own, child in module.named_children():
-        yield from _flattened(f"{name}.{own}" if name else own, child)
+        yield from _flattened(f"{prefix}{own}.", child)
 
 
-def _is_alike(name: str, models: Sequence[nn.Module]) -> bool:
+def _is_alike(prefix: str, models: Sequence[nn.Module]) -> bool:
     """Say whether a submodule has the same buffers in all models, and no weights."""
-    own = [model.get_submodule(name).state_dict() for model in models]
-    has_weights = any(True for _ in models[0].get_submodule(name).parameters())
+    parts = [model.get_submodule(prefix.removesuffix(".")) for model in models]
+    own = [part.state_dict() for part in parts]
+    has_weights = any(True for _ in parts[0].parameters())
     return not has_weights and all(
         values.keys() == own[0].keys() and all(torch.equal(values[key], own[0][key]) for key in values)
         for values in own[1:]
