@@ -5,6 +5,8 @@ This file decides which of these are worth a warning. None of them stops a train
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricopt._validation import InvalidInputError
-from metricopt.data.tables.cells import read_cells
+from metricopt.data.tables.cells import is_text, read_cells
 from metricopt.data.tables.columns import CategoricalColumn, NumericColumn, learn_column
 from metricopt.data.tables.left_out import MIN_ROWS, names_people
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 MAX_UNLABELLED = 0.05
 SEPARATES = 0.99
 """The balanced accuracy from which a single column is suspected of giving the label away."""
+
+_WITH_UNIT = re.compile(r"^([$€£<>~≤≥]?) ?[+-]?\d+([.,]\d+)* ?(%|[A-Za-zµ°/²³]*)$")
+_MANY_NUMBERS, _FEW_UNITS = 20, 3
+_ROWS_TO_SEE_UNITS = 1_000
 
 _MIN_OF_A_CLASS = 5
 _MIN_OF_A_CATEGORY = 5
@@ -41,7 +47,12 @@ def caveats_of(features: pd.DataFrame, labels: NDArray[np.float64], label: str) 
     label : str
         The name of the label column.
     """
-    return [*_unlabelled(labels, label), *_separating(features, labels, label), *_repeated(features)]
+    return [
+        *_unlabelled(labels, label),
+        *_separating(features, labels, label),
+        *_repeated(features),
+        *_with_units(features),
+    ]
 
 
 def _unlabelled(labels: NDArray[np.float64], label: str) -> Iterator[str]:
@@ -122,3 +133,17 @@ def _repeated(features: pd.DataFrame) -> Iterator[str]:
                 f"{name} repeats ({len(cells.texts):,} values in {num_present:,} rows): the same one may be in "
                 f"training and test; add --group {name}"
             )
+
+
+def _with_units(features: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each column of text that holds many numbers, each with one of few marks beside it."""
+    for name, column in features.items():
+        if not is_text(column) and column.dtype != object:
+            continue
+        texts = read_cells(column.iloc[:_ROWS_TO_SEE_UNITS]).texts.to_pylist()
+        found = [match for match in map(_WITH_UNIT.match, texts) if match]
+        marks = Counter((match[1], match[3]) for match in found)
+        num_marked = len(found) - marks.pop(("", ""), 0)
+        if num_marked > _MANY_NUMBERS and 2 * num_marked > len(texts) and 0 < len(marks) <= _FEW_UNITS:
+            first = next(match[0] for match in found if match[1] or match[3])
+            yield f"{name} holds numbers with marks beside them ({first!r}), which are text: write the numbers alone"

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from metricopt.data import TableWarning, load_thyroid, make_table, read_table
+from metricopt.data.tables.caveats import caveats_of
 
 
 def sick(num_rows=300, seed=0):
@@ -123,3 +124,30 @@ def test_repeated_identifiers_want_to_be_a_group(name):
 @pytest.mark.parametrize("name", ["patient_age", "acid", "site_id", "visit"])
 def test_other_names_do_not(name):
     assert make_table(frame(**{name: [i // 3 for i in range(300)]}), "y").caveats == ()
+
+
+NUMBERS_OF_UNITS = np.random.default_rng(0).normal(50, 9, 60).round(1)
+
+
+@pytest.mark.parametrize("form", ["{}%", "{} mg", "${}", "<{}", "{} mmHg", "{} kg/m²"])
+def test_numbers_with_marks_beside_them(form):
+    column = [form.format(number) for number in NUMBERS_OF_UNITS]
+    features = pd.DataFrame({"v": column})
+    (said,) = caveats_of(features, np.zeros(60), "y")
+    assert said == f"v holds numbers with marks beside them ({column[0]!r}), which are text: write the numbers alone"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        NUMBERS_OF_UNITS,
+        [str(number) for number in NUMBERS_OF_UNITS],
+        [f"K{number}" for number in range(60)],
+        [f"{number}{'ABCDEFGHIJ'[number % 10]}" for number in range(60)],
+        ["10 mg", "20 mg", "30 mg"] * 20,
+        ["<0.1", *[str(number) for number in NUMBERS_OF_UNITS[1:]]],
+        [f"2020-01-{day:02d}" for day in range(1, 31)] * 2,
+    ],
+)
+def test_numbers_codes_and_few_doses_are_no_numbers_with_marks(column):
+    assert caveats_of(pd.DataFrame({"v": column}), np.zeros(60), "y") == []
