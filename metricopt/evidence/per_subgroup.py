@@ -82,10 +82,11 @@ def choose_per_subgroup(
     for tightening in TIGHTENINGS:
         lowest, is_feasible = _search(own, asked, rule, tightening)
         if not is_feasible:
-            continue
+            break
         found = outcome(lowest, rule)
-        if found.supported and (best is None or found.value > best.value):
+        if found.supported:  # the less tight, the better the value
             best = _with_thresholds(found, shared, parts, lowest, dtype)
+            break
     if best is None:
         safe = replace(shared.program, thresholds={name: float(shared.threshold) for name in parts})
         return replace(shared, program=safe, empirical=replace(empirical, num_more_positives=shared.num_more_positives))

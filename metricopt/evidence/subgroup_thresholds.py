@@ -28,7 +28,7 @@ import numpy as np
 from metricopt.problem.bounds import MetricBound
 from metricopt.problem.ratios import Counts, LinearForm, Ratio
 
-MOST_PRODUCTS = 100_000
+MOST_PRODUCTS = 20_000
 """So many products of cuts are tried, all of them, and no more."""
 NUM_ROUNDS = 8
 NUM_STEPS = 40

@@ -21,6 +21,7 @@ def loader(n=400):
     return DataLoader(TensorDataset(torch.tensor(features), torch.tensor(labels)), batch_size=200, shuffle=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["profiled", "augmented_lagrangian", "lagrangian", "exact_penalty"])
 def test_every_solver_keeps_two_bounds_with_a_multiplier_for_each(solver):
     torch.manual_seed(0)
@@ -88,6 +89,7 @@ def test_weights_and_violations_follow_from_the_lagrangian(program):
     np.testing.assert_allclose(weighting.class_weights(multiplier)[:, 0], expected / expected.max(), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_classifier_takes_programs_and_sentences():
     x, y = make_classification(300, random_state=0, class_sep=2.0)
     model = DirectMetricClassifier("maximise recall subject to precision >= 0.6 and fpr <= 0.3", epochs=30,
