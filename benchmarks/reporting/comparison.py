@@ -17,6 +17,8 @@ from benchmarks.reporting.statistics import Interval, Ranking
 
 REFERENCE = "cross-entropy"
 """The method that every direct one is held against: trained without the metric, with the same exact threshold."""
+AUTO, COMMON = "auto", "boosting + tuned threshold"
+"""The choice among several models, and what it is held against: what most people would do with a table."""
 ON_FOLDS = ", folds"
 """How the name of a method ends whose threshold comes from out-of-fold scores; its reference's name does, too."""
 ALL_SETS = "all sets"
@@ -65,8 +67,12 @@ class Comparison:
 
     @property
     def deployed_direct(self) -> list[str]:
-        """The direct methods that others are held against where thresholds matter: those on folds, if there are any."""
-        return [method for method in self.direct if method.endswith(ON_FOLDS)] or self.direct
+        """The direct methods that others are held against where thresholds matter: those on folds, if there are any.
+
+        The choice among several models comes first.
+        """
+        on_folds = [method for method in self.direct if method == AUTO or method.endswith(ON_FOLDS)]
+        return sorted(on_folds, key=lambda method: method != AUTO) or self.direct
 
     @cached_property
     def curve(self) -> pd.DataFrame:
@@ -244,13 +250,17 @@ class Comparison:
 
 
 def reference_of(method: str) -> str:
-    """Return the method that a direct one is held against: cross-entropy, with thresholds from the same rows.
+    """Return the method that a direct one is held against.
+
+    It is cross-entropy, with thresholds from the same rows; for the choice among several models :data:`COMMON`.
 
     Examples
     --------
-    >>> reference_of("profiled"), reference_of("profiled, folds")
-    ('cross-entropy', 'cross-entropy, folds')
+    >>> reference_of("profiled"), reference_of("profiled, folds"), reference_of("auto")
+    ('cross-entropy', 'cross-entropy, folds', 'boosting + tuned threshold')
     """
+    if method == AUTO:
+        return COMMON
     return REFERENCE + ON_FOLDS if method.endswith(ON_FOLDS) else REFERENCE
 
 

@@ -106,10 +106,11 @@ _READING = """\
   labels, by the same rule for every method, so it says how good the scores are, not what a user gets.
 - Deployed: at the threshold that was chosen without test rows, once. Methods named "folds" train on training and
   validation rows together, one model a fold, and choose it on out-of-fold scores by the library's default rule; peers
-  with tuned thresholds train on the same rows and choose as they do. All others train on the training rows and take the
-  best cut of the validation rows. MAPIE certifies thresholds for the scores of cross-entropy, with a confidence of .9
-  that is nominal here: the validation rows chose epoch and learning rate, too. Resampled tables have longer epochs, so
-  fewer of them are selected from.
+  with tuned thresholds train on the same rows and choose as they do. "auto" is `DirectMetricClassifier(model="auto")`
+  with its own defaults on the same rows: the best of a linear model, an MLP, boosting and the mean of the last two. All
+  others train on the training rows and take the best cut of the validation rows. MAPIE certifies thresholds for the
+  scores of cross-entropy, with a confidence of .9 that is nominal here: the validation rows chose epoch and learning
+  rate, too. Resampled tables have longer epochs, so fewer of them are selected from.
 - Alarms raised: in how many trials (data set and split) there is an alarm on the test rows. Met given raised: in how
   many of these the bound holds there; where recall is bounded, silence is a miss and stays in.
 - Delivered: the value where the bound holds on the test rows, 0 where it is missed or no alarm is raised.

@@ -148,6 +148,17 @@ def test_methods_on_folds_are_held_against_the_reference_on_folds():
     assert alone.direct == ["profiled"]  # its own reference is not there
 
 
+def test_the_choice_among_models_is_held_against_what_most_people_do():
+    usual = small(ahead=0.1, methods=("cross-entropy", "profiled"))
+    chosen = small(ahead=0.1, methods=("cross-entropy", "profiled"), seed=1)
+    chosen["method"] = chosen["method"].map({"profiled": "auto", "cross-entropy": "boosting + tuned threshold"})
+    both = comparison(pd.concat([usual, chosen]))
+    assert both.direct == ["profiled", "auto"] and both.deployed_direct == ["auto"]
+    assert "auto minus boosting + tuned threshold" in list(report.conclusions(both))[1]
+    deployed = both.delivered_overview()
+    assert deployed.loc["auto", "net: auto minus it"] == "" != deployed.loc["profiled", "net: auto minus it"]
+
+
 def test_unfinished_run_counts_what_is_missing_and_uses_complete_pairs(tmp_path):
     frame = small()
     kept = frame[~((frame["dataset"] == "yeast3") & (frame["split"] >= 4) & (frame["method"] != "cross-entropy"))]
