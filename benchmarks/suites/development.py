@@ -12,7 +12,7 @@ SUITE = Suite(
     plans=(
         Plan(("FPOR .8", "FROP .8", "F1"), FOLDS, ("linear",)),
         Plan(("FPOR .8", "FROP .8", "F1"), ("boosting, folds",), ("mlp",)),
-        Plan(("FPOR .8", "FROP .8"), ("auto", "LightGBM, folds"), ("mlp",)),
+        Plan(("FPOR .8",), ("auto",), ("mlp",)),
     ),
     num_splits=5,
     num_steps=800,
