@@ -59,7 +59,7 @@ class BoundSupport:
     def supported(self, at: np.ndarray) -> np.ndarray:
         """Say at which of the cuts ``at`` these rows support the bound: bool, of the shape of ``at``.
 
-        A least value in a subgroup needs :data:`MIN_ALARMS` there.
+        A least value in a subgroup needs :data:`metricopt.evidence.rule.MIN_ALARMS` there.
         """
         passes = self.at_cuts.feasible[at].copy()
         if self.at_cuts.subgroup is not None and self.at_cuts.bound.direction == "min":
