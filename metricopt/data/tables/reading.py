@@ -42,7 +42,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     ``1.0``, and a table of one row is read as a row of a long one. Blank cells, ``?``, ``.`` and the usual codes
     (``NA``, ``NaN``, ``null``, ...) are missing values; words such as ``None`` are not. Columns are separated by the
     mark that fits the first lines, a comma, a semicolon, a tab or a vertical bar, and the text is in UTF-8, or in
-    UTF-16 with a byte-order mark.
+    UTF-16 with a byte-order mark. For a table that is longer than the memory has room for, take :func:`read_pieces`.
 
     Parameters
     ----------
