@@ -607,6 +607,17 @@ def test_a_fold_that_fails_is_named():
         model.fit(x, y)
 
 
+@pytest.mark.parametrize("folds", [2, None])
+def test_scores_that_are_not_finite_are_told(folds):
+    class Broken(LogisticRegression):
+        def decision_function(self, X):
+            return np.full(len(X), np.nan)
+
+    x, y = problem(100)
+    with pytest.raises(InvalidInputError, match="model must be one that gives finite scores, got 100 others"):
+        DirectMetricClassifier("FPOR", alpha=0.5, model=Broken(), folds=folds).fit(x, y)
+
+
 @pytest.mark.filterwarnings("ignore:unsupported")
 def test_a_part_held_out_or_the_training_rows_choose_where_asked():
     x, y = problem(500)

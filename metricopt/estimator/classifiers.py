@@ -92,7 +92,11 @@ def train_classifier(
         groups = numbered("groups", rows.groups, len(labels))
     if folds is not None:
         crossed = cross_fit(
-            lambda chosen: partial(score_by, train(chosen)), rows.features, labels, folds, sample_weight=rows.weight
+            lambda chosen: partial(_finite_scores, train(chosen)),
+            rows.features,
+            labels,
+            folds,
+            sample_weight=rows.weight,
         )
         fitted = FittedClassifiers(tuple(scorer.args[0] for scorer in crossed.scorers), crossed.frames)  # type: ignore[attr-defined]
         data = {
@@ -126,6 +130,14 @@ def train_classifier(
         seconds=time.perf_counter() - began,
         versions={"python": platform.python_version(), **{name: version(name) for name in _packages_of(fitted)}},
     )
+
+
+def _finite_scores(model: Any, features: Any) -> NDArray[np.float64]:
+    scores = score_by(model, features)
+    if not np.isfinite(scores).all():
+        got = f"{int((~np.isfinite(scores)).sum())} others of {type(model).__name__}"
+        reject("model", "one that gives finite scores", got, "check the features for extreme values")
+    return scores
 
 
 def _packages_of(fitted: FittedClassifiers) -> list[str]:
