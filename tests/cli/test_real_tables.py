@@ -130,3 +130,18 @@ def test_values_against_the_rest(tmp_path, options, positive):
     refused = run("fit", tmp_path / "table.csv", "--label", "y", *FAST, "--out", tmp_path / "other")
     assert refused.exit_code == 2 and "(--positive, or positive=...): it is then told from the rest" in refused.stderr
     assert "OneVsRestClassifier" in refused.stderr
+
+
+def test_dates_are_days_where_asked(tmp_path):
+    days = pd.date_range("2020-01-01", periods=200).strftime("%d.%m.%Y")
+    text = text_of(admission=days, birth=days)
+    out, printed = fit(tmp_path, text, "--days", "admission")
+    last = " ".join(printed.stdout.split())
+    assert "Features used: 2 numeric (marker, admission); left out: birth (dates or times)." in last
+    assert json.loads((out / "report.json").read_text())["options"]["days"] == ["admission"]
+    header, *rows = text.splitlines()
+    whole, said = scores(out, tmp_path, [header, *rows])
+    alone, _ = scores(out, tmp_path, [header, rows[7]])
+    assert alone[0] == whole[7] and said == ""
+    refused = run("fit", tmp_path / "table.csv", "--label", "y", *FAST, "--days", "birthday", "--out", tmp_path / "no")
+    assert refused.exit_code == 2 and "days must be one of" in refused.stderr
