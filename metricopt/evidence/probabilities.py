@@ -69,7 +69,7 @@ class Calibration:
         --------
         >>> calibration = Calibration.of(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.0, 1.0]))
         >>> calibration(np.array([0.0, 3.0])).round(2).tolist()
-        [0.24, 0.76]
+        [0.21, 0.79]
         """
         own, truth, weight = _known(scores, labels, sample_weight)
         counted = truth if weight is None else truth[weight > 0]

@@ -89,6 +89,8 @@ def scales_at_hand_over(
     solver = deepcopy(solver)  # some move with every loss
     squares = np.zeros((3, num_replicas))  # of the solver, of cross-entropy, of cross-entropy of a constant model
     num_chunks = -(-len(scores) // CHUNK)
+    prevalence = _prevalence(labels, sample_weight)
+    constant = np.log(prevalence / (1 - prevalence)).astype(np.float32)
     for first in range(num_chunks):
         rows = np.arange(first, len(scores), num_chunks)  # spread, as the rows may be sorted by class
         weight = None if sample_weight is None else sample_weight[rows]
@@ -96,16 +98,15 @@ def scales_at_hand_over(
         gradients = [
             _gradient(solver, own, truth, weight, torch.from_numpy(rows) if knows_rows else None),
             _gradient(cross_entropy, own, truth, weight, None),
-            _gradient(cross_entropy, np.zeros_like(own) + _constant(labels), truth, weight, None),
+            _gradient(cross_entropy, np.zeros_like(own) + constant, truth, weight, None),
         ]
         squares += [(gradient.reshape(len(rows), num_replicas, -1) ** 2).sum(axis=(0, 2)) for gradient in gradients]
     of_solver, of_cross_entropy, of_constant = np.sqrt(squares)
     wanted = np.maximum(of_cross_entropy, LEAST_GRADIENT * of_constant)
     # Where nothing pulls so far, positives weigh as in cross-entropy.
-    by_replica = labels.reshape(len(labels), num_replicas, -1)
-    prevalence = (by_replica == 1).sum(axis=(0, 2)) / np.maximum((by_replica == by_replica).sum(axis=(0, 2)), 1)
+    otherwise = prevalence.reshape(num_replicas, -1).mean(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scales = np.where(of_solver > 0, wanted / of_solver, prevalence)
+        scales = np.where(of_solver > 0, wanted / of_solver, otherwise)
     return [float(scale) if np.isfinite(scale) and scale > 0 else 1.0 for scale in scales]
 
 
@@ -130,17 +131,21 @@ def with_rescaled_gradient(scores: Tensor, scales: list[float]) -> Tensor:
     return rescaled
 
 
-def _constant(labels: np.ndarray) -> np.ndarray:
-    """Return the logits of the prevalence of each column, shape (C,), float32."""
-    present = np.maximum((labels == labels).sum(axis=0), 1)
-    prevalence = np.clip((labels == 1).sum(axis=0) / present, 1e-6, 1 - 1e-6)
-    return np.log(prevalence / (1 - prevalence)).astype(np.float32)
+def _prevalence(labels: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """Return the share of positives in each column by weight, shape (C,), kept off 0 and 1."""
+    weight = np.where(np.isnan(labels), 0.0, 1.0 if sample_weight is None else sample_weight)
+    total = weight.sum(axis=0)
+    share = (weight * (labels == 1)).sum(axis=0) / np.where(total > 0, total, 1.0)
+    return np.asarray(np.clip(share, 1e-6, 1 - 1e-6))
 
 
 def _gradient(
     solver: Solver, scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, index: Tensor | None
 ) -> np.ndarray:
-    """Return the derivatives of the loss of a batch, times its size."""
+    """Return the derivatives of the loss of a batch, times its size.
+
+    A row of weight w counts in their length as w rows: its derivative is w times as large, and shortened by the root.
+    """
     leaf = torch.from_numpy(np.ascontiguousarray(scores)).requires_grad_()
     loss = solver.loss(
         leaf, torch.from_numpy(labels), None if weight is None else torch.from_numpy(weight).float(), index
@@ -148,4 +153,5 @@ def _gradient(
     if not loss.requires_grad:
         return np.zeros_like(scores)
     (gradient,) = torch.autograd.grad(loss, leaf)
-    return gradient.numpy() * len(scores)
+    every = gradient.numpy() * len(scores)
+    return every if weight is None else every / np.sqrt(np.where(weight > 0, weight, 1.0))

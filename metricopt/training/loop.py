@@ -284,7 +284,7 @@ class Loop:
         candidate = None
         if self._selection.is_due(stage, state.stage_epoch + 1):
             candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
-        self._stepping.end_epoch(None if candidate is None else float(np.nanmean(candidate.choice.value)))
+        self._stepping.end_epoch(None if candidate is None else _mean_of_known(candidate.choice.value))
         if candidate is not None:
             self._consider(candidate, stage, loss)
         state.stage_epoch, state.batch, state.loss_sum = state.stage_epoch + 1, 0, 0.0
@@ -426,3 +426,9 @@ def _seen(batches: Iterator[Any], scales: FeatureScales) -> Iterator[Any]:
     for batch in batches:
         scales.see(split_batch(batch)[0])
         yield batch
+
+
+def _mean_of_known(values: np.ndarray) -> float | None:
+    """Return the mean over the labels that have a value; None where none has one."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None

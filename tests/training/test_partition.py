@@ -224,7 +224,7 @@ GOOD = labelled([1.0, 0.0] * 30)
         (
             labelled([1.0] + [0.0] * 59),
             {},
-            "labels must be of 2 positives or more, some to train and some in the held-out 0.2 of the rows",
+            "labels must be of 2 positives or more, some to train and some in the held-out 0.25 of the rows",
         ),
         (DataLoader(TensorDataset(X[:0], Y[:0])), {}, "loader must be non-empty, got a data set of 0 samples"),
         (DataLoader(Rows(num_rows=0)), {}, "loader must be non-empty, got a data set of 0 samples"),
