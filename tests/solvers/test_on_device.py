@@ -228,6 +228,7 @@ def test_half_precision(dtype, there):
     assert choose_threshold(network(x)[:, 0], y, "FPOR", alpha=0.7).value > 0.6
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
 def test_a_compiled_model_trains():
     x, y = torch.randn(120, 4, generator=torch.Generator().manual_seed(0)), (torch.arange(120) % 4 == 0).float()
     x[:, 0] += 2 * y
