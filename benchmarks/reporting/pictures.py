@@ -28,6 +28,7 @@ FAMILIES = {
     "peer": (PURPLE, "D", "peer, as it is"),
 }
 _OTHER = (BLACK, "v", "other")
+_LETTERS_AN_INCH = 11  # of a title
 _ABOVE, _BELOW, _NEITHER = (BLUE, "o", BLUE), (ORANGE, "s", ORANGE), ("0.45", "D", "white")
 
 
@@ -44,7 +45,8 @@ def differences(panels: Mapping[str, Mapping[str, Interval]], title: str) -> Fig
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
     height = 1.0 + rows * (0.75 + 0.21 * len(names))
-    figure = Figure(figsize=(1.9 + 2.1 * columns, height), layout="constrained")
+    width = 1.9 + 2.1 * columns
+    figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for number, axes in enumerate(grid.flat):
         axes.set_visible(number < len(panels))
@@ -69,7 +71,7 @@ def differences(panels: Mapping[str, Mapping[str, Interval]], title: str) -> Fig
     for shown, text in ((_ABOVE, "above 0"), (_BELOW, "below 0"), (_NEITHER, "0 inside the interval")):
         color, marker, face = shown
         figure.axes[0].plot([], [], f"-{marker}", color=color, markerfacecolor=face, markersize=5, label=text)
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle("\n".join(wrap(title, round(_LETTERS_AN_INCH * width))), fontsize="medium")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     return figure
 
