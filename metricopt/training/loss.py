@@ -5,34 +5,7 @@ It puts together what a solver needs beside batches: a schedule, the latest scor
 decides those moments. It leaves every algorithm to :mod:`metricopt.solvers`, and what surrounds a loss (optimizers,
 selection, several paths) to :mod:`metricopt.training.loop` or to the user's loop.
 
-In Lightning the loss is an attribute of the module, whose checkpoints then hold its state. A Hugging Face ``Trainer``
-stores models as tensors alone, so that there the loss stays beside the model::
-
-    class DirectTrainer(transformers.Trainer):
-        def __init__(self, *arguments, loss, **named):
-            super().__init__(*arguments, **named)
-            self.loss = loss
-
-        def compute_loss(self, model, inputs, return_outputs=False, **_):
-            labels = inputs.pop("labels")
-            outputs = model(**inputs)
-            loss = self.loss(outputs.logits, labels)
-            return (loss, outputs) if return_outputs else loss
-
-
-    class KeepLoss(transformers.TrainerCallback):
-        def __init__(self, loss):
-            self.loss = loss
-
-        def on_save(self, args, state, control, **_):
-            torch.save(self.loss.state_dict(), f"{args.output_dir}/checkpoint-{state.global_step}/loss.pt")
-
-
-    trainer = DirectTrainer(model, arguments, train_dataset=dataset, callbacks=[KeepLoss(loss)], loss=loss)
-
-and before ``trainer.train(resume_from_checkpoint=folder)`` it is loaded from there:
-``loss.load_state_dict(torch.load(folder + "/loss.pt"))``. To pass the rows of samples, give the data set a column
-``index``, take it from ``inputs`` as the labels are, and set ``remove_unused_columns=False``.
+How it is used with Lightning and with a ``Trainer`` of Hugging Face is in the guide, on the page on one's own loop.
 """
 
 from __future__ import annotations
@@ -40,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,37 +28,18 @@ from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import check_without_subgroups, get_objective
-from metricopt.processes import processes_of_group
-from metricopt.scoring.misfits import ONE_LOGIT_EACH, check_logits
-from metricopt.scoring.outputs import logits_of, one_score_each
+from metricopt.scoring.misfits import check_logits
+from metricopt.scoring.outputs import logits_of
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
+from metricopt.training.batches import columns_of_batch, of_all_processes
 from metricopt.training.hand_over import has_begun_to_learn, scales_at_hand_over, with_rescaled_gradient
-from metricopt.training.plan import WARMUP_FRACTION, default_warmup_epochs
+from metricopt.training.plan import default_warmup_epochs
+from metricopt.training.schedule import Schedule
 from metricopt.training.score_memory import DeviceScoreMemory, ScoreMemory
-
-MIN_REFRESH_STEPS = 10
-REFRESHES_AN_EPOCH = 2
-MAX_WARMUP_FRACTION = 0.5
-"""The part of the batches to which the default warm-up is extended while it has not begun to learn."""
 
 
 class DivergedError(ArithmeticError):
     """Scores or losses became NaN or infinite."""
-
-
-@dataclass
-class _Progress:
-    """How far a training is.
-
-    The number of batches that moved the loss, in all and on paths; the factor of each replica's loss on a path; and the
-    number of batches of the warm-up, with those by which it was extended.
-    """
-
-    batches: int = 0
-    on_paths: int = 0
-    is_on_path: bool = False
-    scales: list[float] = field(default_factory=lambda: [1.0])
-    warmup_batches: int = 0
 
 
 class DirectMetricLoss(nn.Module):
@@ -238,14 +192,9 @@ class DirectMetricLoss(nn.Module):
         self._needs_index = self.solver.needs_index or samples.weight is not None
         epochs_on_path = epochs - planned
         self._path = replace(self.solver.stages(epochs_on_path, is_linear=False)[0], epochs=epochs_on_path)
-        self._steps_per_epoch = int(steps_per_epoch)
-        self._num_batches = epochs * self._steps_per_epoch
-        warmup_batches = planned * self._steps_per_epoch
-        if warmup_epochs is None and self.solver.warms_up and not planned:
-            warmup_batches = max(1, round(WARMUP_FRACTION * self._num_batches))
-        self._can_extend = warmup_epochs is None and planned > 0
-        self._refresh_steps = max(MIN_REFRESH_STEPS, self._steps_per_epoch // REFRESHES_AN_EPOCH)
-        self._progress = _Progress(warmup_batches=warmup_batches)
+        self._schedule = Schedule.of(
+            epochs, int(steps_per_epoch), planned, is_default=warmup_epochs is None, warms_up=self.solver.warms_up
+        )
         self.sees_all_processes = False
         self.losses = nn.ModuleList(self.solver.losses)
 
@@ -268,10 +217,10 @@ class DirectMetricLoss(nn.Module):
             A batch without a sample has loss 0 and moves nothing.
         """
         logits = logits_of(logits)
-        scores, truth = self._columns(logits, labels)
+        scores, truth = columns_of_batch(logits, labels, self._labels.shape[1])
         moves = self.training and torch.is_grad_enabled() and scores.requires_grad
         if moves and not self.sees_all_processes:
-            scores, truth, index = _of_all_processes(scores, truth, index)
+            scores, truth, index = of_all_processes(scores, truth, index)
         if not len(scores):
             return scores.sum()
         if not moves:
@@ -279,18 +228,18 @@ class DirectMetricLoss(nn.Module):
         if index is None and self._needs_index:
             what = "sample_weight" if self._weight is not None else self.solver.name
             reject("index", f"given for {what}", None, "pass the row of each sample of the batch")
-        progress, stays = self._progress, self.solver.works_on_device and not _arrays.is_on_host(scores)
+        schedule, stays = self._schedule, self.solver.works_on_device and not _arrays.is_on_host(scores)
         index = index if index is None or stays else index.cpu()
         self._keep_memory_at(scores.device if stays else None)
-        if not stays or not progress.batches:
+        if not stays or not schedule.batches:
             self._memory.check(truth, None if index is None else index.cpu())
-        if not progress.batches and self.solver.takes_logits:
+        if not schedule.batches and self.solver.takes_logits:
             check_logits(logits)
-        if not progress.is_on_path and self._is_warm:
+        if not schedule.is_on_path and schedule.is_warm(knows_scores=not self._memory.is_empty):
             if self._memory.is_empty and self.solver.warms_up:
                 remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
                 reject("scores", "known before a training without warm-up", "none", remedy)
-            self._start(self._path, max(self._num_batches - progress.batches, 1))
+            self._start(self._path, max(schedule.num_batches - schedule.batches, 1))
         weight = self._weights_of(index, scores.device)
         loss = self._loss_of(scores, truth, weight, index)
         if stays or math.isfinite(loss.item()):  # there the state of a batch that is not finite is left out by itself
@@ -327,7 +276,7 @@ class DirectMetricLoss(nn.Module):
             remedy = "give the scores in the order of those labels"
             reject("labels", "left out, or those that the loss was made with", "others", remedy)
         self._memory.replace(columns, None if is_in_order else truth)
-        if self._progress.is_on_path:
+        if self._schedule.is_on_path:
             self._refresh()
 
     def start(self, path: Stage, scores: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
@@ -348,12 +297,12 @@ class DirectMetricLoss(nn.Module):
         """
         if scores is not None:
             self._memory.replace(scores, labels)
-        self._start(path, path.epochs * self._steps_per_epoch)
+        self._start(path, path.epochs * self._schedule.steps_per_epoch)
 
     @property
     def warmup_epochs(self) -> int:
         """The number of epochs of the warm-up, with those by which it was extended."""
-        return self._progress.warmup_batches // self._steps_per_epoch
+        return self._schedule.warmup_epochs
 
     @property
     def latest_scores(self) -> np.ndarray:
@@ -387,7 +336,7 @@ class DirectMetricLoss(nn.Module):
     def get_extra_state(self) -> dict[str, Any]:
         """Return everything that moves, as tensors and numbers; it is part of :meth:`state_dict`."""
         memory, solver = self._memory.state_dict(), self.solver.state_dict()
-        return {"of": self._identity, "progress": asdict(self._progress), "memory": memory, "solver": solver}
+        return {"of": self._identity, "progress": self._schedule.state_dict(), "memory": memory, "solver": solver}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`get_extra_state` returned.
@@ -399,7 +348,7 @@ class DirectMetricLoss(nn.Module):
         """
         if state["of"] != self._identity:
             reject("state_dict", f"that of {self._identity}", state["of"], "make the loss with the same arguments")
-        self._progress = _Progress(**state["progress"])
+        self._schedule.load_state_dict(state["progress"])
         self._memory.load_state_dict(state["memory"])
         self.solver.load_state_dict(state["solver"])
 
@@ -407,22 +356,6 @@ class DirectMetricLoss(nn.Module):
     def _identity(self) -> str:
         num_samples, num_labels = self._labels.shape
         return f"{self.objective!r} by {self.solver!r} on {num_samples} samples of {num_labels} label(s)"
-
-    def _columns(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and labels as (B, L), in what the solvers compute in."""
-        for name, value in (("logits", logits), ("labels", labels)):
-            if not isinstance(value, Tensor):
-                reject(name, "a tensor", type(value).__name__, "pass e.g. outputs.logits")
-        num_labels = self._labels.shape[1]
-        scores = one_score_each(logits if logits.ndim == 2 else logits.unsqueeze(-1), num_labels)  # (B,) -> (B, 1)
-        truth = labels if labels.ndim == 2 else labels.unsqueeze(-1)
-        if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] != num_labels:
-            rule = f"of shape (B, {num_labels})" + (" or (B,)" if num_labels == 1 else "")
-            shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
-            reject("logits and labels", rule, shapes, ONE_LOGIT_EACH)
-        if scores.dtype not in (torch.float32, torch.float64):
-            scores = scores.float()
-        return scores, truth.to(scores.device, torch.float32)
 
     def _keep_memory_at(self, device: torch.device | None) -> None:
         """Keep the latest scores on an accelerator, or on the host (None)."""
@@ -451,10 +384,10 @@ class DirectMetricLoss(nn.Module):
         self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None
     ) -> Tensor:
         """Return the loss of a batch, on the scale of cross-entropy."""
-        progress = self._progress
-        if not progress.is_on_path:
+        schedule = self._schedule
+        if not schedule.is_on_path:
             return self._warm_up.loss(scores, labels, weight, index)
-        scales = progress.scales
+        scales = schedule.scales
         if len(scales) == 1:
             return self.solver.loss(scores, labels, weight, index) * scales[0]
         loss = self.solver.loss(with_rescaled_gradient(scores, scales), labels, weight, index)
@@ -462,43 +395,29 @@ class DirectMetricLoss(nn.Module):
 
     def _move(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
         """Go one step on, after the loss of a batch."""
-        progress = self._progress
-        progress.batches += 1
-        if progress.is_on_path:
+        schedule = self._schedule
+        if schedule.is_on_path:
             self.solver.step()
         self._memory.put(scores, labels, index)
-        if progress.batches == progress.warmup_batches and self._is_too_early:
-            progress.warmup_batches += self._steps_per_epoch
-        if progress.is_on_path:
-            progress.on_paths += 1
-            if progress.on_paths % self._refresh_steps == 0:
-                self._refresh()
+        if schedule.advance():
+            self._refresh()
+        elif schedule.may_extend_warmup and not self._has_begun_to_learn:
+            schedule.extend_warmup()
 
     @property
-    def _is_warm(self) -> bool:
-        """Whether the warm-up is over, or one of less than an epoch is not needed as all scores are known already."""
-        progress = self._progress
-        is_trained_already = progress.batches == 0 == self.warmup_epochs and not self._memory.is_empty
-        return progress.batches >= progress.warmup_batches or is_trained_already
-
-    @property
-    def _is_too_early(self) -> bool:
-        """Whether the warm-up must go on for another epoch: it has not begun to learn, and there is time left."""
-        room = MAX_WARMUP_FRACTION * self._num_batches - self._progress.warmup_batches
-        if not self._can_extend or self._progress.is_on_path or room < self._steps_per_epoch:
-            return False
+    def _has_begun_to_learn(self) -> bool:
         memory = self._memory
-        return not has_begun_to_learn(memory.scores, memory.labels, self._sample_weight)
+        return has_begun_to_learn(memory.scores, memory.labels, self._sample_weight)
 
     def _start(self, path: Stage, num_steps: int) -> None:
         self.solver.start(path, num_steps)
-        self._progress.is_on_path = True
+        self._schedule.is_on_path = True
         self._refresh()
         memory, solver = self._memory, self.solver
         if not memory.is_empty and not solver.keeps_its_scale:
             known = memory.scores, memory.labels, self._sample_weight
             knows_rows = memory.is_in_order_of_rows
-            self._progress.scales = scales_at_hand_over(solver, self._warm_up, *known, knows_rows=knows_rows)
+            self._schedule.scales = scales_at_hand_over(solver, self._warm_up, *known, knows_rows=knows_rows)
 
     def _refresh(self) -> None:
         """Let the solver see the latest scores of all training samples."""
@@ -513,16 +432,6 @@ class DirectMetricLoss(nn.Module):
             return
         scores = memory.scores
         if not np.isfinite(scores).all():
-            steps, remedy = self._progress.batches, "lower the learning rate or clip the gradient"
+            steps, remedy = self._schedule.batches, "lower the learning rate or clip the gradient"
             raise DivergedError(message("scores", "finite", f"NaN or infinity after {steps} batches", remedy))
         self.solver.refresh(scores, self._memory.labels, self._sample_weight)
-
-
-def _of_all_processes(scores: Tensor, labels: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return scores, labels and index of the rows of all processes of the group."""
-    processes = processes_of_group()
-    if processes.number == 1:
-        return scores, labels, index
-    rows = torch.zeros(len(scores), dtype=torch.long) if index is None else index
-    scores, labels, rows = processes.whole_batch(scores, labels, rows)
-    return scores, labels, None if index is None else rows

@@ -52,10 +52,10 @@ def test_the_gradient_goes_on_as_long_as_that_of_cross_entropy(prevalence, objec
         return gradient.norm()
 
     before = torch.stack([norm(rows) for rows in halves]).norm()
-    assert not loss._progress.is_on_path
+    assert not loss._schedule.is_on_path
     after = torch.stack([norm(rows) for rows in halves]).norm()
     assert 0.5 < after / before < 2
-    assert loss._progress.is_on_path
+    assert loss._schedule.is_on_path
 
 
 def test_on_the_weights_of_a_network_too():

@@ -1,7 +1,6 @@
-"""The loss inside other people's loops, as the guide and the module's text show it: the weights that fit trains."""
+"""The loss inside other people's loops, as the guide shows it: the weights that fit trains."""
 
 import re
-import textwrap
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt.training.loss
+import metricopt
 from metricopt import DirectMetricLoss
 from metricopt._torchvision import import_torchvision
 from metricopt.solvers import Profiled
@@ -170,13 +169,13 @@ class Named(nn.Module):
 
 
 def recipe():
-    """The classes that the text of the module shows."""
+    """The classes that the page of the guide shows."""
     transformers = framework("transformers", "5.0")
     transformers.Trainer  # noqa: B018 - imported when it is first asked for
-    told = metricopt.training.loss.__doc__
-    code = re.search(r"beside the model::\n\n(.*?)\n    trainer = ", told, re.DOTALL).group(1)
+    told = GUIDE.read_text(encoding="utf-8")
+    code = re.search(r"beside the model:\n\n```{code-block} python\n(.*?)\ntrainer = ", told, re.DOTALL).group(1)
     names = {"transformers": transformers, "torch": torch}
-    exec(textwrap.dedent(code), names)
+    exec(code, names)
     return transformers, names["DirectTrainer"], names["KeepLoss"]
 
 
