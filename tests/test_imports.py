@@ -38,7 +38,7 @@ FLOORS = [
     ["plots", "transfer"],
     ["results"],
     ["training"],
-    ["estimator", "tradeoff"],
+    ["estimator", "tradeoff", "federated"],
     ["__init__"],
     ["cli"],
     ["__main__"],

@@ -128,6 +128,11 @@ class PathSolver(Solver):
     def __repr__(self) -> str:
         return self.name if self._path is None else f"{self.name}(path={self._path!r})"
 
+    @property
+    def path(self) -> str | None:
+        """The name of the one path that its user asked for; None for several."""
+        return self._path
+
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         paths = self.linear_paths if is_linear else self.network_paths
         if self._path is not None:
