@@ -24,7 +24,8 @@ import metricopt
 from benchmarks.packages import MAPIE
 from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt._arrays import Samples
-from metricopt.evidence.certification import certify_label, p_values, thresholds_to_test
+from metricopt.evidence.certification import certify_label, thresholds_to_test
+from metricopt.evidence.p_values import p_values
 from metricopt.evidence.reports import evaluate
 from metricopt.problem.objectives import FPOR, FROP
 from metricopt.problem.prevalence import weights_at
@@ -133,7 +134,7 @@ def coverage(case: Case, num_draws: int = NUM_DRAWS) -> list[dict[str, Any]]:
         ranked = [Ranking.of(Samples.read(*data), 0) for data in (selection, calibration)]
         certificate = certify_label(objective, ranked[1], ranked[0], tuned, CONFIDENCE, prevalence=deployed)
         tested = thresholds_to_test(objective, ranked[0], tuned, deployed)
-        p = p_values(objective, ranked[1].counts(tested), deployed)
+        p = p_values(objective.bounds[0], ranked[1].counts(tested), deployed)
         found = {
             "tuned": tuned,
             "certified": certificate.threshold,

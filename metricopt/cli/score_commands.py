@@ -186,7 +186,7 @@ def certify_command(
     overwrite: Overwrite = False,
     modules: Modules = None,
 ) -> None:
-    """Certify a run: a threshold whose bound on precision or recall holds on new rows with a stated confidence.
+    """Certify a run: a threshold whose bounds hold on new rows, all together, with a stated confidence.
 
     The folder that it writes is a run of its own, which `metricopt predict` and `metricopt evaluate` take. The exit
     code is 0 where a threshold is certified, 2 for bad input, 3 where none is; the certificate says what would be
@@ -199,10 +199,18 @@ def certify_command(
         warnings.simplefilter("always", UserWarning)
         import_modules(modules or [])
         saved = SavedRun.load(run)
-        data, notes, kept = saved.read(table, {"group": [group] if group else [], "label": saved.columns.labels})
+        asked = saved.result.objective
+        wanted = {"group": [group] if group else [], "label": saved.columns.labels, "subgroups": asked.columns}
+        data, notes, kept = saved.read(table, wanted)
         groups = None if group is None else values_in(kept, "group", group)
         try:
-            certificate = saved.result.certify(data, saved.labels(kept), confidence=confidence, groups=groups)
+            certificate = saved.result.certify(
+                data,
+                saved.labels(kept),
+                confidence=confidence,
+                groups=groups,
+                subgroups=subgroups_in(kept, asked),
+            )
         except ImportError as error:
             fail(str(error), BAD_INPUT)
         claim(folder, overwrite)

@@ -17,7 +17,7 @@ told more than their group's other row.
 2. For each, p is how probable calibration data as good as these are if the bound were missed. Of a fixed threshold's
    alarms (or of the positives) each is right (found) independently: the exact binomial tail. For precision at another
    prevalence, recall is bounded from below and the false-positive rate from above, each with half of the error; p is
-   the least error at which the two bounds give the precision asked for.
+   the least error at which the two bounds give the precision asked for (:mod:`metricopt.evidence.p_values`).
 3. The test begins at the one of the smallest p on the *selection* data and goes on towards the tuned one, each at the
    whole :math:`\delta`, up to the first that fails (fixed-sequence testing). So no error is spent on their number: with
    :math:`\alpha = .9` and 90 % confidence 22 error-free alarms suffice, where Holm's method for 20 thresholds takes 51.
@@ -50,6 +50,7 @@ from numpy.typing import NDArray
 
 from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
 from metricopt.evidence.intervals import least_rate
+from metricopt.evidence.p_values import num_needed, p_values
 from metricopt.evidence.reports import without_nan
 from metricopt.problem.objectives import FPOR, FROP
 from metricopt.problem.prevalence import counts_at
@@ -60,16 +61,43 @@ NUM_THRESHOLDS = 20
 SEED = 0
 """The seed of the draw of one row of each group: fixed, so that nobody can draw until something is certified."""
 
+Entry = TypeVar("Entry", bound="OneLabel", covariant=True)
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class LabelCertificate:
+class OneLabel:
+    """What certificates of one label have in common, whatever was to be certified.
+
+    Attributes
+    ----------
+    label : str
+    threshold : float
+        The certified threshold; NaN if none could be certified.
+    """
+
+    label: str
+    threshold: float
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether there is a certified threshold."""
+        return not math.isnan(self.threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return numbers and names alone, for JSON; NaN is None."""
+        return without_nan(asdict(self))
+
+
+@dataclass(frozen=True)
+class LabelCertificate(OneLabel):
     """What calibration data certify of one label; ``str()`` says it in words.
 
     Attributes
     ----------
     label : str
+    threshold : float
+        The certified threshold; NaN if none could be certified.
     metric : str
         What the bound speaks of, ``"precision"`` or ``"recall"``.
     bound, confidence : float
@@ -77,8 +105,6 @@ class LabelCertificate:
         calibration data.
     prevalence : float or None
         The prevalence of the new data; None stands for that of the calibration data.
-    threshold : float
-        The certified threshold; NaN if none could be certified.
     num_tested : int
         The number of thresholds that were tested.
     unit : str
@@ -99,12 +125,10 @@ class LabelCertificate:
         How many groups the calibration data had, of each of which one row counted; None where every row did.
     """
 
-    label: str
     metric: str
     bound: float
     confidence: float
     prevalence: float | None
-    threshold: float
     num_tested: int
     unit: str
     num_units: int
@@ -116,11 +140,6 @@ class LabelCertificate:
     tuned_value: float
     tuned_bounded_value: float
     num_groups: int | None = None
-
-    @property
-    def is_certified(self) -> bool:
-        """Whether there is a certified threshold."""
-        return not math.isnan(self.threshold)
 
     @property
     def num_positives_needed(self) -> int | None:
@@ -141,11 +160,8 @@ class LabelCertificate:
         asked = f"{self.metric} of at least {self.bound:g}"
         sure = f"{100 * self.confidence:g} % confidence"
         if self.is_certified:
-            where = "data drawn as the calibration data were"
-            if self.prevalence is not None:
-                where = f"data of a prevalence of {self.prevalence:g}, each class drawn as in the calibration data"
-            one_each = "" if self.num_groups is None else f", for a random row of each group ({self.num_groups} groups)"
-            return f"With {sure}, the threshold {self.threshold:.6g} has a {asked} on new {where}{one_each}."
+            where = on_which_data(self.prevalence, self.num_groups)
+            return f"With {sure}, the threshold {self.threshold:.6g} has a {asked} on new {where}."
         if self.num_tested == 0:
             return "Nothing could be certified: the label has no threshold, or lacks a class in the calibration data."
         right = {"alarms": "right", "positives": "found", "negatives": "without a false alarm"}[self.unit]
@@ -173,34 +189,30 @@ class LabelCertificate:
             f"{self.bounded_value:.3f}, the tuned threshold {self.tuned_value:.3f} and {self.tuned_bounded_value:.3f}."
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return numbers and names alone, for JSON; NaN is None."""
-        return without_nan(asdict(self))
-
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> LabelCertificate:
         """Return the certificate that :meth:`to_dict` wrote down."""
-        numbers = {field.name for field in fields(cls) if field.type == "float"}
-        values: Any = {name: np.nan if value is None and name in numbers else value for name, value in saved.items()}
-        return cls(**values)
+        return cls(**numbers_of(saved, cls))
 
 
 @dataclass(frozen=True)
-class Certificate(ByLabel[LabelCertificate], Generic[Result]):
-    """What calibration data certify, with one :class:`LabelCertificate` for each label; ``str()`` says it in words.
+class Certificate(ByLabel[Entry], Generic[Entry, Result]):
+    """What calibration data certify, with one entry for each label; ``str()`` says it in words.
 
-    With a single label its entries are the certificate's own: ``certificate.threshold``. With several, choose by
-    position or name; each holds for its label by itself, so all together hold with less confidence.
+    An entry is a :class:`LabelCertificate` for ``FPOR`` and ``FROP``, and for all other bounds a
+    :class:`~metricopt.evidence.program_certification.ProgramCertificate`. With a single label its attributes are the
+    certificate's own: ``certificate.threshold``. With several, choose by position or name; each holds for its label by
+    itself, so all together hold with less confidence.
 
     Attributes
     ----------
-    labels : tuple of LabelCertificate
+    labels : tuple of LabelCertificate or ProgramCertificate
     result : FitResult
         The result at the certified thresholds. A label without one raises no alarm, and its status is
         ``not_certified``.
     """
 
-    labels: tuple[LabelCertificate, ...]
+    labels: tuple[Entry, ...]
     result: Result
 
     label = OfOnlyLabel[str]()
@@ -220,6 +232,8 @@ class Certificate(ByLabel[LabelCertificate], Generic[Result]):
     tuned_value = OfOnlyLabel[float]()
     tuned_bounded_value = OfOnlyLabel[float]()
     num_groups = OfOnlyLabel[int | None]()
+    asked = OfOnlyLabel[str]()
+    bounds = OfOnlyLabel[Any]()
     is_certified = OfOnlyLabel[bool]()
     num_positives_needed = OfOnlyLabel[int | None]()
     guarantee = OfOnlyLabel[str]()
@@ -272,7 +286,7 @@ def certify_label(
         thresholds = thresholds_to_test(objective, selection, tuned, prevalence)
         counts = calibration.counts(thresholds)
         control = import_control()
-        passed = control(p_values(objective, counts, prevalence), 1 - confidence, "fixed_sequence")
+        passed = control(p_values(objective.bounds[0], counts, prevalence), 1 - confidence, "fixed_sequence")
         values, bounded_values = _metrics(objective, counts, prevalence)
         if len(passed):
             chosen = max(passed, key=lambda i: (values[i], thresholds[i]))
@@ -287,11 +301,11 @@ def certify_label(
     assert objective.bounded is not None
     return LabelCertificate(
         label=label,
+        threshold=float(best),
         metric=objective.bounded.name,
         bound=float(cast(float, objective.bound)),
         confidence=float(confidence),
         prevalence=prevalence,
-        threshold=float(best),
         num_tested=len(thresholds),
         unit=unit,
         num_units=int(num_units),
@@ -360,68 +374,17 @@ def thresholds_to_test(
     numbers = np.round(numbers).astype(int)
     found = np.where(numbers == alarms, tuned, scores[numbers - 1])
     safest_first = found[np.sort(np.unique(found, return_index=True)[1])]
-    first = int(np.argmin(p_values(objective, selection.counts(safest_first), prevalence)))  # the safest of equals
+    first = int(
+        np.argmin(p_values(objective.bounds[0], selection.counts(safest_first), prevalence))
+    )  # the safest of equals
     return safest_first[first:]
-
-
-def p_values(objective: FPOR | FROP, counts: Counts, prevalence: float | None = None) -> np.ndarray:
-    r"""Return how probable counts as good as these are at most, if the bound were missed.
-
-    For any data with :math:`\text{precision} < \alpha` (or recall), :math:`P(p \le u) \le u` for all u.
-
-    Parameters
-    ----------
-    objective : FPOR or FROP
-        An objective with one bound.
-    counts : Counts
-        Unweighted counts at each of some fixed thresholds, shape (m,).
-    prevalence : float, optional
-        The prevalence that precision is meant at. The default is that of the data.
-
-    Returns
-    -------
-    ndarray, shape (m,), float64
-        The probability of each threshold; it is 1 without alarms or positives.
-
-    Examples
-    --------
-    >>> p_values(FPOR(0.9), Counts(*map(np.array, ([22.0, 21.0], [0.0, 1.0], [8.0, 9.0], [70.0, 69.0])))).round(3)
-    array([0.098, 0.339])
-    """
-    from scipy.stats import binom
-
-    bound = float(cast(float, objective.bound))
-    if isinstance(objective, FROP) or prevalence is None:
-        right, of = objective.bounded.numerator(counts), objective.bounded.denominator(counts)
-        return np.asarray(binom.sf(right - 1, of, bound))
-    columns = zip(counts.true_positives, counts.positives, counts.false_positives, counts.negatives, strict=True)
-    return np.array([_p_value_at(prevalence, bound, *map(float, each)) for each in columns])
-
-
-def _p_value_at(
-    prevalence: float, bound: float, found: float, positives: float, wrong: float, negatives: float
-) -> float:
-    """Return the least error at which bounds on recall and false-positive rate give the precision asked for."""
-    from scipy.optimize import brentq
-
-    def shortfall(log_error: float) -> float:
-        error = math.exp(log_error) / 2
-        right = prevalence * least_rate(found, positives, error)
-        false = (1 - prevalence) * (1 - least_rate(negatives - wrong, negatives, error))
-        return bound * (right + false) - right
-
-    smallest = math.log(1e-12)
-    if shortfall(0.0) > 0:
-        return 1.0
-    # The upper end of the bracket at which the root lies, so that rounding never makes p smaller than it is.
-    return math.exp(smallest if shortfall(smallest) <= 0 else brentq(shortfall, smallest, 0.0) + 1e-9)
 
 
 def _num_needed(objective: FPOR | FROP, counts: Counts, error: float, prevalence: float | None) -> int | None:
     """Return how many alarms, positives or negatives certify the bound if none of them is an error."""
     bound = float(cast(float, objective.bound))
     if isinstance(objective, FROP) or prevalence is None:
-        return math.ceil(math.log(error) / math.log(bound))
+        return num_needed(objective.bounds[0], counts, error)
     recall = least_rate(float(counts.true_positives), float(counts.positives), error / 2)
     if recall == 0:
         return None
@@ -433,6 +396,22 @@ def _metrics(objective: FPOR | FROP, counts: Counts, prevalence: float | None) -
     """Return the metric to maximise and the bounded one."""
     meant = counts if prevalence is None else counts_at(prevalence, counts)
     return objective.value(meant), objective.bounded_value(meant)
+
+
+def on_which_data(prevalence: float | None, num_groups: int | None) -> str:
+    """Return which new data a certificate speaks of, in words."""
+    where = "data drawn as the calibration data were"
+    if prevalence is not None:
+        where = f"data of a prevalence of {prevalence:g}, each class drawn as in the calibration data"
+    return where if num_groups is None else f"{where}, for a random row of each group ({num_groups} groups)"
+
+
+def numbers_of(saved: dict[str, Any], cls: type) -> dict[str, Any]:
+    """Return what was saved of a dataclass with its numbers as they were: NaN for None."""
+    numbers = {field.name for field in fields(cls) if field.type == "float"}
+    return {
+        name: (np.nan if value is None else float(value)) if name in numbers else value for name, value in saved.items()
+    }
 
 
 def import_control() -> Callable[..., Any]:

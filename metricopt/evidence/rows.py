@@ -114,6 +114,12 @@ class Rows:
             reject("folds", "of two folds at least", "the same for all rows", "leave it out, or give two or more folds")
         return cls(samples, group_of, fold_of, of_labels, read_subgroups(subgroups, columns, len(samples.labels)))
 
+    @classmethod
+    def unweighted(cls, scores: np.ndarray, labels: np.ndarray, subgroups: Mapping[str, SubgroupColumn]) -> Rows:
+        """Return rows that count alike, each by itself, with the columns of subgroups that are known of them."""
+        samples = Samples.read(scores, labels)
+        return cls(samples, None, None, (None,) * samples.num_labels, subgroups)
+
     def of_labels(self, chosen: Sequence[int] | None = None) -> Iterator[LabelRows]:
         """Yield the rows of each label, or of some labels."""
         for label in range(len(self.prevalence)) if chosen is None else chosen:

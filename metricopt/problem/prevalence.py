@@ -123,7 +123,7 @@ def weights_at(prevalence: Prevalence, labels: np.ndarray, sample_weight: np.nda
     return weight
 
 
-def counts_at(prevalence: float, counts: Counts) -> Counts:
+def counts_at(prevalence: float, counts: Counts, sizes: tuple[float, float] | None = None) -> Counts:
     """Return the counts of as many samples at another prevalence, recall and false-positive rate being the same.
 
     Parameters
@@ -131,14 +131,18 @@ def counts_at(prevalence: float, counts: Counts) -> Counts:
     prevalence : float, in (0, 1)
     counts : Counts
         Unweighted counts with positives and negatives.
+    sizes : (float, float), optional
+        How many positives and negatives there are in all, where the counts are those of a subgroup: its classes are
+        weighted as those of all are. By default the counts are those of all.
 
     Examples
     --------
     >>> counts_at(0.1, Counts(40.0, 5.0, 10.0, 45.0))
     Counts(true_positives=8.0, false_positives=9.0, false_negatives=2.0, true_negatives=81.0)
     """
-    total = counts.positives + counts.negatives
-    of_positives, of_negatives = prevalence * total / counts.positives, (1 - prevalence) * total / counts.negatives
+    positives, negatives = sizes or (counts.positives, counts.negatives)
+    total = positives + negatives
+    of_positives, of_negatives = prevalence * total / positives, (1 - prevalence) * total / negatives
     return Counts(
         of_positives * counts.true_positives,
         of_negatives * counts.false_positives,

@@ -1,7 +1,7 @@
 """Calibration data for a result: scored by its model, new to it, and what they certify of its thresholds.
 
 This file decides which objectives and data can be certified at all. The statistics are those of
-:mod:`metricopt.evidence.certification`, and :mod:`metricopt.evidence.equal_rows` tells which rows are not new.
+
 """
 
 from __future__ import annotations
@@ -12,14 +12,22 @@ from typing import Any, cast
 
 import numpy as np
 
-from metricopt._arrays import Samples, numbered
+from metricopt._arrays import numbered
 from metricopt._validation import reject
-from metricopt.evidence.certification import LabelCertificate, certify_label, import_control, one_row_each
+from metricopt.evidence.certification import (
+    LabelCertificate,
+    OneLabel,
+    certify_label,
+    import_control,
+    one_row_each,
+)
 from metricopt.evidence.equal_rows import copies_of_each, fraction_alike, number_scores, repeated, seen_before
-from metricopt.problem.objectives import FPOR, FROP, Objective
+from metricopt.evidence.program_certification import ProgramCertificate, certify_program
+from metricopt.evidence.rows import Rows
+from metricopt.evidence.subgroups import read_subgroups
+from metricopt.problem.objectives import FPOR, FROP, CountObjective, Objective
 from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
 from metricopt.problem.program import Program
-from metricopt.problem.ranking import Ranking
 from metricopt.results.scores import OUT_OF_FOLD, DataScores, selection_scores
 from metricopt.results.status import Status
 
@@ -37,7 +45,8 @@ def certify(
     prevalence: Prevalence | None,
     confidence: float,
     groups: Sequence[Any] | None = None,
-) -> tuple[LabelCertificate, ...]:
+    subgroups: Any = None,
+) -> tuple[LabelCertificate | ProgramCertificate, ...]:
     """Certify the thresholds of a result, label by label; see :meth:`metricopt.FitResult.certify`.
 
     ``read`` gives scores and labels of the calibration data, shape (n, L) each, and a number for each row by its
@@ -52,29 +61,31 @@ def certify(
     if group_of_row is None:
         _check_once(scores, labels, identity, data_scores, label_names)
     chosen_on = selection_scores(data_scores)
-    selection = Samples.read(chosen_on.scores, chosen_on.counted_labels)
+    known = Rows.unweighted(chosen_on.scores, chosen_on.counted_labels, chosen_on.subgroups)
+    columns = read_subgroups(subgroups, objective.columns, len(labels), strict=False)
     prevalences = prevalence_of_labels(prevalence, num_labels)
-    certificates = []
+    certificates: list[LabelCertificate | ProgramCertificate] = []
     for label, single in enumerate(objectives):
         rows = np.flatnonzero(~np.isnan(labels[:, label]))
         if group_of_row is not None:
             rows = one_row_each(group_of_row, ~np.isnan(labels[:, label]))
-        certificates.append(
-            certify_label(
-                single,
-                Ranking.of(Samples.read(scores[rows], labels[rows]), label),
-                Ranking.of(selection, label),
-                float(thresholds[label]),
-                confidence,
-                prevalence=prevalences[label],
-                label=label_names[label],
-                num_groups=None if group_of_row is None else len(rows),
-            )
-        )
+        own = Rows.unweighted(scores[rows], labels[rows], {name: each.take(rows) for name, each in columns.items()})
+        (calibration,), (selection,) = own.of_labels([label]), known.of_labels([label])
+        said: dict[str, Any] = {
+            "prevalence": prevalences[label],
+            "label": label_names[label],
+            "num_groups": None if group_of_row is None else len(rows),
+        }
+        tuned = float(thresholds[label])
+        if isinstance(single, (FPOR, FROP)):
+            one = certify_label(single, calibration.ranking, selection.ranking, tuned, confidence, **said)
+            certificates.append(one)
+        else:
+            certificates.append(certify_program(single, calibration, selection, tuned, confidence, **said))
     return tuple(certificates)
 
 
-def certified_statuses(certificates: Sequence[LabelCertificate], statuses: Sequence[Status]) -> tuple[Status, ...]:
+def certified_statuses(certificates: Sequence[OneLabel], statuses: Sequence[Status]) -> tuple[Status, ...]:
     """Return the statuses at the certified thresholds, from those at the tuned ones."""
     return tuple(
         Status.CERTIFIED if each.is_certified else was if was is Status.NO_POSITIVES else Status.NOT_CERTIFIED
@@ -82,19 +93,23 @@ def certified_statuses(certificates: Sequence[LabelCertificate], statuses: Seque
     )
 
 
-def _objectives(objective: Objective, num_labels: int, confidence: float) -> tuple[FPOR | FROP, ...]:
+def _objectives(objective: Objective, num_labels: int, confidence: float) -> tuple[CountObjective, ...]:
     """Return one objective a label; reject what cannot be certified."""
     objective = _by_name(objective)
-    if not isinstance(objective, (FPOR, FROP)):
-        why = "there is no bound to hold" if objective.bounded is None else f"the bound is on {objective.bounded.name}"
-        if objective.bounded is None and objective.bounds:
-            why = "there are several bounds, or subgroups"
-        remedy = f"{why}, and what is tested here is a bound on precision or on recall: train for one of these"
-        reject("objective", "FPOR or FROP to be certified", objective.name, remedy)
-    singles = cast("tuple[FPOR | FROP, ...]", objective.for_labels(num_labels))
-    if any(single.bound == 1 for single in singles):
-        remedy = "no number of samples shows that there is never an error: ask for less, e.g. 0.95"
-        reject(str(objective.bound_parameter), "below 1 to be certified", 1.0, remedy)
+    if not objective.bounds:
+        remedy = "there is no bound to hold: ask for one, e.g. FPOR with alpha=0.8"
+        reject("objective", "one with a bound to be certified", objective.name, remedy)
+    if isinstance(objective, Program) and objective.threshold_per is not None:
+        got = f"one for each {objective.threshold_per}"
+        reject("the threshold", "one for all rows to be certified", got, "leave out threshold_per")
+    singles = cast("tuple[CountObjective, ...]", objective.for_labels(num_labels))
+    for bound in (bound for single in singles for bound in single.bounds):
+        end = bound.metric.high if bound.direction == "min" else bound.metric.low
+        if float(np.asarray(bound.bound)) == end:
+            rule, example = ("below", "0.95") if bound.direction == "min" else ("above", "0.05")
+            remedy = f"no number of samples shows that there is never an error: ask for less, e.g. {example}"
+            name = objective.bound_parameter or str(bound)
+            reject(name, f"{rule} {end:g} to be certified", end, remedy)
     is_number = isinstance(confidence, (int, float)) and not isinstance(confidence, bool)
     if not (is_number and 0 < confidence < 1):
         reject("confidence", "in (0, 1)", repr(confidence), "give e.g. 0.9")

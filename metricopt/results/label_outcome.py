@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metricopt.evidence.certification import LabelCertificate
+from metricopt.evidence.certification import OneLabel
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.reports import LabelReport
 from metricopt.results.status import Status
@@ -34,7 +34,7 @@ class LabelOutcome:
         The reports of the model and, if there is one, of candidate zero, by the name of the data; the data that chose
         the model come first.
     slack : SlackAgreement or None
-    certificate : LabelCertificate or None
+    certificate : LabelCertificate, ProgramCertificate or None
     reachable_bound : float or None
         The best bound that the data support at the confidence asked, where they do not support the one asked.
     constant_score : float or None
@@ -47,7 +47,7 @@ class LabelOutcome:
     threshold: float
     reports: dict[str, tuple[LabelReport, ...]]
     slack: SlackAgreement | None = None
-    certificate: LabelCertificate | None = None
+    certificate: OneLabel | None = None
     reachable_bound: float | None = None
     constant_score: float | None = None
 

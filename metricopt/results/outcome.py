@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricopt._validation import check_choice, reject
-from metricopt.evidence.certification import LabelCertificate
+from metricopt.evidence.certification import OneLabel
 from metricopt.evidence.probabilities import Calibration
 from metricopt.evidence.reports import LabelReport, Report
 from metricopt.evidence.thresholds import ThresholdChoice, reachable_bound
@@ -61,7 +61,7 @@ class Outcome:
     data_scores: dict[str, DataScores]
     slack: tuple[SlackAgreement, ...] | None = None
     prevalence: Prevalence | None = None
-    certificates: tuple[LabelCertificate, ...] | None = None
+    certificates: tuple[OneLabel, ...] | None = None
     classes: tuple[Classes | None, ...] | None = None
     candidates: tuple[Tried, ...] = ()
 

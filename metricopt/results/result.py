@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from metricopt._validation import per_label, reject
-from metricopt.evidence.certification import Certificate
+from metricopt.evidence.certification import Certificate, OneLabel
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.evidence.subgroups import read_subgroups
 from metricopt.problem.objectives import Bound, Objective
@@ -80,7 +80,7 @@ class FitResult(Outcome):
     prevalence : float, tuple of float, or None
         The fraction of positives that metrics and thresholds are meant for, one for all labels or one for each label.
         None stands for that of the data.
-    certificates : tuple of LabelCertificate, or None
+    certificates : tuple of LabelCertificate or ProgramCertificate, or None
         What was certified of each label, where :meth:`certify` gave the thresholds.
     classes : tuple of Classes or None, or None
         The two classes of each label that was not given as 0 and 1.
@@ -313,12 +313,14 @@ class FitResult(Outcome):
         *,
         confidence: float = 0.9,
         groups: Sequence[Any] | None = None,
-    ) -> Certificate[FitResult]:
-        """Return thresholds whose bound holds on new data with a stated confidence (Learn then Test).
+        subgroups: Any = None,
+    ) -> Certificate[OneLabel, FitResult]:
+        """Return thresholds whose bounds hold on new data with a stated confidence (Learn then Test).
 
-        The objective must be FPOR or FROP. The statistics are those of :mod:`metricopt.evidence.certification`. This
-        needs ``pip install 'metricopt[certify]'``. Where the evidence of the training supports no threshold, the
-        empirical one is what is tested and called the tuned one.
+        Of several bounds, also in subgroups, all hold together with this confidence. The statistics are those of
+        :mod:`metricopt.evidence.certification` and :mod:`metricopt.evidence.program_certification`. This needs
+        ``pip install 'metricopt[certify]'``. Where the evidence of the training supports no threshold, the empirical
+        one is what is tested and called the tuned one.
 
         Parameters
         ----------
@@ -336,6 +338,8 @@ class FitResult(Outcome):
             random with a fixed seed. The guarantee then speaks of a random row of a new group, which is a random row of
             the new data where groups are of equal size. Rows of different groups are different samples, however equal
             their inputs are. No group may have rows in the training data as well, which cannot be seen here.
+        subgroups : mapping of str to array of shape (n,), or a frame, optional
+            The columns that a program names; left out for other objectives.
 
         Returns
         -------
@@ -346,8 +350,9 @@ class FitResult(Outcome):
         Raises
         ------
         InvalidInputError
-            If the objective is another one, most positives or most negatives are rows that trained or chose, rows are
-            repeated, or ``groups`` does not give a value for every row.
+            If the objective has no bound, or one that no number of rows can show; if subgroups have thresholds of their
+            own; if most positives or most negatives are rows that trained or chose, or rows are repeated; if ``groups``
+            does not give a value for every row, or a column of subgroups is missing.
         ImportError
             If MAPIE is not installed.
 
@@ -370,6 +375,7 @@ class FitResult(Outcome):
             prevalence=self.prevalence,
             confidence=confidence,
             groups=groups,
+            subgroups=subgroups,
         )
         thresholds = np.array([each.threshold for each in certificates])
         reports: dict[str, Any] = {

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
-from metricopt.evidence.certification import LabelCertificate
 from metricopt.evidence.frames import Frames
+from metricopt.evidence.program_certification import certificate_from_dict
 from metricopt.evidence.reports import Report, plain_number, with_nan, without_nan
 from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.classes import Classes
@@ -204,7 +204,7 @@ def _from_dict(saved: dict[str, Any]) -> dict[str, Any]:
         **{key: Report.from_dict(saved[key]) if saved[key] else None for key in _REPORTS},
         "slack": None if saved["slack"] is None else tuple(SlackAgreement.from_dict(entry) for entry in saved["slack"]),
         "prevalence": tuple(prevalence) if isinstance(prevalence, list) else prevalence,
-        "certificates": None if certificates is None else tuple(map(LabelCertificate.from_dict, certificates)),
+        "certificates": None if certificates is None else tuple(map(certificate_from_dict, certificates)),
         "classes": None
         if classes is None
         else tuple(None if own is None else Classes.from_dict(own) for own in classes),

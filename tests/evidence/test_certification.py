@@ -9,9 +9,9 @@ from metricopt.evidence.certification import (
     NUM_THRESHOLDS,
     certify_label,
     one_row_each,
-    p_values,
     thresholds_to_test,
 )
+from metricopt.evidence.p_values import p_values
 from metricopt.problem.prevalence import weights_at
 from metricopt.problem.ranking import Ranking
 from metricopt.problem.ratios import Counts
@@ -98,12 +98,12 @@ def test_p_values_are_valid_at_the_bound(prevalence):
     positives, negatives, recall = 30, 3000, 0.7
     if prevalence is None:
         alarms = np.arange(31.0)
-        p = p_values(FPOR(0.8), Counts(alarms, 30 - alarms, 0 * alarms, 0 * alarms))
+        p = p_values(FPOR(0.8).bounds[0], Counts(alarms, 30 - alarms, 0 * alarms, 0 * alarms))
         mass = binom.pmf(alarms, 30, 0.8)
     else:
         wrong_rate = 0.25 * recall * prevalence / (1 - prevalence)
         right, wrong = (part.ravel().astype(float) for part in np.mgrid[8 : positives + 1, 0:60])
-        p = p_values(FPOR(0.8), Counts(right, wrong, positives - right, negatives - wrong), prevalence)
+        p = p_values(FPOR(0.8).bounds[0], Counts(right, wrong, positives - right, negatives - wrong), prevalence)
         mass = binom.pmf(right, positives, recall) * binom.pmf(wrong, negatives, wrong_rate)
     for level in (0.01, 0.05, 0.1, 0.3, 0.6):
         assert mass[p <= level].sum() <= level
@@ -111,10 +111,14 @@ def test_p_values_are_valid_at_the_bound(prevalence):
 
 
 def test_p_values_without_anything_to_judge_are_one():
-    assert p_values(FPOR(0.8), counts_of(0, 0))[0] == 1
-    assert p_values(FPOR(0.8), counts_of(0, 0), 0.1)[0] == 1
-    assert p_values(FROP(0.8), counts_of(0, 5, 0))[0] == 1
-    assert p_values(FROP(0.8), counts_of(50, 5, 1), 0.1)[0] == p_values(FROP(0.8), counts_of(50, 5, 1))[0] < 0.01
+    assert p_values(FPOR(0.8).bounds[0], counts_of(0, 0))[0] == 1
+    assert p_values(FPOR(0.8).bounds[0], counts_of(0, 0), 0.1)[0] == 1
+    assert p_values(FROP(0.8).bounds[0], counts_of(0, 5, 0))[0] == 1
+    assert (
+        p_values(FROP(0.8).bounds[0], counts_of(50, 5, 1), 0.1)[0]
+        == p_values(FROP(0.8).bounds[0], counts_of(50, 5, 1))[0]
+        < 0.01
+    )
 
 
 def test_mapies_p_values_are_ours_or_larger():
@@ -127,7 +131,7 @@ def test_mapies_p_values_are_ours_or_larger():
             lambda known: np.column_stack([-known, known]), risk, 0.8, 0.9, list_predict_params=thresholds
         )
         controller.calibrate(scores, labels.astype(int))
-        own = p_values(objective, ranked(scores, labels).counts(thresholds))
+        own = p_values(objective.bounds[0], ranked(scores, labels).counts(thresholds))
         assert (controller.p_values[:, 0] >= own - 1e-12).all()
         same = np.isclose(controller.p_values[:, 0], own, rtol=1e-9, atol=1e-12)
         assert 0.5 < same.mean() < 1
@@ -140,7 +144,7 @@ def test_thresholds_are_few_and_go_step_by_step_from_the_likeliest_to_the_tuned(
         tested = thresholds_to_test(objective, ranked(scores, labels), tuned)
         assert 10 <= len(tested) <= NUM_THRESHOLDS and tested[-1] == tuned
         assert (np.sign(np.diff(tested)) == {FPOR: -1, FROP: 1}[type(objective)]).all()
-        p = p_values(objective, ranked(scores, labels).counts(tested))
+        p = p_values(objective.bounds[0], ranked(scores, labels).counts(tested))
         assert p.argmin() == 0
 
 
@@ -148,7 +152,7 @@ def test_no_step_is_left_out_where_p_rises_and_falls_again():
     labels = np.repeat([1.0, 0.0, 1.0, 0.0, 0.0], [30, 6, 20, 4, 40])
     selection = ranked(np.arange(100.0)[::-1], labels)
     tested = thresholds_to_test(FPOR(0.8), selection, 40.0)
-    p = p_values(FPOR(0.8), selection.counts(tested))
+    p = p_values(FPOR(0.8).bounds[0], selection.counts(tested))
     assert p.argmin() == 0 and (np.diff(p) > 0).any() and (np.diff(p) < 0).any()
     assert (np.diff(tested) < 0).all() and tested[-1] == 40
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import metricopt
-from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtFPR, Status
+from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, Program, Status
 from metricopt.evidence.certification import LabelCertificate
 from metricopt.results.scores import DataScores
 from tests.held_out import fit
@@ -127,7 +127,8 @@ def test_saved_with_the_result(problem, tmp_path):
     [
         (OFBS(1.0), "got OFBS; there is no bound to hold"),
         (OAP(), "got OAP; there is no bound to hold"),
-        (RecallAtFPR(0.1), "got RecallAtFPR; the bound is on false_positive_rate"),
+        (Program("recall"), "got Program; there is no bound to hold"),
+        (Program("recall", "false_positive_rate <= 0"), "false_positive_rate <= 0 must be above 0 to be certified"),
         (FPOR(1.0), "min_precision must be below 1 to be certified"),
     ],
     ids=str,

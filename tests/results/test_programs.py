@@ -130,16 +130,63 @@ def test_sentences_and_single_bounds_need_no_subgroups():
 
 def test_a_program_with_a_bound_on_precision_is_certified_as_its_name_is():
     pytest.importorskip("mapie")
-    scores, labels, sites = rows()
+    scores, labels, _ = rows()
     new, truth, _ = rows(seed=5)
     found = [
         metricopt.from_scores(scores, labels, objective).certify(new, truth).threshold
         for objective in (metricopt.FPOR(0.6), Program("recall", ["precision >= 0.6"]))
     ]
     assert found[0] == found[1] and not np.isnan(found[0])
-    both = metricopt.from_scores(scores, labels, Program("recall", ASKED), subgroups=sites)
-    with pytest.raises(InvalidInputError, match="there are several bounds, or subgroups"):
-        both.certify(new, truth)
+
+
+def test_all_bounds_of_a_result_are_certified_together_saved_and_used(shared, tmp_path):
+    pytest.importorskip("mapie")
+    new, truth, where = rows(seed=5)
+    certificate = shared.certify(new, truth, subgroups={"site": where})
+    certified = certificate.result
+    assert certificate.is_certified and certified.status is Status.CERTIFIED and len(certificate.bounds) == 5
+    assert f"Certified {certificate}" in certified.summary() and "recall in site=A" in str(certificate)
+    report = certified.evaluate(new, truth, subgroups={"site": where})
+    assert [each.value for each in report.bounds] == pytest.approx([each.value for each in certificate.bounds])
+    assert report.value == pytest.approx(certificate.value) and all(each.met for each in report.bounds)
+    read = metricopt.load(certified.save(tmp_path / "certified"))
+    assert read.certificates == certified.certificates and read.summary() == certified.summary()
+    certified.report(tmp_path / "report.html", report)
+    assert "With 90 % confidence" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    patients = np.repeat(np.arange(len(new)), 2)
+    twice = [np.repeat(part, 2) for part in (new, truth, where)]
+    one_each = shared.certify(*twice[:2], subgroups=twice[2], groups=patients)
+    assert one_each.num_groups == len(new) and one_each.threshold == certificate.threshold
+
+
+def test_certificates_of_programs_ask_for_what_they_need(shared, own):
+    pytest.importorskip("mapie")
+    new, truth, where = rows(seed=5)
+    with pytest.raises(InvalidInputError, match="subgroups must be given for bounds in every 'site'"):
+        shared.certify(new, truth)
+    with pytest.raises(InvalidInputError, match="'centre'"):
+        shared.certify(new, truth, subgroups={"centre": where})
+    with pytest.raises(InvalidInputError, match="got one for each site; leave out threshold_per"):
+        own.certify(new, truth, subgroups=where)
+
+
+def test_the_command_line_certifies_programs(tmp_path):
+    pytest.importorskip("mapie")
+    for name, seed in (("chose", 0), ("calibration", 5)):
+        scores, labels, sites = rows(seed=seed)
+        table = pd.DataFrame({"risk": scores, "sick": labels.astype(int), "site": sites})
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    table.drop(columns="site").to_csv(tmp_path / "without.csv", index=False)
+    call, asked = CliRunner().invoke, [part for each in ASKED for part in ("--subject-to", each)]
+    given = ["--score", "risk", "--label", "sick", "--maximize", "recall", *asked]
+    run = str(tmp_path / "run")
+    assert call(app, ["threshold", str(tmp_path / "chose.csv"), *given, "--out", run]).exit_code == 0
+    done = call(app, ["certify", run, str(tmp_path / "calibration.csv")])
+    assert done.exit_code == 0 and "With 90 % confidence" in done.output and "recall in site=C" in done.output
+    saved = json.loads((tmp_path / "run" / "certified" / "report.json").read_text(encoding="utf-8"))
+    assert len(saved["certificate"][0]["bounds"]) == 5
+    missing = call(app, ["certify", run, str(tmp_path / "without.csv"), "--out", str(tmp_path / "x")])
+    assert missing.exit_code == 2 and "site" in missing.output
 
 
 def test_the_command_line_trains_for_programs(tmp_path):
