@@ -20,6 +20,7 @@ Differs from the paper (Peng et al. 2025), which keeps every slack as a variable
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class Profiled(PathSolver):
         if not isinstance(objective, CountObjective):
             reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
         self._weighting = ClassWeighting(objective, labels, sample_weight)
+        self._has_missing = bool(np.isnan(labels).any())
         self._threshold, self._value = np.zeros((2, labels.shape[1]))
         self._multiplier = np.zeros_like(self._weighting.max_multiplier)
         self._spread = np.ones(labels.shape[1])
@@ -161,7 +163,8 @@ class Profiled(PathSolver):
         path, progress = self._position.path, self._position.progress
         offset, slopes = self._slopes(class_weights)
         own = scores.detach()
-        errors, loss, derivatives = tensor_errors(
+        count = partial(
+            tensor_errors,
             own,
             labels.to(own.dtype),
             None if weight is None else weight.to(own.dtype),
@@ -171,8 +174,10 @@ class Profiled(PathSolver):
             offset=offset,
             height=path.height(progress),
             anchor=torch.from_numpy(anchor).to(own.dtype) if path.anchor else None,
-            has_missing=math.isnan(labels.sum().item()),
         )
+        errors, loss, derivatives = count(has_missing=self._has_missing)
+        if math.isnan(loss.item()) and not self._has_missing:  # labels of other samples may be missing
+            errors, loss, derivatives = count(has_missing=True)
         self._violation = self._weighting.violation(errors.numpy().astype(np.float64), len(scores))
         return with_derivatives(scores, loss, derivatives)
 

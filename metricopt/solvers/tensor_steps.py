@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 SIDE_BY_SIDE = 64
-CHUNK = 8192
+FACTORS = 64
+"""Numbers from 0.5 to 1, whose product is far from the smallest number that float32 holds."""
+CHUNK = 16_384
 """Rows whose intermediate results fit into the caches of a CPU."""
 
 
@@ -55,31 +57,46 @@ def tensor_errors(
     derivatives : Tensor, shape (B, L)
     """
     num_rows, num_labels = scores.shape
-    width, chunk = (SIDE_BY_SIDE, CHUNK) if scores.device.type == "cpu" else (1, num_rows)
+    beside, chunk = (SIDE_BY_SIDE, CHUNK) if scores.device.type == "cpu" else (1, num_rows)
     derivatives = torch.empty_like(scores, memory_format=torch.contiguous_format)
-    whole = num_rows - num_rows % width
-    by_label = torch.stack([threshold, *slopes, *(slopes * cost), cost[0] if anchor is None else anchor])
+    whole = num_rows - num_rows % beside
+    pulls = slopes * cost
+    by_label = torch.stack(
+        [threshold, slopes[0], -slopes[0] - slopes[1], pulls[0], -pulls[0] - pulls[1], cost[0] if anchor is None else anchor]
+    )
     sums = scores.new_zeros(3, num_labels)
-    stretches = [(slice(first, min(first + chunk, whole)), width) for first in range(0, whole, chunk)]
-    if whole < num_rows:
-        stretches.append((slice(whole, num_rows), 1))
-    for rows, beside in stretches:
-        shape = (-1, beside * num_labels)
-        found = _sums(
-            scores[rows].reshape(shape),
-            labels[rows].reshape(shape),
-            None if weight is None else weight[rows].reshape(shape),
-            derivatives[rows].view(shape),
-            by_label.repeat(1, beside),
-            offset,
-            height,
-            has_anchor=anchor is not None,
-            has_missing=has_missing,
-        )
-        sums += found.view(3, beside, num_labels).sum(dim=1)
+    for first, last, width in ((0, whole, beside), (whole, num_rows, 1)):
+        own, room = by_label.repeat(1, width), _Room(scores, min(chunk, last - first) // width, width * num_labels)
+        for begin in range(first, last, chunk):
+            rows, shape = slice(begin, min(begin + chunk, last)), (-1, width * num_labels)
+            found = _sums(
+                scores[rows].reshape(shape),
+                labels[rows].reshape(shape),
+                None if weight is None else weight[rows].reshape(shape),
+                derivatives[rows].view(shape),
+                own,
+                room,
+                offset,
+                height,
+                has_anchor=anchor is not None,
+                has_missing=has_missing,
+            )
+            sums += found.view(3, width, num_labels).sum(dim=1)
     errors = torch.stack([sums[0] - sums[1], sums[1]])
     loss = (cost * errors).sum()
     return errors, loss if anchor is None else loss + (anchor * sums[2]).sum(), derivatives
+
+
+class _Room:
+    """Memory for what is computed of some rows, which serves the next ones too."""
+
+    def __init__(self, scores: Tensor, num_rows: int, num_columns: int) -> None:
+        self._tensors = [scores.new_empty(num_rows, num_columns) for _ in range(3)]
+        self.sums = scores.new_empty(3, num_columns)
+        self.offset = scores.new_empty(())
+
+    def of(self, num_rows: int) -> list[Tensor]:
+        return [tensor[:num_rows] for tensor in self._tensors]
 
 
 def _sums(
@@ -88,36 +105,72 @@ def _sums(
     weight: Tensor | None,
     derivatives: Tensor,
     by_label: Tensor,
+    room: _Room,
     offset: float,
     height: float,
     *,
     has_anchor: bool,
     has_missing: bool,
 ) -> Tensor:
-    """Return sums by column of all errors, of the positives' errors and of cross-entropy; write the derivatives."""
-    threshold, slope_of_negatives, slope_of_positives, pull_of_negatives, pull_of_positives, anchor = by_label
-    if has_missing:  # which count as half a positive, so that their sign is 0
-        present = ~labels.isnan()
-        labels, scores = labels.nan_to_num(0.5), torch.where(present, scores, 0)
-        weight = present.to(scores.dtype) if weight is None else torch.where(present, weight, 0)
-    half = labels - 0.5  # of the sign: each product with it is taken twice
-    slope = torch.addcmul(-2 * slope_of_negatives, -2 * (slope_of_positives - slope_of_negatives), labels)
-    lifted = (scores - threshold).mul_(half).mul_(slope).add_(offset)
-    errors = lifted.clamp(0, height)
-    pull = torch.addcmul(-2 * pull_of_negatives, -2 * (pull_of_positives - pull_of_negatives), labels, out=slope)
-    torch.mul(lifted.eq_(errors), half, out=derivatives).mul_(pull)
+    """Return sums by column of all errors, of the positives' errors and of cross-entropy; write the derivatives.
+
+    Slopes and pulls come as that of negatives and what a positive adds to it.
+    """
+    threshold, slope, slope_of_positive, pull, pull_of_positive, anchor = by_label.unbind()
+    present, held = None, weight
+    if has_missing:
+        scores, labels, present = _without_missing(scores, labels)
+        held = present if weight is None else present * weight
+    first, second, third = room.of(len(scores))
+    distance = torch.sub(scores, threshold, out=first)
+    slopes = torch.addcmul(slope, slope_of_positive, labels, out=second)
+    lifted = torch.addcmul(room.offset.fill_(offset), distance, slopes, out=first)
+    errors = torch.clamp(lifted, 0, height, out=second)
+    is_inside = lifted.eq_(errors)
+    torch.addcmul(pull, pull_of_positive, labels, out=derivatives).mul_(is_inside)
+    if held is not None:
+        errors.mul_(held)
+        derivatives.mul_(held)
+    torch.sum(errors, dim=0, out=room.sums[0])
+    torch.sum(torch.mul(errors, labels, out=first), dim=0, out=room.sums[1])
+    room.sums[2].zero_()
+    if not has_anchor:
+        return room.sums
+    sign = torch.mul(labels, -2, out=first).add_(1)
+    wrong = torch.mul(scores, sign, out=second)
     if weight is not None:
-        errors.mul_(weight)
-        derivatives.mul_(weight)
-    sums = [errors.sum(dim=0), torch.mul(errors, labels, out=lifted).sum(dim=0), torch.zeros_like(threshold)]
-    if has_anchor:
-        wrong = torch.mul(scores, half, out=slope).mul_(-2)
-        cross_entropy = softplus(wrong)
-        residual = wrong.sigmoid_().mul_(half)
-        if weight is not None:
-            # Not a product with 0 alone, which an infinite loss would turn into NaN.
-            cross_entropy = torch.where(weight > 0, cross_entropy, 0).mul_(weight)
-            residual.mul_(weight)
-        derivatives.addcmul_(residual, anchor, value=-2)
-        sums[2] = cross_entropy.sum(dim=0)
-    return torch.stack(sums)
+        assert held is not None
+        # Not a product with 0 alone, which an infinite loss would turn into NaN.
+        torch.sum(torch.where(held > 0, softplus(wrong), 0).mul_(held), dim=0, out=room.sums[2])
+        residual = wrong.sigmoid_().mul_(held)
+    else:
+        torch.sum(torch.clamp(wrong, min=0, out=third), dim=0, out=room.sums[2])
+        residual = wrong.sigmoid_()
+        beyond_half = torch.sub(residual, 0.5, out=third).abs_()
+        larger = beyond_half.add_(0.5) if present is None else beyond_half.sub_(present, alpha=0.5).add_(1)
+        room.sums[2] -= _sum_of_logs(larger)
+    derivatives.addcmul_(residual.mul_(sign), anchor)
+    return room.sums
+
+
+def _without_missing(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores, labels and whether each label is there, as 0 or 1.
+
+    Missing labels count as half a positive, so that their sign is 0, and their scores, which may be infinite, as 0: all
+    bits are. For that torch has vector instructions on a CPU, and none for a choice of one of two numbers.
+    """
+    integers = torch.int64 if scores.dtype == torch.float64 else torch.int32
+    bits = torch.eq(labels, labels, out=torch.empty_like(labels, dtype=integers)).neg_().bitwise_and_(scores.view(integers))
+    present = torch.eq(labels, labels, out=torch.empty_like(labels))
+    return bits.view(scores.dtype), labels.nan_to_num(0.5), present
+
+
+def _sum_of_logs(factors: Tensor) -> Tensor:
+    """Return the sum by column of the logarithms of numbers between 0.5 and 1, shape (n, C).
+
+    With the larger of the sigmoids of w and of -w, softplus(w) is max(w, 0) less its logarithm: one logarithm of a
+    product takes the place of many, and cross-entropy half of its time.
+    """
+    whole = len(factors) - len(factors) % FACTORS
+    products = factors[:whole].view(-1, FACTORS, factors.shape[1]).prod(dim=1)
+    return products.log().sum(dim=0) + factors[whole:].prod(dim=0).log()

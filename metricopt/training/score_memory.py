@@ -15,10 +15,6 @@ from torch import Tensor
 
 from metricopt._validation import check_labels, reject
 
-LARGE_BATCH = 16_384
-"""Scores in a batch, from which on torch keeps them faster than NumPy."""
-
-
 class ScoreMemory:
     """The latest score of every training sample, at its row, or in order of arrival where batches do not name rows.
 
@@ -115,11 +111,7 @@ class ScoreMemory:
             self._labels[rows] = labels.cpu().numpy()
         else:
             rows = index.cpu().numpy()
-        own = scores.detach().cpu()
-        if scores.numel() >= LARGE_BATCH and own.numpy().dtype == self._scores.dtype:
-            torch.from_numpy(self._scores).index_copy_(0, torch.from_numpy(rows), own)  # faster than NumPy
-        else:
-            self._scores[rows] = own.numpy()
+        _rows_of(self._scores)[rows] = _rows_of(scores.detach().cpu().numpy().astype(self._scores.dtype, copy=False))
         if self._is_unseen is not None:
             self._is_unseen[rows] = False
             self._is_unseen = self._is_unseen if self._is_unseen.any() else None
@@ -224,3 +216,9 @@ class DeviceScoreMemory(ScoreMemory):
         self._scores, self._is_unseen = scores, is_unseen if is_unseen.any() else None
         if self._arrived:
             self._labels = labels
+
+
+def _rows_of(array: np.ndarray) -> np.ndarray:
+    """Return the rows of an array (n, L) as single items, (n,), which NumPy copies in a tenth of the time."""
+    array = np.ascontiguousarray(array)
+    return array.view(np.dtype((np.void, array.itemsize * array.shape[1])))[:, 0]
