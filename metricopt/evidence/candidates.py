@@ -10,11 +10,14 @@ This file decides how candidates are compared. It leaves the threshold to :mod:`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metricopt.evidence.choice import ThresholdChoice
+from metricopt.evidence.rule import Rule
+from metricopt.evidence.standard_error import standard_error
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
 
@@ -26,11 +29,17 @@ def best_candidate(
     objective: Objective,
     *,
     sample_weight: NDArray[np.floating] | None = None,
+    groups: NDArray[Any] | None = None,
+    rule: Rule | None = None,
 ) -> tuple[int, NDArray[np.float64]]:
     """Return the position of the best candidate, and out-of-fold scores that did not choose it.
 
     Candidates are compared by the exact metric of the objective at its best threshold, and by how near the bound comes
     where it is met nowhere. Of two that are equally good the earlier wins.
+
+    With a rule they are compared by the metric at the best threshold at which the rows support the bound, and the first
+    is preferred: it wins unless another is better by more than its standard error, and so where the rows support the
+    bound for neither.
 
     Parameters
     ----------
@@ -42,6 +51,10 @@ def best_candidate(
         The fold of each row, numbered from 0.
     objective : Objective
     sample_weight : ndarray, shape (n,) or (n, L), float, optional
+    groups : ndarray, shape (n,), optional
+        Whose rows are counted once by the rule.
+    rule : Rule, optional
+        What a threshold must pass, where the objective has a bound.
 
     Returns
     -------
@@ -61,8 +74,16 @@ def best_candidate(
 
     def winner_on(rows: NDArray[np.bool_]) -> int:
         weight = None if sample_weight is None else sample_weight[rows]
-        choices = [choose_known(scores[rows], labels[rows], objective, weight) for scores in out_of_fold]
+        evidence: dict[str, Any] = {}
+        if rule is not None:
+            evidence["confidence"] = rule.confidence
+            evidence["groups"] = None if groups is None else groups[rows]
+            evidence["folds"] = folds[rows] if rule.every_fold else None
+        choices = [choose_known(scores[rows], labels[rows], objective, weight, **evidence) for scores in out_of_fold]
         keys = [selection_criterion(choice, objective) for choice in choices]
+        if rule is not None:
+            margins = [0.0, *(standard_error(choice, objective, labels[rows]) for choice in choices[1:])]
+            keys = [(value - margin, safety) for (value, safety), margin in zip(keys, margins, strict=True)]
         return max(range(len(keys)), key=lambda number: (keys[number], -number))
 
     honest = np.full(labels.shape, np.nan)
@@ -77,9 +98,18 @@ def choose_known(
     labels: NDArray[np.floating],
     objective: Objective,
     sample_weight: NDArray[np.floating] | None = None,
+    **evidence: Any,
 ) -> ThresholdChoice:
-    """Choose the exact threshold on the rows that have a score; a row without one, NaN, says nothing."""
+    """Choose the threshold on the rows that have a score; a row without one, NaN, says nothing.
+
+    Without a confidence it is the exact one; ``evidence`` goes to
+    :func:`~metricopt.evidence.thresholds.choose_threshold`.
+    """
     known = np.isfinite(scores)
     return choose_threshold(
-        np.where(known, scores, 0.0), np.where(known, labels, np.nan), objective, sample_weight=sample_weight
+        np.where(known, scores, 0.0),
+        np.where(known, labels, np.nan),
+        objective,
+        sample_weight=sample_weight,
+        **evidence,
     )

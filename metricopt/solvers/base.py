@@ -99,6 +99,14 @@ class Solver(ABC):
             Whether a linear model is trained, not a network.
         """
 
+    def fold_stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
+        """Divide direct training into stages where the models of several folds are trained; as :meth:`stages`.
+
+        Stages that polish the best model so far are left out: they would begin from weights that were chosen on rows
+        which testify later.
+        """
+        return [stage for stage in self.stages(epochs, is_linear) if stage.start == "warm"]
+
     def start(self, stage: Stage, num_steps: int) -> None:  # noqa: B027 - many solvers have nothing to set up
         """Begin a stage of ``num_steps`` batches."""
 

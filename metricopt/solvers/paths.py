@@ -85,6 +85,10 @@ LINEAR_PATHS = {
     "wide polish": Path("ramp", (1.0, 16.0), start="best", relative_epochs=3),
 }
 
+# Where the models of folds are trained, the ends of all their paths are averaged, good or bad: so there are those alone
+# that do well on the new rows of development data by themselves.
+FOLD_PATHS = {name: LINEAR_PATHS[name] for name in ("anchored ramp", "ramp", "hinge")}
+
 # A network learns features as long as it trains, and ramps alone teach it little: they are steep where its scores still
 # lie close together, and flat where it fits the training data. So there is one long path that begins as cross-entropy
 # goes on and hands over to the ramps by and by.
@@ -114,9 +118,12 @@ class PathSolver(Solver):
     ----------
     linear_paths, network_paths : mapping of str to Path
         The paths by name that a linear model takes by default, and those that a network takes.
+    fold_paths : mapping of str to Path, or None
+        Those that the linear models of several folds take by default; None takes those of one model.
     """
 
     linear_paths: ClassVar[Mapping[str, Path]] = LINEAR_PATHS
+    fold_paths: ClassVar[Mapping[str, Path] | None] = FOLD_PATHS
     network_paths: ClassVar[Mapping[str, Path]] = NETWORK_PATHS
     _path: str | None = None
 
@@ -138,6 +145,11 @@ class PathSolver(Solver):
         if self._path is not None:
             paths = {self._path: {**self.linear_paths, **self.network_paths}[self._path]}
         return stages_of(epochs, paths)
+
+    def fold_stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
+        if not is_linear or self._path is not None or self.fold_paths is None:
+            return super().fold_stages(epochs, is_linear)
+        return stages_of(epochs, self.fold_paths)
 
 
 def _interpolate(ends: tuple[float, float], progress: float) -> float:

@@ -349,14 +349,14 @@ class Loop:
         return state.best
 
     def _candidates(self) -> list[Candidate]:
-        """Return the candidates of replicas: on several paths, candidate zero and the average of the paths' ends."""
+        """Return the candidates of replicas: on several paths, the average of the paths' ends and candidate zero."""
         state, selection = self._state, self._selection
         assert isinstance(selection, OutOfFold)
         averaged = selection.to_average(state.finalists)
         if not averaged:
             return state.finalists or [state.baseline]
         try:
-            return [state.baseline, self._average(averaged)]
+            return [self._average(averaged), state.baseline]
         except DivergedError:  # finite weights whose average is not
             return [state.baseline]
 

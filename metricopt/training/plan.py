@@ -58,16 +58,14 @@ def make_plan(
     is_linear : bool
         Whether a linear model is trained, not a network.
     with_folds : bool
-        Whether the models of several folds are trained. Stages that polish the best model so far are left out then:
-        they would begin from weights that were chosen on rows which testify later.
+        Whether the models of several folds are trained.
     """
     if epochs is None:
         epochs = max(default_epochs(steps_per_epoch, with_folds=with_folds), (warmup_epochs or 0) + 1)
     if warmup_epochs is None:
         warmup_epochs = default_warmup_epochs(solver, epochs)
     warmup = [Stage(WARMUP, warmup_epochs, is_direct=False)] if warmup_epochs else []
-    stages = solver.stages(epochs - warmup_epochs, is_linear)
-    direct = [stage for stage in stages if stage.start == "warm" or not with_folds]
+    direct = list((solver.fold_stages if with_folds else solver.stages)(epochs - warmup_epochs, is_linear))
     if warmup and direct and not is_linear:
         direct[0] = replace(direct[0], goes_on=True)
     return [*warmup, *direct]

@@ -23,6 +23,7 @@ import numpy as np
 from metricopt.evidence.candidates import best_candidate, choose_known
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.frames import Frames
+from metricopt.evidence.rule import Rule
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Objective
@@ -117,7 +118,8 @@ class OutOfFold(Selection):
     rows : FoldedRows
     plan : sequence of Stage
         Where it takes several paths, their ends are averaged, without looking at any score, and the average is the one
-        candidate beside the end of the warm-up. On a single path, every candidate is one.
+        candidate beside the end of the warm-up. It wins unless the rows support more with the warm-up, by more than a
+        standard error. On a single path, every candidate is one, and the best by the exact metric wins.
     """
 
     def __init__(self, objective: Objective, part: Part, rows: FoldedRows, plan: Sequence[Stage]) -> None:
@@ -166,9 +168,14 @@ class OutOfFold(Selection):
         Of two candidates that are equally good the earlier wins.
         """
         rows = self._rows
-        evidence = [_evidence_of(candidate) for candidate in candidates]
         winner, honest = best_candidate(
-            evidence, self._labels, rows.folds, self._objective, sample_weight=rows.sample_weight
+            [_evidence_of(candidate) for candidate in candidates],
+            self._labels,
+            rows.folds,
+            self._objective,
+            sample_weight=rows.sample_weight,
+            groups=rows.groups,
+            rule=Rule() if self._takes_several_paths else None,
         )
         return candidates[winner], honest
 

@@ -5,6 +5,8 @@ import pytest
 
 from metricopt.evidence.candidates import best_candidate, choose_known
 from metricopt.evidence.folds import make_folds
+from metricopt.evidence.rule import Rule
+from metricopt.evidence.standard_error import standard_error
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import FPOR, FROP, OAP, OFBS
 
@@ -38,6 +40,40 @@ def test_of_equals_the_first_wins():
     scores, labels = candidates(1)
     folds = make_folds(3, labels)
     assert best_candidate([scores[0], 2 * scores[0]], labels, folds, FPOR(0.7))[0] == 0
+
+
+@pytest.mark.parametrize("objective", [FPOR(0.5), FROP(0.6), OFBS(1.0)], ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_with_a_rule_the_first_wins_unless_another_is_better_by_more_than_its_standard_error(objective, seed):
+    scores, labels = candidates(4, num_rows=400, seed=seed)
+    scores[1] = scores[0] + 0.4 * labels  # better
+    scores[2] = scores[0] + 0.01 * labels  # hardly better
+    folds, groups = make_folds(5, labels, seed=seed), np.arange(400) // 2
+
+    def keys_on(rows):
+        for number, each in enumerate(scores):
+            own = labels[rows][:, np.newaxis]
+            evidence = {"confidence": 0.8, "groups": groups[rows], "folds": folds[rows]}
+            choice = choose_threshold(each[rows][:, np.newaxis], own, objective, **evidence)
+            value, safety = selection_criterion(choice, objective)
+            yield value - (standard_error(choice, objective, own) if number else 0), safety
+
+    def winner_on(rows):
+        keys = list(keys_on(rows))
+        return keys.index(max(keys))
+
+    winner, honest = best_candidate(scores, labels, folds, objective, groups=groups, rule=Rule(0.8))
+    assert winner == winner_on(np.ones(400, bool)) != 2
+    assert all(np.array_equal(honest[own], scores[winner_on(~own)][own]) for own in (folds == k for k in range(5)))
+    assert best_candidate([scores[0], scores[2]], labels, folds, objective, groups=groups, rule=Rule(0.8))[0] == 0
+
+
+def test_with_a_rule_the_first_wins_where_nothing_is_supported():
+    scores, labels = candidates(2, num_rows=40)
+    scores[1] = scores[0] + labels
+    folds = make_folds(4, labels)
+    assert best_candidate(scores, labels, folds, FPOR(0.9))[0] == 1
+    assert best_candidate(scores, labels, folds, FPOR(0.9), rule=Rule())[0] == 0
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 
 from metricopt.solvers.paths import (
+    FOLD_PATHS,
     LINEAR_PATHS,
     MIN_EPOCHS_A_STAGE,
     NETWORK_PATHS,
@@ -13,6 +14,8 @@ from metricopt.solvers.paths import (
     Position,
     stages_of,
 )
+from metricopt.solvers.profiled import Profiled
+from metricopt.solvers.profiled_ranking import ProfiledRanking
 from metricopt.solvers.reformulation import tie_margin
 
 EACH = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
@@ -96,3 +99,13 @@ def test_paths_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         PATHS["ramp"].relative_epochs = 5
     assert dataclasses.replace(PATHS["ramp"], relative_epochs=5).relative_epochs == 5
+
+
+def test_models_of_folds_take_the_paths_that_are_averaged():
+    assert Profiled().fold_stages(100) == stages_of(100, FOLD_PATHS)
+    assert all(path.start == "warm" and PATHS[name] is path for name, path in FOLD_PATHS.items())
+    network, named = Profiled(), Profiled(path="ramp")
+    assert network.fold_stages(100, is_linear=False) == network.stages(100, is_linear=False)
+    assert named.fold_stages(100) == named.stages(100)
+    stages = ProfiledRanking().stages(100)
+    assert ProfiledRanking().fold_stages(100) == [stage for stage in stages if stage.name != "polish"] != stages
