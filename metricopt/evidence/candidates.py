@@ -9,7 +9,8 @@ This file decides how candidates are compared. It leaves the threshold to :mod:`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.rule import Rule
 from metricopt.evidence.standard_error import standard_error
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
 
@@ -31,6 +33,7 @@ def best_candidate(
     sample_weight: NDArray[np.floating] | None = None,
     groups: NDArray[Any] | None = None,
     rule: Rule | None = None,
+    subgroups: Mapping[str, SubgroupColumn] = MappingProxyType({}),
 ) -> tuple[int, NDArray[np.float64]]:
     """Return the position of the best candidate, and out-of-fold scores that did not choose it.
 
@@ -55,6 +58,8 @@ def best_candidate(
         Whose rows are counted once by the rule.
     rule : Rule, optional
         What a threshold must pass, where the objective has a bound.
+    subgroups : mapping of str to SubgroupColumn, optional
+        The columns that the objective names.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def best_candidate(
 
     def winner_on(rows: NDArray[np.bool_]) -> int:
         weight = None if sample_weight is None else sample_weight[rows]
-        evidence: dict[str, Any] = {}
+        evidence: dict[str, Any] = {"subgroups": {name: column.take(rows) for name, column in subgroups.items()}}
         if rule is not None:
             evidence["confidence"] = rule.confidence
             evidence["groups"] = None if groups is None else groups[rows]
@@ -106,10 +111,7 @@ def choose_known(
     :func:`~metricopt.evidence.thresholds.choose_threshold`.
     """
     known = np.isfinite(scores)
+    kept = np.where(known, labels, np.nan)
     return choose_threshold(
-        np.where(known, scores, 0.0),
-        np.where(known, labels, np.nan),
-        objective,
-        sample_weight=sample_weight,
-        **evidence,
+        np.where(known, scores, 0.0), kept, objective, sample_weight=sample_weight, **evidence
     )

@@ -78,7 +78,7 @@ def _clashing(outcome: ProgramOutcome | None, cuts: Cuts) -> ProgramOutcome | No
 
 
 def _clash(cuts: Cuts) -> tuple[str, ...]:
-    told = [f"{each.bound}" if each.subgroup is None else f"{each.bound} ({each.subgroup})" for each in cuts.bounds]
+    told = [each.bound.of(each.subgroup) for each in cuts.bounds]
     for each, name in zip(cuts.bounds, told, strict=True):
         if not each.feasible.any():
             return (name,)

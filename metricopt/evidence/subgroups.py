@@ -14,7 +14,9 @@ import numpy as np
 
 from metricopt._arrays import numbered
 from metricopt._validation import check_choice, reject
+from metricopt.problem.bounds import MetricBound
 from metricopt.problem.classes import as_text
+from metricopt.problem.objectives import Objective
 
 MOST_SUBGROUPS = 1000
 
@@ -103,3 +105,22 @@ def read_column(name: str, values: Any, num_rows: int, strict: bool) -> Subgroup
     listed = values.tolist() if hasattr(values, "tolist") else list(values)
     found, of_value = np.unique([as_text(listed[row]) for row in first], return_inverse=True)
     return SubgroupColumn(name, tuple(map(str, found)), of_value[numbers])
+
+
+def bounds_of_rows(
+    objective: Objective, subgroups: Mapping[str, SubgroupColumn]
+) -> list[tuple[MetricBound, str, int | None]]:
+    """Return each bound over all rows, and one in every subgroup once for each.
+
+    Returns
+    -------
+    list of (MetricBound, str, int or None)
+        The bound, how it is called, and the position of the subgroup in its column; None for all rows.
+    """
+    found: list[tuple[MetricBound, str, int | None]] = []
+    for bound in objective.bounds:
+        if bound.within is None:
+            found.append((bound, bound.of(None), None))
+            continue
+        found += [(bound, bound.of(name), at) for at, name in enumerate(subgroups[bound.within].values)]
+    return found

@@ -214,7 +214,7 @@ def selection_criterion(choice: ThresholdChoice, objective: Objective) -> tuple[
     """Return what models are compared by on their selection data: the higher, the better.
 
     The value where the bound holds, below every such value how near the bound comes; averaged over the labels that have
-    a value. The second number breaks ties: how far on the safe side of the bound.
+    a value. The second number breaks ties: how far on the safe side of the bound; for a program the value.
 
     Examples
     --------
@@ -243,4 +243,4 @@ def _criterion_of_program(values: np.ndarray, choice: ThresholdChoice) -> tuple[
     outcomes = choice.program if isinstance(choice.program, tuple) else (choice.program,)
     missed = np.array([min(outcome.shortfall, 1e6) for outcome in outcomes])
     criteria = np.where(choice.feasible, squeezed, -2 - missed)
-    return float(criteria[learnable].mean()), float(-missed[learnable].mean())
+    return float(criteria[learnable].mean()), float(squeezed[learnable].mean())

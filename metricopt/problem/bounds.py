@@ -95,6 +95,10 @@ class MetricBound:
         form = self.excess(counts.positives)
         return Ratio("violation", form, RECALL.denominator, by_class=self.metric.by_class)(counts)
 
+    def of(self, subgroup: str | None) -> str:
+        """Return how the bound in one subgroup is called, or that over all rows."""
+        return f"{self}" if subgroup is None else f"{self} ({subgroup})"
+
     def __str__(self) -> str:
         bound = np.asarray(self.bound)
         shown = f"{float(bound):g}" if bound.ndim == 0 else f"({', '.join(f'{b:g}' for b in bound)})"

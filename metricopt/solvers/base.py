@@ -7,16 +7,20 @@ own loop. It leaves every algorithm to the files beside it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.objectives import Objective
 from metricopt.solvers.agreement import SlackAgreement
+
+Subgroups: TypeAlias = Mapping[str, SubgroupColumn]
+"""The subgroup of each training sample, by the name of a column."""
 
 WARMUP = "warm-up"
 """The name of the stage that trains with cross-entropy, before those of a solver."""
@@ -56,7 +60,7 @@ class Solver(ABC):
     name: str
     """The name by which results speak of the solver."""
     needs_index: bool = False
-    """Whether :meth:`loss` must be told which samples it sees (explicit slacks)."""
+    """Whether :meth:`loss` must be told which samples it sees (explicit slacks, subgroups)."""
     is_columnwise: bool = False
     """Whether :meth:`loss` is the mean over the labels of losses that each depend on the label's own column alone."""
     takes_logits: bool = True
@@ -68,6 +72,9 @@ class Solver(ABC):
     works_on_device: bool = False
     """Whether :meth:`loss` and :meth:`refresh_on_device` keep all that moves on an accelerator, where scores lie there.
     Other solvers fetch the scores of each batch."""
+    subgroups: Subgroups | None = None
+    """The columns that the objective names, set before :meth:`prepare`. A solver that does not know the objective,
+    such as a plain loss, has no use for them."""
     warms_up: bool = True
     """Whether training begins with cross-entropy unless the user says otherwise."""
 

@@ -90,7 +90,7 @@ class ExplicitSlack(PathSolver):
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if isinstance(objective, CountObjective):
-            self._slacks: Slacks = SampleSlacks(objective, labels, sample_weight)
+            self._slacks: Slacks = SampleSlacks(objective, labels, sample_weight, self.subgroups)
         elif isinstance(objective, OAP):
             self._slacks = PairSlacks(labels, sample_weight)
         else:

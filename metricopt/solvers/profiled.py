@@ -60,13 +60,15 @@ class Profiled(PathSolver):
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, CountObjective):
             reject("objective", "one with counts at a threshold", objective.name, "choose another solver for it")
-        self._weighting = ClassWeighting(objective, labels, sample_weight)
+        self._weighting = ClassWeighting(objective, labels, sample_weight, self.subgroups)
         self._has_missing = bool(np.isnan(labels).any())
+        self.needs_index = self.subgroups is not None
         self._threshold, self._value = np.zeros((2, labels.shape[1]))
         self._multiplier = np.zeros_like(self._weighting.max_multiplier)
         self._spread = np.ones(labels.shape[1])
         self._position = Position()
-        self.works_on_device = len(objective.bounds) == (objective.bounded is not None)  # one over all rows, or none
+        has_one_bound_at_most = len(objective.bounds) == (objective.bounded is not None)  # over all rows
+        self.works_on_device = has_one_bound_at_most and not objective.columns
         self._there: OnDevice | None = None
 
     def start(self, stage: Stage, num_steps: int) -> None:
@@ -79,8 +81,10 @@ class Profiled(PathSolver):
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         self._fetch()
-        choice = choose_threshold(scores, labels, self._weighting.objective, sample_weight=sample_weight)
-        found = choice.threshold, choice.value, spread_of(scores, sample_weight)
+        objective = self._weighting.objective
+        choice = choose_threshold(scores, labels, objective, sample_weight=sample_weight, subgroups=self.subgroups)
+        threshold = self._weighting.cells.thresholds(choice, objective, self.subgroups)
+        found = threshold, choice.value, spread_of(scores, sample_weight)
         before, is_judged = (self._threshold, self._value, self._spread), has_both_classes(labels, sample_weight)
         self._threshold, self._value, self._spread = (
             np.where(is_judged, now, old) for now, old in zip(found, before, strict=True)
@@ -92,14 +96,18 @@ class Profiled(PathSolver):
         if self.works_on_device and not _arrays.is_on_host(scores):
             return self._on(scores.device).loss(scores, labels, weight, path, progress)
         self._fetch()
+        cell = self._cells_of(index)
         class_weights = self._weighting.class_weights(self._multiplier)
         error_scale = self._weighting.error_scale(len(scores))
         cost = path.weight(progress) * class_weights * error_scale
-        if scores.numel() >= LARGE_BATCH and scores.device.type == "cpu":
+        if cell is None and scores.numel() >= LARGE_BATCH and scores.device.type == "cpu":
             return self._loss_of_large(scores, labels, weight, class_weights, cost, path.anchor * error_scale)
         own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
         own_weight = None if weight is None else weight.cpu().numpy()
-        errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, cost)
+        if cell is None:
+            errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, cost)
+        else:
+            errors, derivatives = self._soft_errors_of_cells(own, truth, own_weight, class_weights, cost, cell)
         self._violation = self._weighting.violation(errors, len(scores))
         loss = float((cost * errors).sum())
         anchor = path.anchor
@@ -150,6 +158,15 @@ class Profiled(PathSolver):
         self._there = None
         self._weighting.set_value(self._value)
 
+    def _cells_of(self, index: Tensor | None) -> np.ndarray | None:
+        """Return the cell of each row of a batch; None where all rows weigh alike."""
+        cells = self._weighting.cells
+        if cells.is_one:
+            return None
+        if index is None:
+            reject("index", "given for bounds in subgroups", None, "pass the row of each sample")
+        return cells.of_row[index.cpu().numpy()]
+
     def _loss_of_large(
         self,
         scores: Tensor,
@@ -182,12 +199,12 @@ class Profiled(PathSolver):
         return with_derivatives(scores, loss, derivatives)
 
     def _slopes(self, class_weights: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the height of the ramps at the threshold, and their slopes, shape (2, L)."""
+        """Return the height of the ramps at the threshold, and their slopes, of the shape of the weights."""
         path = self._position.path
         slope = path.slope(self._position.progress) / self._spread
         if path.surrogate == "ramp":
-            return 0.5, np.array([slope, slope]) / np.maximum(class_weights, 1e-6)
-        return 1.0, np.array([slope, slope])
+            return 0.5, slope / np.maximum(class_weights, 1e-6)
+        return 1.0, np.broadcast_to(slope, class_weights.shape)
 
     def _soft_errors(
         self,
@@ -215,6 +232,30 @@ class Profiled(PathSolver):
             slopes=slopes,
             height=path.height(progress),
             class_weights=cost,
+        )
+
+    def _soft_errors_of_cells(
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        class_weights: np.ndarray,
+        cost: np.ndarray,
+        cell: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Do the same for rows that weigh by their cells (B,): weights, costs and errors have the shape (2, C, L)."""
+        path, progress = self._position.path, self._position.progress
+        offset, slopes = self._slopes(class_weights)
+        threshold = self._threshold if self._threshold.ndim == 1 else self._threshold[cell]
+        return class_errors(
+            scores - threshold,
+            labels,
+            weight,
+            offset=offset,
+            slopes=slopes[:, cell],  # (2, C, L) -> (2, B, L)
+            height=path.height(progress),
+            class_weights=cost[:, cell],
+            sums=partial(self._weighting.cells.sums, cell=cell),
         )
 
 

@@ -15,6 +15,7 @@ in binary imbalanced classification. The link g and the constrained programs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -183,6 +184,7 @@ def class_errors(
     slopes: np.ndarray,
     height: float,
     class_weights: np.ndarray,
+    sums: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ramps of a batch summed by class, and the derivatives of their weighted sum.
 
@@ -197,17 +199,19 @@ def class_errors(
         The weights of the samples.
     offset, height : float
         The same as in :func:`ramp`.
-    slopes : ndarray, shape (2, L)
+    slopes : ndarray, shape (2, L), or (2, B, L) for each row
         The slopes of the negatives' ramp and of the positives' ramp.
-    class_weights : ndarray, shape (2, L)
+    class_weights : ndarray, shape (2, L), or (2, B, L)
         The weights of an error of a negative and of an error of a positive.
+    sums : callable ``(errors, is_positive) -> ndarray``, optional
+        What sums errors (B, L) in place of a sum over each class.
 
     Returns
     -------
     errors : ndarray, shape (2, L)
-        The sums over the negatives and over the positives.
+        The sums over the negatives and over the positives, or what ``sums`` makes of the errors.
     derivatives : ndarray, shape (B, L)
-        The derivatives of ``(class_weights * errors).sum()`` in ``u``.
+        The derivatives of the weighted sum of all errors in ``u``.
     """
     is_positive = labels == 1
     rise = np.where(is_positive, -slopes[1], slopes[0])
@@ -220,6 +224,8 @@ def class_errors(
         weight = present if weight is None else present * weight
     if weight is not None:
         errors, derivatives = errors * weight, derivatives * weight
+    if sums is not None:
+        return sums(errors, is_positive), derivatives
     of_positives = (errors * is_positive).sum(axis=0)
     return np.array([errors.sum(axis=0) - of_positives, of_positives]), derivatives
 

@@ -48,7 +48,9 @@ class SideBySide(Solver):
         self._width = labels.shape[1] // len(self._solvers)
         for solver, columns in self._blocks():
             own = objective if objective.bound is None else objective.with_bound(_bounds(objective, columns))
+            solver.subgroups = self.subgroups
             solver.prepare(own, labels[:, columns], None if sample_weight is None else sample_weight[:, columns])
+        self.needs_index = self._solvers[0].needs_index
         self.works_on_device = len(self._solvers) == 1 and self._solvers[0].works_on_device
 
     @property

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import CountObjective
 from metricopt.problem.ratios import Counts
 from metricopt.solvers.agreement import SlackAgreement
-from metricopt.solvers.base import spread_of
+from metricopt.solvers.base import Subgroups, spread_of
 from metricopt.solvers.class_weighting import ClassWeighting
 from metricopt.solvers.reformulation import link
 
@@ -138,30 +139,41 @@ class SampleSlacks(Slacks):
     objective : CountObjective
     labels : ndarray, shape (n, L), float32
     sample_weight : ndarray, shape (n, L), float, or None
+    subgroups : mapping of str to SubgroupColumn, optional
+        The columns that the objective names.
     """
 
-    def __init__(self, objective: CountObjective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        self._weighting = ClassWeighting(objective, labels, sample_weight)
+    def __init__(
+        self,
+        objective: CountObjective,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None,
+        subgroups: Subgroups | None = None,
+    ) -> None:
+        self._weighting = ClassWeighting(objective, labels, sample_weight, subgroups)
+        self._subgroups, self._cells = subgroups, self._weighting.cells
         self.has_bound = bool(objective.bounds)
         num_labels = labels.shape[1]
         self._labels, self._shape = labels, labels.shape
         self.values = np.zeros(labels.size, dtype=np.float32)
-        self._errors = np.zeros(2 * num_labels)
-        self._threshold, self._value = np.zeros((2, num_labels))
+        self._errors = np.zeros((2, self._cells.number, num_labels))
+        self._threshold, self._value = np.zeros((self._cells.number, num_labels)), np.zeros(num_labels)
         self._spread = np.ones(num_labels)
 
     def refresh(self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        choice = choose_threshold(scores, labels, self._weighting.objective, sample_weight=sample_weight)
-        self._threshold, self._value = np.nan_to_num(choice.threshold), np.nan_to_num(choice.value)
+        choice, threshold = self._chosen(scores, labels, sample_weight)
+        self._threshold = np.broadcast_to(np.nan_to_num(threshold), self._threshold.shape).copy()
+        self._value = np.nan_to_num(choice.value)
         self._spread = spread_of(scores, sample_weight)
         self._weighting.set_value(self._value)
 
     def restart(self, scores: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        alarms = scores >= self._threshold
+        cell = self._cells.at(slice(None))
+        alarms = scores >= self._threshold[cell]
         self.values = alarms.astype(np.float32).ravel()
-        weight = 1.0 if sample_weight is None else sample_weight
-        wrong = [(weight * ((self._labels == truth) & (alarms != truth))).sum(axis=0) for truth in (0, 1)]
-        self._errors = np.concatenate(wrong).astype(np.float64)
+        is_positive, is_known = self._labels == 1, self._labels == self._labels
+        wrong = (is_known & (alarms != is_positive)) * (1.0 if sample_weight is None else sample_weight)
+        self._errors = self._cells.sums(wrong, is_positive, cell)
 
     def items(
         self,
@@ -173,9 +185,10 @@ class SampleSlacks(Slacks):
     ) -> Items:
         rows, columns = np.nonzero(labels == labels)
         is_positive = labels[rows, columns] == 1
-        distance = (scores[rows, columns] - self._threshold[columns]) / self._spread[columns]
+        cell = self._cells.at(index[rows])
+        distance = (scores[rows, columns] - self._threshold[cell, columns]) / self._spread[columns]
         cost = self._weighting.class_weights(multiplier) * self._weighting.error_scale(len(scores))
-        loss_weight = cost[is_positive.astype(np.intp), columns]
+        loss_weight = cost.reshape(2, -1, len(self._spread))[is_positive.astype(np.intp), cell, columns]
         if weight is not None:
             loss_weight = loss_weight * weight[rows, columns]
         return Items(
@@ -201,16 +214,25 @@ class SampleSlacks(Slacks):
         if weight is not None:
             change *= weight[items.place[0][first], columns]
         self.values[flat] = slack
-        self._errors += np.bincount(
-            is_positive * self._shape[1] + columns, weights=change, minlength=2 * self._shape[1]
-        )
+        cell = self._cells.at(flat // self._shape[1])
+        place = (is_positive * self._cells.number + cell) * self._shape[1] + columns
+        self._errors += np.bincount(place, change, self._errors.size).reshape(self._errors.shape)
+
+    def _chosen(
+        self, scores: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None
+    ) -> tuple[ThresholdChoice, np.ndarray]:
+        """Return the exact choice for scores of all samples, and its thresholds, of the cells where they differ."""
+        objective, subgroups = self._weighting.objective, self._subgroups
+        choice = choose_threshold(scores, labels, objective, sample_weight=sample_weight, subgroups=subgroups)
+        return choice, self._cells.thresholds(choice, objective, subgroups)
 
     @property
     def max_multiplier(self) -> np.ndarray:
         return self._weighting.max_multiplier
 
     def violation(self) -> np.ndarray:
-        return self._weighting.violation(self._errors.reshape(2, -1), self._shape[0])
+        errors = self._errors[:, 0] if self._cells.is_one else self._errors
+        return self._weighting.violation(errors, self._shape[0])
 
     def compare(
         self,
@@ -221,9 +243,10 @@ class SampleSlacks(Slacks):
         label_names: Sequence[str],
     ) -> tuple[SlackAgreement, ...]:
         objective = self._weighting.objective
-        choice = choose_threshold(scores, labels, objective, sample_weight=sample_weight)
-        columns = scores >= choice.threshold if slack is None else slack.reshape(self._shape)
-        distance = (scores - choice.threshold) / spread_of(scores, sample_weight)
+        choice, thresholds = self._chosen(scores, labels, sample_weight)
+        thresholds = np.broadcast_to(thresholds, self._threshold.shape)[self._cells.at(slice(None))]
+        columns = scores >= thresholds if slack is None else slack.reshape(self._shape)
+        distance = (scores - thresholds) / spread_of(scores, sample_weight)
         weight = np.ones_like(labels) if sample_weight is None else sample_weight
         compared = []
         for label, single in enumerate(objective.for_labels(self._shape[1])):

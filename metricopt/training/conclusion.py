@@ -60,7 +60,16 @@ def conclude(training: Training, state: State, best: Candidate, score: Score) ->
             (of_baseline, baseline_labels), (own, labels) = map(
                 _finite, ((of_baseline, baseline_labels), (own, labels))
             )
-        data_scores[data] = DataScores(data, own, of_baseline, labels, baseline_labels, part.sample_weight, part.groups)
+        data_scores[data] = DataScores(
+            data,
+            own,
+            of_baseline,
+            labels,
+            baseline_labels,
+            part.sample_weight,
+            part.groups,
+            subgroups=part.subgroups,
+        )
     training.model.load_state_dict(best.weights)
     train = data_scores["train"]
     loss, names = training.loss, training.label_names
@@ -113,7 +122,9 @@ def _of_rows(data: str, scores: np.ndarray, baseline_scores: np.ndarray, rows: F
     labels = np.where(np.isfinite(scores), rows.labels, np.nan).astype(np.float32)
     baseline_labels = np.where(np.isfinite(baseline_scores), rows.labels, np.nan).astype(np.float32)
     own, baseline = np.nan_to_num(scores), np.nan_to_num(baseline_scores)
-    return DataScores(data, own, baseline, labels, baseline_labels, rows.sample_weight, rows.groups, rows.folds)
+    return DataScores(
+        data, own, baseline, labels, baseline_labels, rows.sample_weight, rows.groups, rows.folds, rows.subgroups
+    )
 
 
 def _as_given(average: nn.Module, given: Any) -> nn.Module:

@@ -141,7 +141,8 @@ def _crc_of(value: Any, crc: int = 0) -> int:
 def _describe(part: Part, in_any_order: bool) -> str:
     labels = np.sort(part.labels, axis=0) if in_any_order else part.labels
     weight = "" if part.sample_weight is None else f", weights {_crc(part.sample_weight)}"
-    return f"{len(labels)} rows of {labels.shape[1]} label(s) {_crc(labels)}{weight}"
+    subgroups = "".join(f", {name} {_crc(column.of_row)}" for name, column in part.subgroups.items())
+    return f"{len(labels)} rows of {labels.shape[1]} label(s) {_crc(labels)}{weight}{subgroups}"
 
 
 def _crc(array: np.ndarray) -> str:

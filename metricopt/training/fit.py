@@ -52,6 +52,8 @@ def fit(
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
     gradient_clip: float | None = None,
     sample_weight: Any = None,
+    subgroups: Any = None,
+    val_subgroups: Any = None,
     prevalence: float | Sequence[float] | Mapping[str, float] | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -149,6 +151,13 @@ def fit(
     sample_weight : array, shape (n,) or (n, L)
         Weights >= 0 of the rows of ``loader.dataset``, held-out ones too, in training, thresholds and reports. Rows of
         ``val_loader`` are not weighted.
+    subgroups : mapping of str to array of shape (n,), or a frame
+        The columns that a :class:`~metricopt.Program` names, such as ``{"site": sites}``, with a value for each row of
+        ``loader.dataset``; if it names one column, its array. A bound in every subgroup then has a multiplier for each
+        of them, and errors weigh by subgroup and class. With ``threshold_per`` errors are counted at each subgroup's
+        own threshold in training, too.
+    val_subgroups
+        The same for the rows of ``val_loader``.
     prevalence : float, sequence or {label name: float}, in (0, 1)
         The fraction of positives where the model will be used, if the data are enriched. Metrics in training,
         thresholds and reports are then those at this prevalence (:mod:`metricopt.problem.prevalence`). The default is
@@ -222,6 +231,8 @@ def fit(
         scheduler=scheduler,
         gradient_clip=gradient_clip,
         sample_weight=sample_weight,
+        subgroups=subgroups,
+        val_subgroups=val_subgroups,
         prevalence=prevalence,
         seed=seed,
         device=device,

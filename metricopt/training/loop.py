@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from metricopt import _arrays
 from metricopt._validation import reject
 from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.evidence.subgroups import bounds_of_rows
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
 from metricopt.scoring.forward import forward, score_loader, to_device
@@ -410,7 +411,8 @@ class Loop:
         if multiplier is not None:
             multiplier = multiplier.reshape(*multiplier.shape[:-1], self._num_replicas, -1).mean(axis=-2)
         kept = None if multiplier is None else np.where(self._learnable, multiplier, np.nan)
-        return records_of(candidate.choice, self._objective, self._label_names, kept, epoch, stage, loss, slack)
+        bounds = [name for _, name, _ in bounds_of_rows(self._objective, self._parts.train.subgroups)]
+        return records_of(candidate.choice, self._objective, self._label_names, bounds, kept, epoch, stage, loss, slack)
 
     def _agreement_by_latest(self, slack: np.ndarray | None) -> tuple[SlackAgreement, ...] | None:
         """Put the slacks of an epoch beside the scores that the samples had when last seen, without another pass."""

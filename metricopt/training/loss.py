@@ -24,10 +24,11 @@ from metricopt import _arrays
 from metricopt._arrays import Samples, to_numpy
 from metricopt._validation import Faults, check_finite, check_labels, message, reject
 from metricopt.data.loaders import as_label_columns
+from metricopt.evidence.subgroups import read_subgroups
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
-from metricopt.problem.registry import check_without_subgroups, get_objective
+from metricopt.problem.registry import get_objective
 from metricopt.scoring.misfits import check_logits
 from metricopt.scoring.outputs import logits_of
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
@@ -57,9 +58,9 @@ class DirectMetricLoss(nn.Module):
     - **At the end** ``metricopt.choose_threshold(scores, labels, loss.objective)`` on held-out samples gives the exact
       threshold, what it reaches and whether the bound holds; ``loss.threshold`` is that of the training samples.
 
-    Pass the row of each sample, ``index``, to solvers with explicit slacks, with ``sample_weight``, and where a sampler
-    draws some rows more often than others; else the scores of the last n samples stand for the training set. While
-    these hold no positive or no negative of a label, its threshold stays where it was.
+    Pass the row of each sample, ``index``, to solvers with explicit slacks, with ``sample_weight`` or ``subgroups``,
+    and where a sampler draws some rows more often than others; else the scores of the last n samples stand for the
+    training set. While these hold no positive or no negative of a label, its threshold stays where it was.
 
     All that moves is in ``state_dict()``, which ``torch.load`` reads with ``weights_only=True``. A loss of
     your own (``solver``) may have weights, ``loss.parameters()``, which the optimizer must hold; others have none.
@@ -103,6 +104,9 @@ class DirectMetricLoss(nn.Module):
         before the first batch, one or two epochs train on the objective from the beginning.
     sample_weight : array, shape (n,) or (n, L)
         The weights of the training samples, >= 0.
+    subgroups : mapping of str to array of shape (n,), or a frame
+        The columns that a :class:`~metricopt.Program` names, such as ``{"site": sites}``; if it names one, its array.
+        Every batch then comes with its ``index``.
 
     Attributes
     ----------
@@ -162,10 +166,10 @@ class DirectMetricLoss(nn.Module):
         solver: str | Solver | Callable[[Tensor, Tensor], Tensor] = "profiled",
         warmup_epochs: int | None = None,
         sample_weight: Any = None,
+        subgroups: Any = None,
     ) -> None:
         super().__init__()
         self.objective = get_objective(objective, alpha=alpha, beta=beta, label_names=label_names)
-        check_without_subgroups(self.objective)
         self.solver = copy.copy(get_solver(solver, self.objective))  # what it learns of these labels is its own
         faults = Faults()
         faults.check_integer("epochs", epochs, 1)
@@ -183,13 +187,15 @@ class DirectMetricLoss(nn.Module):
             remedy = "check the labels, or add samples of the other class"
             reject("labels", "of both classes", f"{len(truth)} of one class or missing", remedy)
         self.objective.for_labels(truth.shape[1])
+        self._subgroups = read_subgroups(subgroups, self.objective.columns, len(truth))
+        self.solver.subgroups = self._subgroups or None
         self.solver.prepare(self.objective, truth, samples.weight)
         self._warm_up = self.solver.beside(Surrogate())
         self._warm_up.prepare(self.objective, truth, samples.weight)
         self._memory: ScoreMemory = ScoreMemory(truth)
         self._labels, self._sample_weight = truth, samples.weight
         self._weight = None if samples.weight is None else torch.from_numpy(np.array(samples.weight)).float()
-        self._needs_index = self.solver.needs_index or samples.weight is not None
+        self._needs_index = self.solver.needs_index or samples.weight is not None or bool(self._subgroups)
         epochs_on_path = epochs - planned
         self._path = replace(self.solver.stages(epochs_on_path, is_linear=False)[0], epochs=epochs_on_path)
         self._schedule = Schedule.of(
@@ -227,6 +233,7 @@ class DirectMetricLoss(nn.Module):
             return self._loss_of_others(scores, truth)
         if index is None and self._needs_index:
             what = "sample_weight" if self._weight is not None else self.solver.name
+            what = "bounds in subgroups" if self._subgroups else what
             reject("index", f"given for {what}", None, "pass the row of each sample of the batch")
         schedule, stays = self._schedule, self.solver.works_on_device and not _arrays.is_on_host(scores)
         index = index if index is None or stays else index.cpu()
@@ -314,13 +321,18 @@ class DirectMetricLoss(nn.Module):
         """The exact threshold for the latest scores of the training samples: a float, or with several labels (L,).
 
         On these samples it is optimistic, as is any threshold on the data that chose it. It is NaN while no positive is
-        among them.
+        among them. Where each subgroup has a threshold of its own, this is the one that they would share;
+        ``metricopt.choose_threshold(loss.latest_scores, labels, loss.objective, subgroups=...)`` has all of them.
         """
         if self._memory.is_empty:
             reject("scores", "known for a threshold", "none", "train first, or call loss.update(scores)")
         memory = self._memory
         threshold = choose_threshold(
-            memory.scores, memory.labels, self.objective, sample_weight=self._sample_weight
+            memory.scores,
+            memory.labels,
+            self.objective,
+            sample_weight=self._sample_weight,
+            subgroups=self._subgroups,
         ).threshold
         return float(threshold[0]) if len(threshold) == 1 else threshold
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,11 @@ from metricopt.data.loaders import (
     with_labels,
 )
 from metricopt.data.splits import stratified_split
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.labels import has_both_classes
 from metricopt.processes import ALONE, Processes
 from metricopt.scoring.forward import check_features
+from metricopt.solvers.base import Subgroups
 from metricopt.training.parts import FoldedRows, Part, Partition
 
 OTHER_LABELS = (
@@ -51,6 +54,8 @@ def make_partition(
     val_fraction: float,
     groups: Sequence[Any] | None,
     sample_weight: Any,
+    subgroups: Subgroups = MappingProxyType({}),
+    val_subgroups: Subgroups = MappingProxyType({}),
     seed: int,
     watch: Callable[[Iterable[Any], str], Iterator[Any]],
     keep_workers: bool = True,
@@ -61,6 +66,8 @@ def make_partition(
 
     Parameters
     ----------
+    subgroups, val_subgroups : mapping of str to SubgroupColumn
+        The columns that the objective names, of the rows of ``loader.dataset`` and of ``val_loader.dataset``.
     watch : callable ``(iterable, what) -> iterator``
         Shows progress while data are read.
     keep_workers : bool
@@ -81,7 +88,11 @@ def make_partition(
             got, remedy = "an iterable one", "its rows cannot be divided: use a map-style one, or one process"
             reject(argument, "over a map-style data set in a launch of several processes", got, remedy)
     reader = _Reader(torch.Generator().manual_seed(seed), watch, keep_workers, processes)
-    validation = None if val_loader is None else reader.whole(val_loader)
+    validation = None
+    if val_loader is not None:
+        validation = reader.whole(val_loader)
+        if val_subgroups:
+            validation = replace(validation, subgroups=_taken(val_subgroups, rows_of(val_loader)))
     if is_iterable(loader):
         train = reader.stream("loader", loader)
         parts = Partition(train, validation, train.loader, reader.order, seed, is_stream=True)
@@ -98,17 +109,21 @@ def make_partition(
         if divisions is not None:
             own_weight = None if weight is None else weight[rows]
             numbers = None if own_groups is None else numbered("groups", own_groups, len(rows))
-            folded = FoldedRows(labels[rows], own_weight, divisions, numbers)
+            folded = FoldedRows(labels[rows], own_weight, divisions, numbers, _taken(subgroups, rows))
             if eval_dataset is not None:
                 reader.check_labels_of(loader, eval_dataset, rows, labels)
             return reader.folded(loader, scored, rows, len(labels), folded, seed)
         if validation is None and val_fraction > 0:
             rows, held_out = _hold_out(rows, labels, own_groups, val_fraction, seed)
-        train = reader.rows(loader, scored, rows, labels, weight)
+        train = replace(reader.rows(loader, scored, rows, labels, weight), subgroups=_taken(subgroups, rows))
         if held_out is not None:
             held_out_groups = _groups_of(held_out, labels, groups)
             numbers = None if held_out_groups is None else numbered("groups", held_out_groups, len(held_out))
-            validation = replace(reader.rows(loader, scored, held_out, labels, weight), groups=numbers)
+            validation = replace(
+                reader.rows(loader, scored, held_out, labels, weight),
+                groups=numbers,
+                subgroups=_taken(subgroups, held_out),
+            )
             _check_part("the held-out part of loader", validation.labels)
         _check_part("loader" if held_out is None else "the training part of loader", train.labels)
         batches = reader.batches(loader, loader.dataset, rows)
@@ -202,6 +217,7 @@ class _Reader:
             weight = np.zeros(labels.shape)
             weight[rows] = folded.for_replicas(folded.sample_weight)
         train = self.rows(loader, with_labels(scored, labels), rows, labels, weight)
+        train = replace(train, subgroups=folded.subgroups)
         batches = self.batches(loader, with_labels(loader.dataset, labels), rows)
         return Partition(train, None, batches, self.order, seed, is_stream=False, folded=folded)
 
@@ -234,6 +250,11 @@ def _groups_of(rows: np.ndarray, labels: np.ndarray, groups: Sequence[Any] | Non
     if groups is not None and len(groups) != len(labels):
         reject("groups", f"one value a row ({len(labels)})", f"{len(groups)} values", "give one group a row")
     return None if groups is None else [groups[row] for row in rows]
+
+
+def _taken(subgroups: Subgroups, rows: np.ndarray) -> dict[str, SubgroupColumn]:
+    """Return the subgroups of chosen rows."""
+    return {name: column.take(rows) for name, column in subgroups.items()}
 
 
 def _hold_out(

@@ -7,7 +7,7 @@ This file decides what is known of a part. It leaves taking a user's loaders apa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.prevalence import Prevalence, weights_at
+from metricopt.solvers.base import Subgroups
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Part:
     sample_weight : ndarray, shape (n, L), float64, or None
     groups : ndarray, shape (n,), int, or None
         The number of each sample's group.
+    subgroups : mapping of str to SubgroupColumn
+        The columns that the objective names.
     """
 
     loader: Iterable[tuple[Any, Any]]
     labels: np.ndarray
     sample_weight: np.ndarray | None
     groups: np.ndarray | None = None
+    subgroups: Subgroups = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,12 +64,15 @@ class FoldedRows:
         The fold of each row in each division. Replicas are numbered division by division, and fold by fold.
     groups : ndarray, shape (n,), int, or None
         The number of each row's group.
+    subgroups : mapping of str to SubgroupColumn
+        The columns that the objective names.
     """
 
     labels: np.ndarray
     sample_weight: np.ndarray | None
     divisions: np.ndarray
     groups: np.ndarray | None = None
+    subgroups: Subgroups = field(default_factory=dict)
 
     @property
     def folds(self) -> np.ndarray:

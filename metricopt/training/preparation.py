@@ -6,6 +6,7 @@ This file decides how the parts of a training are put together. It leaves the ar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from torch import nn
 
 from metricopt._validation import reject
 from metricopt.evidence.rule import read_confidence
+from metricopt.evidence.small_subgroups import too_small
+from metricopt.problem.labels import mask_labels
 from metricopt.problem.objectives import Objective
 from metricopt.processes import Processes
 from metricopt.progress import Display
@@ -116,6 +119,9 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     parts = _read_parts(request, holdout, processes, display)
     label_names = _label_names(request.label_names, parts.num_labels)
     request.objective.for_labels(len(label_names))
+    confidence = read_confidence(request.confidence, judges_itself=parts.folded is None and parts.validation is None)
+    if processes.is_main:
+        _warn_of_small_subgroups(request.objective, parts, label_names, confidence)
     single, model = _make_model(request, parts.folded, len(label_names))
     check_trainable(model, request.optimizer)
     check_scheduler(request.scheduler)
@@ -149,7 +155,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         plan_with_warmup=make_stages,
         loss=loss,
         selection=_make_selection(request, parts, plan),
-        confidence=read_confidence(request.confidence, judges_itself=parts.folded is None and parts.validation is None),
+        confidence=confidence,
         holdout=holdout.text(
             None if parts.folded is None else parts.folded.divisions, has_loader=request.val_loader is not None
         ),
@@ -186,6 +192,7 @@ def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> Dir
         solver=solver,
         warmup_epochs=None if can_extend else warmup_epochs,
         sample_weight=parts.train.sample_weight,
+        subgroups=parts.train.subgroups,
     )
     loss.sees_all_processes = True
     return loss
@@ -205,6 +212,8 @@ def _read_parts(request: Request, holdout: Holdout, processes: Processes, displa
         val_fraction=holdout.fraction,
         groups=request.groups,
         sample_weight=request.sample_weight,
+        subgroups=request.subgroups,
+        val_subgroups=request.val_subgroups,
         seed=request.seed,
         watch=display.watch,
         keep_workers=request.checkpoint_dir is None,
@@ -212,6 +221,18 @@ def _read_parts(request: Request, holdout: Holdout, processes: Processes, displa
         deal=None if holdout.folds is None else partial(holdout.deal, seed=request.seed),
     )
     return partition_at(request.prevalence, parts)
+
+
+def _warn_of_small_subgroups(
+    objective: Objective, parts: Partition, label_names: Sequence[str], confidence: float | None
+) -> None:
+    """Warn of subgroups that have too few rows where thresholds are chosen, before a training in vain."""
+    rows = parts.selection if parts.folded is None else parts.folded
+    labels = mask_labels(rows.labels, parts.learnable)
+    found = too_small(objective, labels, rows.subgroups, label_names, confidence=confidence, groups=rows.groups)
+    if found:
+        advice = "Merge small subgroups, bring more rows, or lower the bound or the confidence."
+        warnings.warn("\n".join([*found, advice]), UserWarning, stacklevel=4)
 
 
 def _label_names(given: Sequence[str] | None, num_labels: int) -> tuple[str, ...]:

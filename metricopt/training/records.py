@@ -22,6 +22,7 @@ def records_of(
     choice: ThresholdChoice,
     objective: Objective,
     label_names: Sequence[str],
+    bound_names: Sequence[str],
     multiplier: np.ndarray | None,
     epoch: int,
     stage: str,
@@ -36,6 +37,8 @@ def records_of(
         The choice of thresholds on the selection data after the epoch, with entries of shape (L,).
     objective : Objective
     label_names : sequence of str, length L
+    bound_names : sequence of str, length K
+        The names of the bounds, each over all rows or in one subgroup.
     multiplier : ndarray, shape (L,) or (K, L), or None
         The multiplier of the bound, or of each of K bounds; NaN for a label that is left out.
     epoch, stage, loss
@@ -56,18 +59,18 @@ def records_of(
             "bound": single.bound,
             "feasible": bool(choice.feasible[label]),
             "threshold": float(choice.threshold[label]),
-            **_multipliers(multiplier, label, single),
+            **_multipliers(multiplier, label, bound_names),
             "agreement": None if slack is None or np.isnan(slack[label].agreement) else float(slack[label].agreement),
         }
         for label, (name, single) in enumerate(zip(label_names, objective.for_labels(len(label_names)), strict=True))
     ]
 
 
-def _multipliers(multiplier: np.ndarray | None, label: int, objective: Objective) -> dict[str, Any]:
+def _multipliers(multiplier: np.ndarray | None, label: int, bound_names: Sequence[str]) -> dict[str, Any]:
     """Return the entries of a record for one multiplier, or for that of each bound by name."""
     if multiplier is None or np.isnan(own := multiplier[..., label]).any():
         return {"multiplier": None}
     if own.ndim == 0:
         return {"multiplier": float(own)}
-    named = zip(objective.bounds, own, strict=True)
-    return {"multiplier": None, "multipliers": {str(bound): float(value) for bound, value in named}}
+    named = zip(bound_names, own, strict=True)
+    return {"multiplier": None, "multipliers": {name: float(value) for name, value in named}}

@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from metricopt._validation import Faults, reject
 from metricopt.data.loaders import has_own_order, is_iterable
+from metricopt.evidence.subgroups import SubgroupColumn, read_subgroups
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence
-from metricopt.problem.registry import check_registered, check_without_subgroups, get_objective
+from metricopt.problem.registry import check_registered, get_objective
 from metricopt.solvers import Solver, get_solver
 from metricopt.training.optimizers import OptimizerLike
 from metricopt.training.records import Callback
@@ -60,6 +61,8 @@ class Request:
     scheduler: Callable[[torch.optim.Optimizer], Any] | None
     gradient_clip: float | None
     sample_weight: Any
+    subgroups: Mapping[str, SubgroupColumn]
+    val_subgroups: Mapping[str, SubgroupColumn]
     prevalence: Prevalence | None
     seed: int
     device: str | torch.device | None
@@ -79,6 +82,8 @@ def read_request(
     label_names: Sequence[str] | None,
     solver: str | Solver | Callable[[Tensor, Tensor], Tensor],
     prevalence: float | Sequence[float] | Mapping[str, float] | None,
+    subgroups: Any,
+    val_subgroups: Any,
     callbacks: Any,
     **as_given: Any,
 ) -> Request:
@@ -92,13 +97,14 @@ def read_request(
     names = _read_names(label_names, loader)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
     check_registered(target)
-    check_without_subgroups(target)
     request = Request(
         loader=loader,
         objective=target,
         label_names=names,
         solver=get_solver(solver, target),
         prevalence=read_prevalence(prevalence, names),
+        subgroups={},
+        val_subgroups={},
         callbacks=tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,),
         **as_given,
     )
@@ -116,7 +122,27 @@ def read_request(
     epochs, warmup_epochs = request.epochs, request.warmup_epochs
     if epochs is not None and warmup_epochs is not None and warmup_epochs >= epochs:
         reject("warmup_epochs", f"below epochs ({epochs})", warmup_epochs, "leave epochs for the objective")
-    return replace(request, seed=int(request.seed))  # Python's generator takes no integer of NumPy
+    return replace(
+        request,
+        seed=int(request.seed),  # Python's generator takes no integer of NumPy
+        subgroups=_subgroups_of("subgroups", subgroups, loader, target, strict=True),
+        val_subgroups=_subgroups_of("val_subgroups", val_subgroups, request.val_loader, target, strict=False),
+    )
+
+
+def _subgroups_of(
+    argument: str, given: Any, loader: DataLoader[Any] | None, objective: Objective, *, strict: bool
+) -> dict[str, SubgroupColumn]:
+    """Return the columns that the objective names, for the rows of a loader's data set."""
+    if loader is None or not objective.columns:
+        return {}
+    if is_iterable(loader):
+        remedy = "use a map-style one, whose rows have subgroups"
+        reject("loader", "over a map-style data set for bounds in subgroups", "an iterable one", remedy)
+    if given is None:
+        named, example = ", ".join(map(repr, objective.columns)), objective.columns[0]
+        reject(argument, f"given for bounds in every {named}", None, f"pass {argument}={{{example!r}: values}}")
+    return read_subgroups(given, objective.columns, len(loader.dataset), strict=strict)  # type: ignore[arg-type]
 
 
 def _read_names(label_names: Any, loader: Any) -> list[str] | None:

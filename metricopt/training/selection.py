@@ -94,7 +94,8 @@ class HeldOut(Selection):
         if not np.isfinite(scores).all():
             return None
         kept = mask_labels(labels, self._learnable)  # a label left out must not choose the model
-        choice = choose_threshold(scores, kept, self._objective, sample_weight=self.part.sample_weight)
+        weight, subgroups = self.part.sample_weight, self.part.subgroups
+        choice = choose_threshold(scores, kept, self._objective, sample_weight=weight, subgroups=subgroups)
         return Judgement(choice, selection_criterion(choice, self._objective))
 
     def becomes_baseline(self, candidate: Candidate, baseline: Candidate) -> bool:
@@ -137,7 +138,9 @@ class OutOfFold(Selection):
         if np.isnan(frames.centre).all():
             return None
         evidence = frames.out_of_fold(self.by_replica(scores), self._rows.trains)
-        choice = choose_known(evidence, self._labels, self._objective, self._rows.sample_weight)
+        choice = choose_known(
+            evidence, self._labels, self._objective, self._rows.sample_weight, subgroups=self._rows.subgroups
+        )
         return Judgement(choice, selection_criterion(choice, self._objective), evidence)
 
     def becomes_baseline(self, candidate: Candidate, baseline: Candidate) -> bool:
@@ -176,6 +179,7 @@ class OutOfFold(Selection):
             sample_weight=rows.sample_weight,
             groups=rows.groups,
             rule=Rule() if self._takes_several_paths else None,
+            subgroups=rows.subgroups,
         )
         return candidates[winner], honest
 

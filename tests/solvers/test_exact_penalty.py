@@ -73,7 +73,7 @@ def test_a_link_that_breaks_at_every_visit_reaches_the_end_of_the_path_at_the_la
     stage = next(stage for stage in solver.stages(200) if stage.name == "ramp")
     solver.start(stage, num_steps=1000 * stage.epochs)  # slowly: the margin hardly shrinks
     solver.refresh(scores, labels, None)
-    solver._slacks._threshold = np.array([near - path.margin(0)])  # positives miss the margin by so much, for good
+    solver._slacks._threshold = np.array([[near - path.margin(0)]])  # positives miss the margin by so much, for good
     seen = []
     for _ in range(stage.epochs):
         seen.append(penalties_of(solver)[0])

@@ -220,9 +220,9 @@ def at_the_tie(kind, slack_step, labels):
     state = solver.state_dict()
     state["slacks"]["slack"], state["slacks"]["errors"] = (
         torch.from_numpy(labels.ravel().copy()),
-        torch.zeros(2).double(),
+        torch.zeros(2, 1, 1).double(),
     )
-    state["slacks"]["threshold"] = torch.zeros(1).double()
+    state["slacks"]["threshold"] = torch.zeros(1, 1).double()
     solver.load_state_dict(state)
     return solver, constant
 
@@ -347,8 +347,9 @@ def test_an_integer_weight_repeats_the_sample(kind, objective):
         solver.prepare(objective, labels[rows], own)
         solver.start(solver.stages(200)[1], 10)
         solver._slacks._spread = np.ones(1)  # weights leave a sample its part in the spread, copies have one each
-        solver._slacks._threshold = choose_threshold(scores, labels, objective, sample_weight=weight).threshold
-        solver._slacks._weighting.set_value(choose_threshold(scores, labels, objective, sample_weight=weight).value)
+        choice = choose_threshold(scores, labels, objective, sample_weight=weight)
+        solver._slacks._threshold = choice.threshold[np.newaxis]
+        solver._slacks._weighting.set_value(choice.value)
         solver._slacks.restart(scores[rows], own)
     for _ in range(4):
         loss, gradient = loss_and_gradient(solvers[0], scores, labels, weight)

@@ -140,7 +140,7 @@ def slope_of_one_sample(solver, distance):
     """The pull on a positive that lies this far below the threshold, in units of its own weight."""
     labels = np.array([[1.0], [0.0], [0.0]], dtype=np.float32)
     scores = np.array([[0.0], [-1e4], [-1e4]], dtype=np.float32)
-    solver._slacks._threshold, solver._slacks._spread = np.array([distance]), np.ones(1)
+    solver._slacks._threshold, solver._slacks._spread = np.array([[distance]]), np.ones(1)
     _, gradient = loss_and_gradient(solver, scores, labels)
     return -gradient[0, 0]
 
