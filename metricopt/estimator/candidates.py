@@ -6,13 +6,15 @@ How torch modules are trained is in :mod:`metricopt.estimator.modules`, how clas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from metricopt.evidence.subgroups import SubgroupColumn
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class LabelledRows:
     groups : sequence, shape (n,), or None
     label : str
         What results call the label.
+    subgroups : mapping of str to SubgroupColumn
+        The columns that the objective names.
     """
 
     features: Any
@@ -36,6 +40,7 @@ class LabelledRows:
     weight: NDArray[np.float64] | None = None
     groups: Any = None
     label: str = "label"
+    subgroups: Mapping[str, SubgroupColumn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

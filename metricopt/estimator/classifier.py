@@ -27,9 +27,10 @@ from metricopt.estimator.scorer import ObjectiveScorer
 from metricopt.estimator.target import Target, plain_target
 from metricopt.estimator.training import best_of, shared_folds, train_one, with_blend
 from metricopt.evidence.probabilities import Calibration
+from metricopt.evidence.subgroups import read_subgroups
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
-from metricopt.problem.registry import REGISTRY, check_without_subgroups, get_objective
+from metricopt.problem.registry import REGISTRY, get_objective
 from metricopt.results.result import FitResult
 from metricopt.results.status import Status
 from metricopt.scoring.blend import Blend
@@ -58,7 +59,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     ----------
     objective : str or Objective
         ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance. Or a
-        :class:`~metricopt.Program` with bounds over all rows, or its sentence.
+        :class:`~metricopt.Program`, or its sentence; the columns of subgroups that it names are given to ``fit``.
     alpha : float, in (0, 1]
         The bound of an objective that is given by name. Objectives without a bound ignore it.
     beta : float, > 0
@@ -176,7 +177,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> DirectMetricClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, subgroups: Any = None
+    ) -> DirectMetricClassifier:
         """Train the model, and choose its threshold by rows that it has not seen.
 
         Where the rows do not support the bound, or the loss diverges, a ``UserWarning`` tells what is missing, and
@@ -195,6 +198,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             none is trained without them, with a warning.
         groups : sequence, shape (n,), optional
             Rows of equal value (a patient's images, say) lie in one fold, and testify as one.
+        subgroups : mapping of str to array of shape (n,), or a frame
+            The columns that a :class:`~metricopt.Program` names, such as ``{"site": sites}``; if it names one, its
+            array. They are no features unless ``X`` has them, too.
 
         Returns
         -------
@@ -207,7 +213,6 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             If a parameter cannot be used, or the data are not as above.
         """
         objective, dtype = self._asked(), self._checked_dtype()
-        check_without_subgroups(objective)
         if self.batch_size is not None and not (is_integer(self.batch_size) and self.batch_size >= 1):
             reject(
                 "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for the default"
@@ -217,7 +222,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         target = Target.of(y, self.pos_label)
         self.classes_, self.positive_, self._is_second = target.classes, target.positive, target.is_second
         weight = self._checked_weight(sample_weight, X, target.labels)
-        rows = LabelledRows(X, target.labels, weight, groups, target.label)
+        columns = read_subgroups(subgroups, objective.columns, len(target.labels))
+        rows = LabelledRows(X, target.labels, weight, groups, target.label, columns)
         seed = self._seed()
         folds = self._folds_for(rows, seed)
         settings = Settings(
@@ -243,7 +249,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             warnings.warn(f"{self.result_.status}: {self.result_.advice()}", UserWarning, stacklevel=2)
         return self
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any, subgroups: Any = None) -> np.ndarray:
         """Return by how much the score of each row exceeds the largest score that is predicted negative.
 
         The value is above 0 exactly where the second of ``classes_`` is predicted, as scikit-learn has it. Where that
@@ -257,6 +263,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array or frame, shape (n, number of features)
             The features.
+        subgroups : mapping of str to array of shape (n,), or a frame
+            The column of subgroups where each has a threshold of its own (``threshold_per`` of a program), else left
+            out. A subgroup that chose none gets the shared threshold, with a warning.
 
         Returns
         -------
@@ -264,26 +273,28 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         scores = self._scores(self._validated(X, reset=False))
-        sign = 1 if self._is_second else -1
-        if np.isposinf(self.threshold_):  # no alarm: below 0 everywhere, in the order of the scores
-            return sign * np.minimum(-np.logaddexp(0, -scores), -np.finfo(np.float64).tiny)
-        if np.isneginf(self.threshold_):
-            return sign * np.maximum(np.logaddexp(0, scores), np.finfo(np.float64).tiny)
-        return scores - np.nextafter(self.threshold_, -np.inf) if self._is_second else self.threshold_ - scores
+        limits, sign = self._limits(subgroups, len(scores)), 1 if self._is_second else -1
+        beyond = scores - np.nextafter(limits, -np.inf) if self._is_second else limits - scores
+        # No alarm: below 0 everywhere, in the order of the scores.
+        nowhere = sign * np.minimum(-np.logaddexp(0, -scores), -np.finfo(np.float64).tiny)
+        everywhere = sign * np.maximum(np.logaddexp(0, scores), np.finfo(np.float64).tiny)
+        return np.select([np.isposinf(limits), np.isneginf(limits)], [nowhere, everywhere], beyond)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, subgroups: Any = None) -> np.ndarray:
         """Return the class of each row, as the threshold decides it.
 
         Parameters
         ----------
         X : array or frame, shape (n, number of features)
             The features.
+        subgroups
+            The same as for :meth:`decision_function`.
 
         Returns
         -------
         ndarray, shape (n,)
         """
-        is_second = self.decision_function(X) > 0
+        is_second = self.decision_function(X, subgroups) > 0
         return self.classes_[is_second.astype(np.intp)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -316,7 +327,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         columns = [1 - probability, probability]
         return np.column_stack(columns if self._is_second else columns[::-1])
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, subgroups: Any = None) -> float:
         """Return the metric of the objective, or a number below 0 where its bound is missed (:class:`ObjectiveScorer`).
 
         To search over ``alpha``, pass ``scoring=ObjectiveScorer(...)`` with the bound that you need. Otherwise each
@@ -330,9 +341,11 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             The true class of each row.
         sample_weight : array, shape (n,), optional
             Weights >= 0.
+        subgroups : mapping of str to array of shape (n,), or a frame
+            The columns that a program names; left out for other objectives.
         """
         check_is_fitted(self)
-        return ObjectiveScorer(self.result_.objective)(self, X, y, sample_weight)
+        return ObjectiveScorer(self.result_.objective)(self, X, y, sample_weight, subgroups)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -440,6 +453,15 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.candidates_ = tuple(map(str, result.candidates))
         part = result.selection_scores
         self._calibration = Calibration.of(part.scores[:, 0], part.labels[:, 0], part.weight_of(0))
+
+    def _limits(self, subgroups: Any, num_rows: int) -> np.ndarray:
+        """Return the threshold of each row."""
+        per = self.result_.threshold_per
+        if per is None:
+            return np.full(num_rows, self.threshold_)
+        columns = read_subgroups(subgroups, [per], num_rows, strict=False)
+        limits: np.ndarray = self.result_.choice.of_rows(columns, per, num_rows)[:, 0]
+        return limits
 
     def _scores(self, X: Any) -> np.ndarray:
         """Return the score of each row, shape (n,), on the scale of ``threshold_``."""

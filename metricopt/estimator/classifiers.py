@@ -205,4 +205,5 @@ def _data(
     weight = None if rows.weight is None else rows.weight[own, np.newaxis]
     labels = rows.labels[own, np.newaxis].astype(np.float32)
     of_groups = None if groups is None else groups[own]
-    return DataScores(name, scores[:, np.newaxis], None, labels, None, weight, of_groups, folds)
+    subgroups = {column: of_rows.take(own) for column, of_rows in rows.subgroups.items()}
+    return DataScores(name, scores[:, np.newaxis], None, labels, None, weight, of_groups, folds, subgroups)

@@ -109,6 +109,7 @@ def train_module(model: Any, rows: LabelledRows, objective: Objective, settings:
         epochs=FULL_BATCH_EPOCHS if is_whole and epochs is None else epochs,
         sample_weight=rows.weight,
         groups=rows.groups,
+        subgroups=rows.subgroups,
         folds=settings.asked_folds if settings.folds is None else settings.folds,
         val_fraction=settings.val_fraction,
         confidence=settings.confidence,

@@ -11,19 +11,18 @@ import numpy as np
 import torch
 from sklearn.utils import column_or_1d
 
-from metricopt._arrays import Samples
 from metricopt._validation import reject
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.choosing import choice_at
-from metricopt.evidence.rows import LabelRows
+from metricopt.evidence.rows import Rows
+from metricopt.evidence.subgroups import read_subgroups
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.problem.classes import as_text, likely_positive
 from metricopt.problem.cuts import Cuts
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.problem.program import Program
-from metricopt.problem.ranking import Ranking
-from metricopt.problem.registry import check_without_subgroups, get_objective
+from metricopt.problem.registry import get_objective
 
 
 class ObjectiveScorer:
@@ -60,12 +59,11 @@ class ObjectiveScorer:
 
     def __init__(self, objective: str | Objective, *, alpha: float | None = None, beta: float | None = None) -> None:
         (self.objective,) = get_objective(objective, alpha=alpha, beta=beta).for_labels(1)
-        check_without_subgroups(self.objective)
 
     def __repr__(self) -> str:
         return f"ObjectiveScorer({self.objective!r})"
 
-    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, subgroups: Any = None) -> float:
         """Return the score of a fitted classifier on data, or NaN if the data have no positives.
 
         Parameters
@@ -79,27 +77,49 @@ class ObjectiveScorer:
             The true class of each row.
         sample_weight : array, shape (n,), optional
             Weights >= 0.
+        subgroups : mapping of str to array of shape (n,), or a frame
+            The columns that a program names; left out for other objectives.
+
+        Raises
+        ------
+        InvalidInputError
+            If the classifier has not two classes, or a column of subgroups is missing.
         """
         if len(estimator.classes_) != 2:
             reject("estimator", "of two classes", f"{len(estimator.classes_)} classes", "fit it on rows of two classes")
         y = column_or_1d(y)
         positive = _positive_of(estimator, y)
         labels = (y == positive).astype(np.float64)
-        alarms = (estimator.predict(X) == positive).astype(np.float64)
+        own = {"subgroups": subgroups} if has_own_thresholds(estimator) else {}
+        alarms = (estimator.predict(X, **own) == positive).astype(np.float64)
         counts = confusion_counts(alarms, labels, 0.5, sample_weight)
         if not counts.positives:
             return float("nan")
         scores = alarms if isinstance(self.objective, CountObjective) else _scores_of(estimator, X, positive)
-        ranking = Ranking.of(Samples.read(scores, labels, sample_weight), 0)
+        (rows,) = Rows.read(
+            scores,
+            labels,
+            sample_weight=sample_weight,
+            groups=None,
+            prevalence=None,
+            subgroups=read_subgroups(subgroups, self.objective.columns, len(y), strict=False),
+            columns=self.objective.columns,
+        ).of_labels()
         if isinstance(self.objective, Program):
-            cuts = Cuts.at(ranking, self.objective, np.array([1.0, np.inf]))  # alarms have score 1
-            of_program = choice_at(LabelRows(ranking), self.objective, cuts, 0, torch.float64)
+            cuts = Cuts.at(rows.ranking, self.objective, np.array([1.0, np.inf]), rows.rankings)  # alarms have score 1
+            of_program = choice_at(rows, self.objective, cuts, 0, torch.float64)
             return selection_criterion(of_program, self.objective)[0]
+        ranking = rows.ranking
         value = self.objective.measure(ranking, counts)
         judged = self.objective.threshold_objective
         feasible, bounded_value = judged.feasible(counts), judged.bounded_value(counts)
         choice = ThresholdChoice(0.5, np.nan_to_num(value), bounded_value, counts, feasible)
         return selection_criterion(choice, self.objective)[0]
+
+
+def has_own_thresholds(estimator: Any) -> bool:
+    """Say whether a classifier of ours, fitted, has a threshold for each subgroup."""
+    return getattr(getattr(estimator, "result_", None), "threshold_per", None) is not None
 
 
 def _positive_of(estimator: Any, y: np.ndarray) -> Any:

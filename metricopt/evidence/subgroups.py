@@ -38,7 +38,7 @@ class SubgroupColumn:
     values: tuple[str, ...]
     of_row: np.ndarray
 
-    def take(self, rows: np.ndarray) -> SubgroupColumn:
+    def take(self, rows: np.ndarray | slice) -> SubgroupColumn:
         """Return the subgroups of some rows; the values stay the same."""
         return SubgroupColumn(self.name, self.values, self.of_row[rows])
 

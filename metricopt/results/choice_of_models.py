@@ -42,7 +42,14 @@ def best_on_folds(objective: Objective, results: Sequence[FitResult]) -> tuple[i
     ]
     folds, weight = parts[0].folds, parts[0].sample_weight
     assert folds is not None
-    winner, honest = best_candidate(evidence, mask_labels(labels, kept), folds, objective, sample_weight=weight)
+    winner, honest = best_candidate(
+        evidence,
+        mask_labels(labels, kept),
+        folds,
+        objective,
+        sample_weight=weight,
+        subgroups=parts[0].subgroups,
+    )
     known = np.where(np.isfinite(honest), labels, np.nan).astype(np.float32)
     slope, intercept = lines[winner]
     scores = np.nan_to_num((honest - intercept) / slope).astype(np.float32)
