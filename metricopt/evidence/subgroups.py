@@ -112,6 +112,8 @@ def bounds_of_rows(
 ) -> list[tuple[MetricBound, str, int | None]]:
     """Return each bound over all rows, and one in every subgroup once for each.
 
+    A bound in every subgroup of a column that is not given is taken for one over all rows: those of one subgroup.
+
     Returns
     -------
     list of (MetricBound, str, int or None)
@@ -119,7 +121,7 @@ def bounds_of_rows(
     """
     found: list[tuple[MetricBound, str, int | None]] = []
     for bound in objective.bounds:
-        if bound.within is None:
+        if bound.within is None or bound.within not in subgroups:
             found.append((bound, bound.of(None), None))
             continue
         found += [(bound, bound.of(name), at) for at, name in enumerate(subgroups[bound.within].values)]

@@ -25,6 +25,7 @@ from torch import nn
 from metricopt._validation import Faults, reject
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.rule import check_confidence, read_confidence
+from metricopt.evidence.subgroups import bounds_of_rows
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.federated.aggregation import Aggregation, FedAvg
 from metricopt.federated.checks import PARTS, fault_of_counts, fault_of_join, fault_of_weights
@@ -388,7 +389,9 @@ class Server:
         )
         stage = stage_of(self._task.solver).name if self._is_direct else WARMUP
         multiplier = self._guide.moving.get("multiplier") if self._is_direct and objective.bounds else None
-        records = records_of(choice, objective, self._task.label_names, multiplier, state.round + 1, stage, math.nan)
+        bounds = [name for _, name, _ in bounds_of_rows(objective, {})]
+        names, number = self._task.label_names, state.round + 1
+        records = records_of(choice, objective, names, bounds, multiplier, number, stage, math.nan)
         state.history += [{**record, "num_bytes": state.num_bytes} for record in records]
         key = list(selection_criterion(choice, objective))
         if state.best_round < 0 or key > state.best_key:

@@ -42,8 +42,8 @@ class Cells:
 
     @classmethod
     def of(cls, objective: CountObjective, subgroups: Mapping[str, SubgroupColumn]) -> Cells:
-        """Return the cells of rows that lie in these subgroups."""
-        columns = [subgroups[name] for name in objective.columns]
+        """Return the cells of rows that lie in these subgroups; the rows may be those of one subgroup of other columns."""
+        columns = [subgroups[name] for name in objective.columns if name in subgroups]
         found, of_row = np.zeros((1, 0), int), np.zeros(0, int)
         if columns:
             values = np.column_stack([column.of_row for column in columns])

@@ -62,7 +62,14 @@ def tensor_errors(
     whole = num_rows - num_rows % beside
     pulls = slopes * cost
     by_label = torch.stack(
-        [threshold, slopes[0], -slopes[0] - slopes[1], pulls[0], -pulls[0] - pulls[1], cost[0] if anchor is None else anchor]
+        [
+            threshold,
+            slopes[0],
+            -slopes[0] - slopes[1],
+            pulls[0],
+            -pulls[0] - pulls[1],
+            cost[0] if anchor is None else anchor,
+        ]
     )
     sums = scores.new_zeros(3, num_labels)
     for first, last, width in ((0, whole, beside), (whole, num_rows, 1)):
@@ -160,7 +167,11 @@ def _without_missing(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Te
     bits are. For that torch has vector instructions on a CPU, and none for a choice of one of two numbers.
     """
     integers = torch.int64 if scores.dtype == torch.float64 else torch.int32
-    bits = torch.eq(labels, labels, out=torch.empty_like(labels, dtype=integers)).neg_().bitwise_and_(scores.view(integers))
+    bits = (
+        torch.eq(labels, labels, out=torch.empty_like(labels, dtype=integers))
+        .neg_()
+        .bitwise_and_(scores.view(integers))
+    )
     present = torch.eq(labels, labels, out=torch.empty_like(labels))
     return bits.view(scores.dtype), labels.nan_to_num(0.5), present
 

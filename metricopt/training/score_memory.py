@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metricopt._validation import check_labels, reject
 
+
 class ScoreMemory:
     """The latest score of every training sample, at its row, or in order of arrival where batches do not name rows.
 
