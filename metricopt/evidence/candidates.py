@@ -112,6 +112,4 @@ def choose_known(
     """
     known = np.isfinite(scores)
     kept = np.where(known, labels, np.nan)
-    return choose_threshold(
-        np.where(known, scores, 0.0), kept, objective, sample_weight=sample_weight, **evidence
-    )
+    return choose_threshold(np.where(known, scores, 0.0), kept, objective, sample_weight=sample_weight, **evidence)

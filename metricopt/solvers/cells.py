@@ -42,7 +42,7 @@ class Cells:
 
     @classmethod
     def of(cls, objective: CountObjective, subgroups: Mapping[str, SubgroupColumn]) -> Cells:
-        """Return the cells of rows that lie in these subgroups; the rows may be those of one subgroup of other columns."""
+        """Return the cells of rows in these subgroups; all of them may lie in one subgroup of other columns."""
         columns = [subgroups[name] for name in objective.columns if name in subgroups]
         found, of_row = np.zeros((1, 0), int), np.zeros(0, int)
         if columns:
