@@ -17,6 +17,7 @@ HEAVY = {
     "cooper",
     "mapie",
     "matplotlib",
+    "nvflare",
     "onnx",
     "onnxruntime",
     "ot",

@@ -26,6 +26,7 @@ from rich.table import Table as Grid
 import metricopt
 from metricopt._validation import check_choice, reject
 from metricopt.cli.asked import Maximize, Minimize, SubjectTo, objective_in_words
+from metricopt.cli.federate_command import federate_command
 from metricopt.cli.parts import Dates
 from metricopt.cli.run_folder import asked_confidence, comparison, notes, write_run
 from metricopt.cli.running import (
@@ -275,6 +276,7 @@ def predict(
 app.command("threshold")(threshold_command)
 app.command("evaluate")(evaluate_command)
 app.command("certify")(certify_command)
+app.command("federate")(federate_command)
 
 
 @app.command()

@@ -66,9 +66,10 @@ class Message:
             arrays = load(raw)
             length = int.from_bytes(raw[:_LENGTH_BYTES], "little")
             about = json.loads(json.loads(raw[_LENGTH_BYTES : _LENGTH_BYTES + length])["__metadata__"][_ABOUT])
-        except (SafetensorError, KeyError, ValueError) as error:
+            kind, info = str(about["kind"]), dict(about["info"])
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             reject("a message", "bytes that Message.to_bytes wrote", f"others ({error})", "send them unchanged")
-        return cls(about["kind"], arrays, about["info"])
+        return cls(kind, arrays, info)
 
     @property
     def num_bytes(self) -> int:

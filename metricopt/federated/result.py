@@ -214,7 +214,7 @@ class FederatedResult:
         lines = [self.result.summary(), "", f"Sites, after {self.rounds} rounds and {self.num_bytes:,} bytes:"]
         for site, report in self.sites.subgroups.items():
             lines += [f"  {site}: {text}" for text in str(report).splitlines()[1:]]
-        lines += [f"  {_told(entry)}" for entry in self.log]
+        lines += [f"  {entry_in_words(entry)}" for entry in self.log]
         return "\n".join(lines)
 
     def report(self, path: str | Path) -> Path:
@@ -225,10 +225,10 @@ class FederatedResult:
         path : str or Path
             The file; one that exists is replaced.
         """
-        return self.result.report(path, self.sites, notes=[_told(entry) for entry in self.log])
+        return self.result.report(path, self.sites, notes=[entry_in_words(entry) for entry in self.log])
 
 
-def _told(entry: Mapping[str, Any]) -> str:
+def entry_in_words(entry: Mapping[str, Any]) -> str:
     """Return an entry of the log in words."""
     when = "before training" if entry["round"] < 0 else f"in round {entry['round'] + 1}"
     return f"{entry['site']}, {when} ({entry['kind']}): {entry['what']}"

@@ -201,8 +201,15 @@ class Server:
         self._asked = {site: question.num_bytes for site, question in asked.items()}
         return asked
 
-    def receive(self, answers: Mapping[str, Message]) -> None:
+    def receive(self, answers: Mapping[str, Message], failures: Mapping[str, str] | None = None) -> None:
         """Take the answers that came in time, and go on; sites that were to answer and did not are named in the log.
+
+        Parameters
+        ----------
+        answers : mapping of str to Message
+            The answers by the name of the site.
+        failures : mapping of str to str, optional
+            Why other sites did not answer, as far as the engine knows: for the log.
 
         Raises
         ------
@@ -218,7 +225,8 @@ class Server:
         for site in expected:
             if site not in answers:
                 if site not in state.silent:
-                    self._note(site, "did not answer; the round goes on without it")
+                    why = f" ({failures[site]})" if failures and site in failures else ""
+                    self._note(site, f"did not answer{why}; the round goes on without it")
                     state.silent.append(site)
                 continue
             if site in state.silent:
