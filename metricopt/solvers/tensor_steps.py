@@ -60,17 +60,9 @@ def tensor_errors(
     beside, chunk = (SIDE_BY_SIDE, CHUNK) if scores.device.type == "cpu" else (1, num_rows)
     derivatives = torch.empty_like(scores, memory_format=torch.contiguous_format)
     whole = num_rows - num_rows % beside
-    pulls = slopes * cost
-    by_label = torch.stack(
-        [
-            threshold,
-            slopes[0],
-            -slopes[0] - slopes[1],
-            pulls[0],
-            -pulls[0] - pulls[1],
-            cost[0] if anchor is None else anchor,
-        ]
-    )
+    pulls, of_anchor = slopes * cost, cost[0] if anchor is None else anchor
+    # What differs between the classes is that of negatives, and what a positive adds to it.
+    by_label = torch.stack([threshold, slopes[0], -slopes.sum(dim=0), pulls[0], -pulls.sum(dim=0), of_anchor])
     sums = scores.new_zeros(3, num_labels)
     for first, last, width in ((0, whole, beside), (whole, num_rows, 1)):
         own, room = by_label.repeat(1, width), _Room(scores, min(chunk, last - first) // width, width * num_labels)
@@ -119,10 +111,7 @@ def _sums(
     has_anchor: bool,
     has_missing: bool,
 ) -> Tensor:
-    """Return sums by column of all errors, of the positives' errors and of cross-entropy; write the derivatives.
-
-    Slopes and pulls come as that of negatives and what a positive adds to it.
-    """
+    """Return sums by column of all errors, of the positives' errors and of cross-entropy; write the derivatives."""
     threshold, slope, slope_of_positive, pull, pull_of_positive, anchor = by_label.unbind()
     present, held = None, weight
     if has_missing:
@@ -167,11 +156,8 @@ def _without_missing(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Te
     bits are. For that torch has vector instructions on a CPU, and none for a choice of one of two numbers.
     """
     integers = torch.int64 if scores.dtype == torch.float64 else torch.int32
-    bits = (
-        torch.eq(labels, labels, out=torch.empty_like(labels, dtype=integers))
-        .neg_()
-        .bitwise_and_(scores.view(integers))
-    )
+    bits = torch.eq(labels, labels, out=torch.empty_like(labels, dtype=integers)).neg_()
+    bits.bitwise_and_(scores.view(integers))
     present = torch.eq(labels, labels, out=torch.empty_like(labels))
     return bits.view(scores.dtype), labels.nan_to_num(0.5), present
 
