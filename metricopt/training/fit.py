@@ -136,7 +136,8 @@ def fit(
         with folds 1,000 and 8.
     warmup_epochs : int
         The number of these epochs that train with cross-entropy. The default is a quarter, for a network up to a half
-        while it has not begun to learn; 0 starts from the model as it is.
+        while it has not begun to learn; 0 starts from the model as it is. In one or two epochs a network that has not
+        begun to learn trains a quarter of the batches with cross-entropy.
     learning_rate : float, > 0
         The learning rate of the Adam optimizer. The default is 0.02 for a linear model, 0.003 for small networks and
         0.001 for networks of more than 100,000 parameters.

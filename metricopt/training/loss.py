@@ -97,11 +97,11 @@ class DirectMetricLoss(nn.Module):
         the one for networks, "guided ramp", which keeps some cross-entropy (for average precision "ramp"), or the one
         that an instance names: ``metricopt.solvers.Profiled(path="hinge")``.
     warmup_epochs : int
-        The number of these epochs that train with cross-entropy. The default is a quarter, in a training of one or two
-        epochs a quarter of the batches; 0 is for a model that is trained already. The default is extended epoch by
-        epoch, to half of them at most, while the model has not begun to learn: while its cross-entropy is not 5 % below
-        that of the best constant. Where ``update`` has given the scores
-        before the first batch, one or two epochs train on the objective from the beginning.
+        The number of these epochs that train with cross-entropy. The default is a quarter; 0 is for a model that is
+        trained already. The default is extended epoch by epoch, to half of them at most, while the model has not begun
+        to learn: while its cross-entropy is not 5 % below that of the best constant. In a training of one or two epochs
+        it is a quarter of the batches, or none where ``update`` has given scores before the first batch that have begun
+        to learn.
     sample_weight : array, shape (n,) or (n, L)
         The weights of the training samples, >= 0.
     subgroups : mapping of str to array of shape (n,), or a frame
@@ -242,7 +242,7 @@ class DirectMetricLoss(nn.Module):
             self._memory.check(truth, None if index is None else index.cpu())
         if not schedule.batches and self.solver.takes_logits:
             check_logits(logits)
-        if not schedule.is_on_path and schedule.is_warm(knows_scores=not self._memory.is_empty):
+        if not schedule.is_on_path and self._is_warm:
             if self._memory.is_empty and self.solver.warms_up:
                 remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
                 reject("scores", "known before a training without warm-up", "none", remedy)
@@ -289,6 +289,9 @@ class DirectMetricLoss(nn.Module):
     def start(self, path: Stage, scores: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
         """Begin a path of the solver, in loops that take several; the first path begins by itself.
 
+        In a training of one or two epochs it does so after a quarter of the batches, unless the scores have begun to
+        learn.
+
         Parameters
         ----------
         path : Stage
@@ -304,7 +307,8 @@ class DirectMetricLoss(nn.Module):
         """
         if scores is not None:
             self._memory.replace(scores, labels)
-        self._start(path, path.epochs * self._schedule.steps_per_epoch)
+        if self._is_warm or not self._schedule.may_skip_warmup:
+            self._start(path, path.epochs * self._schedule.steps_per_epoch)
 
     @property
     def warmup_epochs(self) -> int:
@@ -415,6 +419,14 @@ class DirectMetricLoss(nn.Module):
             self._refresh()
         elif schedule.may_extend_warmup and not self._has_begun_to_learn:
             schedule.extend_warmup()
+
+    @property
+    def _is_warm(self) -> bool:
+        """Whether the warm-up is over, or one of less than an epoch is not needed as the model is trained already."""
+        schedule, knows_scores = self._schedule, not self._memory.is_empty
+        if schedule.may_skip_warmup and knows_scores and (schedule.is_warmup_alone or self._has_begun_to_learn):
+            return True
+        return schedule.is_warm
 
     @property
     def _has_begun_to_learn(self) -> bool:

@@ -136,7 +136,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         with_folds=parts.folded is not None,
     )
     plan = make_stages(request.warmup_epochs)
-    loss = _make_loss(request, parts, plan).to(processes.device)
+    loss = _make_loss(request, parts, plan, is_linear(single)).to(processes.device)
     own_weights = weights_of_loss(loss, model)
     check_loss_trainable(own_weights, request.optimizer, with_folds=parts.folded is not None)
     processes.take_weights_of_main(loss)
@@ -177,20 +177,23 @@ def _make_model(request: Request, folded: FoldedRows | None, num_labels: int) ->
     return model, model
 
 
-def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage]) -> DirectMetricLoss:
+def _make_loss(
+    request: Request, parts: Partition, plan: Sequence[Stage], is_linear_model: bool
+) -> DirectMetricLoss:
     objective, solver = request.objective, request.solver
     if parts.folded is not None:
         objective = of_replicas(objective, parts.folded.num_replicas)
         solver = SideBySide(solver, parts.folded.num_replicas)
     warmup_epochs = sum(stage.epochs for stage in plan if not stage.is_direct)
-    can_extend = request.warmup_epochs is None and any(stage.goes_on for stage in plan)
+    # A network goes on from its warm-up, which the loss may extend, or end within the first epoch.
+    is_default = request.warmup_epochs is None and not is_linear_model
     loss = DirectMetricLoss(
         objective,
         parts.train.labels,
         epochs=sum(stage.epochs for stage in plan),
         steps_per_epoch=len(parts.train_loader),
         solver=solver,
-        warmup_epochs=None if can_extend else warmup_epochs,
+        warmup_epochs=None if is_default else warmup_epochs,
         sample_weight=parts.train.sample_weight,
         subgroups=parts.train.subgroups,
     )

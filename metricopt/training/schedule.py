@@ -55,7 +55,7 @@ class Schedule:
         epochs, steps_per_epoch, warmup_epochs : int
         is_default : bool
             Whether nobody asked for this number of epochs of warm-up. It may then be extended, and a training of one or
-            two epochs warms up for a part of an epoch.
+            two epochs warms up for a quarter of its batches.
         warms_up : bool
             Whether the solver begins with a warm-up at all.
         """
@@ -69,10 +69,20 @@ class Schedule:
         """The number of whole epochs of the warm-up."""
         return self.warmup_batches // self.steps_per_epoch
 
-    def is_warm(self, *, knows_scores: bool) -> bool:
-        """Say whether the warm-up is over, or one of less than an epoch is not needed as all scores are known."""
-        is_trained_already = self.batches == 0 == self.warmup_epochs and knows_scores
-        return self.batches >= self.warmup_batches or is_trained_already
+    @property
+    def is_warm(self) -> bool:
+        """Whether the warm-up is over."""
+        return self.batches >= self.warmup_batches
+
+    @property
+    def may_skip_warmup(self) -> bool:
+        """Whether training begins with a warm-up of less than an epoch, which a trained model does not need."""
+        return self.batches == 0 == self.warmup_epochs and self.warmup_batches > 0
+
+    @property
+    def is_warmup_alone(self) -> bool:
+        """Whether the warm-up would leave no batch for the objective."""
+        return self.warmup_batches >= self.num_batches
 
     def advance(self) -> bool:
         """Go one batch on; say whether the threshold is to be taken anew."""

@@ -1,5 +1,6 @@
 """The loss for one's own loop: the weights that fit trains, whatever solver, and what surrounds them."""
 
+import copy
 import io
 from functools import partial
 
@@ -466,16 +467,43 @@ def test_a_short_training_begins_with_a_quarter_of_cross_entropy(objective, epoc
 
 
 @pytest.mark.parametrize("objective", ["FPOR", "OAP"])
-def test_a_short_training_of_known_scores_begins_on_the_objective(objective):
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_short_training_of_a_model_that_has_begun_to_learn_has_no_warm_up(objective, has_begun):
     x, y = blobs()
     loss = DirectMetricLoss(objective, y, epochs=1, steps_per_epoch=8, **OBJECTIVES[objective])
-    loss.update(x[:, 0])
+    loss.update((4 * y - 3 if has_begun else 0 * y) + x[:, :1] / 10)
     again = DirectMetricLoss(objective, y, epochs=1, steps_per_epoch=8, **OBJECTIVES[objective])
     again.load_state_dict(loss.state_dict())
     for each in (loss, again):
-        call(each, x[:, :1], y, torch.arange(50))
+        for _ in range(8):
+            call(each, x[:, :1], y, torch.arange(50))
         state = each.state_dict()["_extra_state"]["solver"]
-        assert (state["step"], state["num_steps"]) == (1, 8)
+        assert (state["step"], state["num_steps"]) == ((8, 8) if has_begun else (6, 6))
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_a_short_training_by_fit_is_that_of_ones_own_loop(epochs, is_trained):
+    x, y = blobs()
+    start, make_optimizer = network(), partial(torch.optim.Adam, lr=0.01)
+    if is_trained:
+        optimizer = torch.optim.Adam(start.parameters(), lr=0.05)
+        for _ in range(60):
+            optimizer.zero_grad()
+            nn.functional.binary_cross_entropy_with_logits(start(x), y).backward()
+            optimizer.step()
+    by_fit, own, ends = copy.deepcopy(start), copy.deepcopy(start), []
+    fit(
+        by_fit, DataLoader(TensorDataset(x, y), BATCH, shuffle=True), "FPOR", alpha=0.7, epochs=epochs, val_fraction=0,
+        seed=SEED, optimizer=make_optimizer, progress=False, callbacks=[lambda _: ends.append(weights_of(by_fit))],
+    )  # fmt: skip
+    loader = DataLoader(TensorDataset(x, y, torch.arange(len(x))), BATCH)
+    loss = DirectMetricLoss("FPOR", y, alpha=0.7, epochs=epochs, steps_per_epoch=len(loader))
+    train(own, loss, steps_of(loader), make_optimizer(own.parameters()), x, num_epochs=epochs)
+    assert weights_of(own) == ends[-1]
+    num_batches = epochs * len(loader)
+    num_steps = num_batches if is_trained else num_batches - round(num_batches / 4)
+    assert loss.state_dict()["_extra_state"]["solver"]["num_steps"] == num_steps
 
 
 def test_past_its_epochs_it_goes_on_as_at_their_end():
