@@ -94,8 +94,8 @@ def _divided(edges: np.ndarray, counts: np.ndarray, thresholds: list[float]) -> 
         below, above = filled[filled < at], filled[filled >= at]
         chosen += [at, *above[:1].tolist(), *below[-1:].tolist()]
     # The ends of bins that are too narrow to be divided would be alike.
-    wide = np.flatnonzero(np.diff(edges) > 1e-9 * np.maximum(np.abs(edges[1:]), 1.0))
-    for_all = [*chosen, *np.argsort(-counts, kind="stable").tolist()]
-    divided = [at for at in dict.fromkeys(for_all) if at in set(wide.tolist())][:BINS_REFINED]
+    is_wide = np.diff(edges) > 1e-9 * np.maximum(np.abs(edges[1:]), 1.0)
+    for_all = dict.fromkeys([*chosen, *np.argsort(-counts, kind="stable").tolist()])
+    divided = [at for at in for_all if is_wide[at]][:BINS_REFINED]
     inner = [np.linspace(edges[at], edges[at + 1], PARTS_OF_BIN + 1)[1:-1] for at in divided]
     return np.sort(np.concatenate([edges, *inner]))
