@@ -12,6 +12,7 @@ from benchmarks.studies import (
     certify,
     device,
     evidence,
+    federated,
     linear,
     mixtures,
     mnist,
@@ -49,6 +50,7 @@ STUDIES = (
     transfusion,
     rank_cuts,
     resume,
+    federated,
 )
 
 app = typer.Typer(

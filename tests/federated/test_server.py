@@ -140,7 +140,9 @@ def test_sites_that_do_not_fit_are_refused_and_named():
 
 def test_a_diverging_site_is_named():
     sites = sites_of(new_linear)
-    sites[1] = Site("south", new_linear, loader_of(*rows_of(1)), optimizer=lambda w: torch.optim.SGD(w, lr=float("inf")))
+    sites[1] = Site(
+        "south", new_linear, loader_of(*rows_of(1)), optimizer=lambda w: torch.optim.SGD(w, lr=float("inf"))
+    )
     server = server_of(new_linear)
     federate(server, sites)
     assert any("finite" in text or "NaN" in text for text in told_of(server, "south"))
