@@ -68,11 +68,6 @@ def solver_at_site(saved: Mapping[str, Any], objective: Objective) -> Solver:
     return (ProfiledRanking if type(get_solver("profiled", objective)) is ProfiledRanking else Guided)(saved["path"])
 
 
-def stage_of(solver: Solver) -> Stage:
-    """Return the path that the solver takes: the first of those of networks, or the one that its user named."""
-    return solver.stages(1, is_linear=False)[0]
-
-
 def prepared(
     solver: Solver, objective: Objective, labels: np.ndarray, weight: np.ndarray, num_rows: int
 ) -> tuple[Solver, np.ndarray]:
@@ -103,6 +98,8 @@ class Guidance:
     ----------
     is_direct : bool
         Whether the round trains on the objective; if not, on cross-entropy.
+    path : str
+        The path of the solver.
     progress : (float, float)
         How far along its path training is at the beginning and at the end of the round, from 0 to 1.
     scale : float
@@ -115,6 +112,7 @@ class Guidance:
     """
 
     is_direct: bool = False
+    path: str = ""
     progress: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
     num_rows: int = 0
@@ -124,6 +122,7 @@ class Guidance:
         """Return arrays and words of a message."""
         words = {
             "is_direct": self.is_direct,
+            "path": self.path,
             "progress": list(self.progress),
             "scale": self.scale,
             "num_rows": self.num_rows,
@@ -145,7 +144,7 @@ class Guidance:
             rows = PseudoRows.of({"": self.arrays["counts"]}, self.arrays["edges"], "middle")
             own, scaled = prepared(solver, objective, rows.labels, rows.weight, self.num_rows)
             own.refresh(rows.scores, rows.labels, scaled)
-            own.start(stage_of(solver), whole)
+            own.start(Stage(self.path, 1), whole)
             for _ in range(begun):
                 own.step()
             return own
@@ -153,5 +152,5 @@ class Guidance:
         labels = np.repeat(np.array([[0.0], [1.0]], np.float32), totals.shape[1], axis=1)
         own, _ = prepared(solver, objective, labels, totals, self.num_rows)
         moving = {name: torch.from_numpy(self.arrays[name].copy()) for name in MOVING}
-        own.load_state_dict({**moving, "path": stage_of(solver).name, "step": begun, "num_steps": whole})
+        own.load_state_dict({**moving, "path": self.path, "step": begun, "num_steps": whole})
         return own

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from metricopt.evidence.thresholds import choose_threshold
-from metricopt.federated.guidance import MOVING, Guidance, prepared, stage_of
+from metricopt.federated.guidance import MOVING, Guidance, prepared
 from metricopt.federated.histograms import PseudoRows
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
-from metricopt.solvers import Solver, Surrogate
+from metricopt.solvers import Solver, Stage, Surrogate
 from metricopt.solvers.base import spread_of
 from metricopt.solvers.profiled_ranking import ProfiledRanking
 from metricopt.training.hand_over import has_begun_to_learn, scales_at_hand_over
@@ -57,6 +57,8 @@ class Guide:
         The multipliers by site, where a bound speaks of every site; those of other bounds are alike in all.
     scale : float
         The factor of the loss, by which its gradient begins as long as that of cross-entropy.
+    path : str
+        The path of the solver.
     """
 
     objective: Objective
@@ -64,6 +66,7 @@ class Guide:
     moving: dict[str, np.ndarray] = field(default_factory=dict)
     multipliers: dict[str, np.ndarray] = field(default_factory=dict)
     scale: float = 1.0
+    path: str = ""
     _counts: dict[str, np.ndarray] = field(default_factory=dict)
     _edges: np.ndarray | None = None
     _num_rows: int = 0
@@ -78,13 +81,14 @@ class Guide:
         rows = self._rows()
         return has_begun_to_learn(rows.scores, rows.labels, rows.weight)
 
-    def hand_over(self) -> None:
-        """Begin the path of the solver."""
+    def hand_over(self, path: str) -> None:
+        """Begin a path of the solver, from the weights that the newest histograms speak of."""
+        self.path, self.multipliers = path, {}
         rows, ranks = self._rows(), isinstance(self.solver, ProfiledRanking)
         own, scaled = prepared(self.solver, self.objective, rows.labels, rows.weight, self._num_rows)
         if ranks:
             own.refresh(rows.scores, rows.labels, scaled)
-        own.start(stage_of(self.solver), 1)
+        own.start(Stage(path, 1), 1)
         if not ranks:
             state = own.state_dict()
             self.moving = {name: state[name].numpy() for name in MOVING}
@@ -122,7 +126,7 @@ class Guide:
         else:
             multiplier = self.multipliers.get(site, self.moving["multiplier"])
             arrays = {**self.moving, "multiplier": multiplier, "totals": summed.sum(axis=2)}
-        return Guidance(True, progress, self.scale, self._num_rows, arrays)
+        return Guidance(True, self.path, progress, self.scale, self._num_rows, arrays)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return all that moves, as arrays and words."""
@@ -131,7 +135,7 @@ class Guide:
         arrays |= {f"counts.{site}": array for site, array in self._counts.items()}
         if self._edges is not None:
             arrays["edges"] = self._edges
-        return arrays, {"scale": self.scale, "num_rows": self._num_rows}
+        return arrays, {"scale": self.scale, "path": self.path, "num_rows": self._num_rows}
 
     def load_state(self, arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` returned."""
@@ -140,7 +144,8 @@ class Guide:
             return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
         self.moving, self.multipliers, self._counts = under("moving."), under("multipliers."), under("counts.")
-        self._edges, self.scale, self._num_rows = arrays.get("edges"), words["scale"], words["num_rows"]
+        self._edges, self.path = arrays.get("edges"), words["path"]
+        self.scale, self._num_rows = words["scale"], words["num_rows"]
 
     def _rows(self, site: str | None = None) -> PseudoRows:
         assert self._edges is not None
@@ -161,7 +166,7 @@ class Guide:
         """Return the state of the solver at a progress along its path."""
         moving = {name: torch.from_numpy(array.copy()) for name, array in self.moving.items()}
         fine = 10_000
-        return {**moving, "path": stage_of(self.solver).name, "step": round(progress * fine), "num_steps": fine + 1}
+        return {**moving, "path": self.path, "step": round(progress * fine), "num_steps": fine + 1}
 
     def _moved(self, rows: PseudoRows, multiplier: np.ndarray, progress: float, num_steps: int) -> np.ndarray:
         """Return multipliers after so many steps under the violation of the ramps on rows."""

@@ -29,10 +29,11 @@ from metricopt.evidence.subgroups import bounds_of_rows
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.federated.aggregation import Aggregation, FedAvg
 from metricopt.federated.checks import PARTS, fault_of_counts, fault_of_join, fault_of_weights
-from metricopt.federated.guidance import Guidance, solver_for, stage_of
+from metricopt.federated.guidance import Guidance, solver_for
 from metricopt.federated.guide import SITE, Guide, subgroups_of
 from metricopt.federated.histograms import PseudoRows, first_edges
 from metricopt.federated.message import Message, under
+from metricopt.federated.plan import plan_of
 from metricopt.federated.refinement import refined
 from metricopt.federated.result import FederatedResult, Testimony
 from metricopt.federated.server_state import State
@@ -43,7 +44,8 @@ from metricopt.problem.objectives import Objective
 from metricopt.problem.program import Program
 from metricopt.problem.registry import check_registered, get_objective
 from metricopt.results.history import History
-from metricopt.solvers import WARMUP, Solver
+from metricopt.solvers import Solver, Stage
+from metricopt.training.optimizers import is_linear
 from metricopt.training.plan import default_warmup_epochs
 from metricopt.training.records import records_of
 
@@ -62,6 +64,10 @@ class Server:
 
     with the counts :math:`c_k` of true and false alarms at site k. A bound "in every site" of a
     :class:`~metricopt.Program` is one on each :math:`c_k`.
+
+    One site alone trains as :func:`metricopt.fit` does with ``folds=None``, bit for bit, until the hand-over from
+    cross-entropy. From there on threshold and multipliers move once a round, from histograms; in ``fit`` they move
+    within an epoch, from the scores themselves.
 
     Parameters
     ----------
@@ -83,7 +89,8 @@ class Server:
     confidence : "auto", float in (0, 1), or None
         How sure the bound must be on new rows, by the held-out rows of all sites. "auto" is 0.9.
     min_sites : int, >= 1
-        How many sites must answer. With fewer, the same questions are asked again.
+        How many sites must answer, at least 2 where a bound speaks of every site. With fewer, the same questions are
+        asked again.
     retries : int, >= 0
         How often, before :class:`TooFewSitesError` is raised.
 
@@ -142,9 +149,11 @@ class Server:
         self._model, self._aggregation = model, aggregation or FedAvg()
         self._task = Task(asked, names, own_solver, read_confidence(confidence, judges_itself=False))
         self._rounds, self._local_epochs, self._local_steps = int(rounds), int(local_epochs), local_steps
-        self._can_extend, self._min_sites, self._retries = warmup_rounds is None and planned > 0, min_sites, retries
+        self._min_sites, self._retries = min_sites, retries
         self._travelling = self._aggregation.travelling(model)
         self._expected = weights_of(model)
+        self._has_paths = is_linear(model) and self._aggregation.is_whole(model)
+        self._can_extend = warmup_rounds is None and planned > 0 and not self._has_paths
         self._guide = Guide(asked, own_solver)
         self._state = State(warmup_rounds=planned, levels=[first_edges(len(names))])
         self._state.shared = {name: self._expected[name] for name in self._travelling}
@@ -278,14 +287,14 @@ class Server:
             f"{self._task.objective!r} by {self._task.solver!r} and {self._aggregation!r}, {length}, {number} weights"
         )
 
-    @property
-    def _is_direct(self) -> bool:
-        return self._task.solver.warms_up and self._state.round >= self._state.warmup_rounds
-
-    def _progress(self, round_number: int) -> float:
-        """Return how far along the path of the solver training is at the beginning of a round."""
-        first = self._state.warmup_rounds
-        return min(max((round_number - first) / (self._rounds - first), 0.0), 1.0)
+    def _stage_of(self, round_number: int) -> tuple[Stage, int]:
+        """Return the stage of a round, and how many of its rounds come before."""
+        plan = plan_of(self._task.solver, self._rounds, self._state.warmup_rounds, has_paths=self._has_paths)
+        for stage in plan:
+            if round_number < stage.epochs:
+                break
+            round_number -= stage.epochs
+        return stage, round_number
 
     def _question(self, site: str) -> Message:
         state = self._state
@@ -293,16 +302,16 @@ class Server:
         if state.phase == "join":
             return Message("join", under("weights", self._expected), info)
         if state.phase == "train":
-            guidance = Guidance()
-            if self._is_direct:
-                progress = self._progress(state.round), self._progress(state.round + 1)
-                guidance = self._guide.guidance(site, progress)
+            guidance, (stage, before) = Guidance(), self._stage_of(state.round)
+            if stage.is_direct:
+                guidance = self._guide.guidance(site, (before / stage.epochs, (before + 1) / stage.epochs))
             arrays, words = guidance.to_message()
             info |= words | {
                 "epochs": self._local_epochs,
                 "steps": self._local_steps,
                 "proximal": self._aggregation.proximal,
                 "replaces": self._aggregation.replaces_weights,
+                "begins": before == 0 and not stage.goes_on,
                 "travelling": self._travelling,
             }
             weights = state.of_sites.get(site, state.shared)
@@ -362,28 +371,37 @@ class Server:
         state = self._state
         train, held_out = ({site: answer.under("counts")[part] for site, answer in answers.items()} for part in PARTS)
         self._guide.see(train, state.levels[0], sum(state.num_rows[site]["train"] for site in answers))
-        if self._is_direct:
-            self._guide.move(self._progress(state.round + 1), state.steps)
         if state.round >= 0:
-            self._judge(train, held_out)
+            stage, before = self._stage_of(state.round)
+            if stage.is_direct:
+                self._guide.move((before + 1) / stage.epochs, state.steps)
+            self._judge(train, held_out, stage)
         state.round += 1
         is_late = state.warmup_rounds + 1 > self._rounds // 2
-        if (
-            self._can_extend
-            and state.round == state.warmup_rounds
-            and not is_late
-            and not self._guide.has_begun_to_learn
-        ):
+        is_due = self._can_extend and state.round == state.warmup_rounds and not is_late
+        if is_due and not self._guide.has_begun_to_learn:
             state.warmup_rounds += 1
         if state.round == self._rounds:
             state.round, state.phase = self._rounds - 1, "refine"
             self._refine(state.held_out)
             return
-        if self._task.solver.warms_up and state.round == state.warmup_rounds:
-            self._guide.hand_over()
+        stage, before = self._stage_of(state.round)
+        if stage.is_direct and before == 0:
+            self._begin(stage, train)
         state.phase = "train"
 
-    def _judge(self, train: dict[str, np.ndarray], held_out: dict[str, np.ndarray]) -> None:
+    def _begin(self, stage: Stage, train: dict[str, np.ndarray]) -> None:
+        """Begin a path: from the end of the warm-up or the best weights, which its first round sends to the sites."""
+        state = self._state
+        if not state.warm_train:
+            state.warm, state.warm_train = state.shared, train
+        if not stage.goes_on and self._aggregation.is_global:
+            is_warm = stage.start == "warm" or not state.best
+            state.shared, seen = (state.warm, state.warm_train) if is_warm else (state.best, state.train)
+            self._guide.see(seen, state.levels[0], sum(state.num_rows[site]["train"] for site in seen))
+        self._guide.hand_over(stage.name)
+
+    def _judge(self, train: dict[str, np.ndarray], held_out: dict[str, np.ndarray], stage: Stage) -> None:
         """Compare the round with the best so far by the held-out rows of all sites."""
         state, objective = self._state, self._task.objective
         rows = PseudoRows.of(held_out, state.levels[0], "worst").filled()
@@ -395,11 +413,10 @@ class Server:
             sample_weight=rows.weight,
             subgroups=subgroups_of(objective, rows.site_of),
         )
-        stage = stage_of(self._task.solver).name if self._is_direct else WARMUP
-        multiplier = self._guide.moving.get("multiplier") if self._is_direct and objective.bounds else None
+        multiplier = self._guide.moving.get("multiplier") if stage.is_direct and objective.bounds else None
         bounds = [name for _, name, _ in bounds_of_rows(objective, {})]
         names, number = self._task.label_names, state.round + 1
-        records = records_of(choice, objective, names, bounds, multiplier, number, stage, math.nan)
+        records = records_of(choice, objective, names, bounds, multiplier, number, stage.name, math.nan)
         state.history += [{**record, "num_bytes": state.num_bytes} for record in records]
         key = list(selection_criterion(choice, objective))
         if state.best_round < 0 or key > state.best_key:

@@ -28,7 +28,7 @@ _WORDS = (
     "silent",
     "log",
 )
-_BY_NAME = ("shared", "best", "train", "held_out", "final")
+_BY_NAME = ("shared", "best", "warm", "train", "held_out", "warm_train", "final")
 
 
 @dataclass
@@ -58,12 +58,14 @@ class State:
     silent : list of str
         The sites that did not answer last.
     log, history : list of dict
-    shared, best : Arrays
-        The weights that all sites share, now and in the best round.
+    shared, best, warm : Arrays
+        The weights that all sites share, now, in the best round and at the end of the warm-up.
     of_sites : dict of str to Arrays
         What each site goes on with, where they differ.
     train, held_out : dict of str to ndarray
         The histograms of the best round, by site.
+    warm_train : dict of str to ndarray
+        The histograms of the training rows at the end of the warm-up, by site.
     final : dict of str to ndarray
         The newest histograms of the held-out rows in the finest bins, by site.
     levels : list of ndarray
@@ -85,9 +87,11 @@ class State:
     history: list[dict[str, Any]] = field(default_factory=list)
     shared: Arrays = field(default_factory=dict)
     best: Arrays = field(default_factory=dict)
+    warm: Arrays = field(default_factory=dict)
     of_sites: dict[str, Arrays] = field(default_factory=dict)
     train: Arrays = field(default_factory=dict)
     held_out: Arrays = field(default_factory=dict)
+    warm_train: Arrays = field(default_factory=dict)
     final: Arrays = field(default_factory=dict)
     levels: list[np.ndarray] = field(default_factory=list)
 

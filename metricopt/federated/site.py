@@ -249,7 +249,8 @@ class Site:
             loss = Surrogate()
             loss.prepare(task.objective, self._parts.train.labels, None)
         optimizer = optimizer_maker(self._model, self._optimizer, self._learning_rate)()
-        _put_state(optimizer, before.optimizer)
+        if not info["begins"]:
+            _put_state(optimizer, before.optimizer)
         train_round(
             self._model,
             self._parts,

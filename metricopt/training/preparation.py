@@ -177,9 +177,7 @@ def _make_model(request: Request, folded: FoldedRows | None, num_labels: int) ->
     return model, model
 
 
-def _make_loss(
-    request: Request, parts: Partition, plan: Sequence[Stage], is_linear_model: bool
-) -> DirectMetricLoss:
+def _make_loss(request: Request, parts: Partition, plan: Sequence[Stage], is_linear_model: bool) -> DirectMetricLoss:
     objective, solver = request.objective, request.solver
     if parts.folded is not None:
         objective = of_replicas(objective, parts.folded.num_replicas)
