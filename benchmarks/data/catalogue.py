@@ -1,4 +1,4 @@
-"""Every data set of the benchmarks by name, in four groups: what is positive, and which rows and columns are kept.
+"""Every data set of the benchmarks by name, in groups: what is positive, and which rows and columns are kept.
 
 Left out, though a package has them: sets whose terms allow no use beyond a course or a contest (stroke records of
 unnamed origin, RSNA pneumonia), simulated ones (prostateSurvival, twonorm) and those that share patients with a set
@@ -13,10 +13,14 @@ from functools import partial
 
 from benchmarks.data.bundled import load_breast_cancer, load_hypothyroid
 from benchmarks.data.chexpert_labels import load_chexpert_labels
+from benchmarks.data.digits import load_eights
+from benchmarks.data.fashion import load_clothes
 from benchmarks.data.keel import load_keel
+from benchmarks.data.newsgroups import load_posts
 from benchmarks.data.nih_labels import load_nih_labels
 from benchmarks.data.problem import BenchmarkData
 from benchmarks.data.survival import load_survival
+from benchmarks.packages import MINILM, WORDLLAMA
 
 _Loaders = dict[str, Callable[[str], BenchmarkData]]
 _PATIENTS = 12_000
@@ -210,3 +214,13 @@ ALL_PATIENTS: _Loaders = {
     "pleural_other_context": partial(load_chexpert_labels, finding="Pleural Other"),
     "lung_lesion_context": partial(load_chexpert_labels, finding="Lung Lesion"),
 }
+
+FROZEN_FEATURES: _Loaders = {
+    "posts": partial(load_posts, topic="sci.med", encoder=MINILM),
+    "posts_1": partial(load_posts, topic="sci.med", encoder=MINILM, prevalence=0.01),
+    "posts_words": partial(load_posts, topic="sci.med", encoder=WORDLLAMA),
+    "coats": partial(load_clothes, kind="coat", num_positives=300, num_negatives=5_700),
+    "coats_1": partial(load_clothes, kind="coat", num_positives=100, num_negatives=9_900),
+    "eights": partial(load_eights, prevalence=0.05),
+}
+"""Not among the tables: the encoders take minutes, once."""

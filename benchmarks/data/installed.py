@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from benchmarks.packages import DATA, install_command
+from benchmarks.packages import DATA, DEBIAN, install_command
 
 
 def installed_file(package: str, path: str) -> Path:
@@ -29,9 +29,21 @@ def installed_file(package: str, path: str) -> Path:
         paths = []
     found = next((each for each in paths if each.as_posix() == path), None)
     if found is None:
-        raise ModuleNotFoundError(
-            f"this data set lies in {package}=={DATA[package]}, which is not installed; "
-            f"run {install_command([package])} (only its files are read)",
-            name=package.replace("-", "_"),
-        )
+        raise _not_there(package, f"{package}=={DATA[package]}")
     return Path(str(found.locate()))
+
+
+def debian_file(package: str, path: str) -> Path:
+    """Return where a file of a package of Debian lies; parameters and error as for :func:`installed_file`."""
+    file = DEBIAN[package] / path
+    if not file.is_file():
+        raise _not_there(package, f"Debian's {package}")
+    return file
+
+
+def _not_there(package: str, release: str) -> ModuleNotFoundError:
+    return ModuleNotFoundError(
+        f"this data set lies in {release}, which is not installed; "
+        f"run {install_command([package])} (only its files are read)",
+        name=package.replace("-", "_"),
+    )

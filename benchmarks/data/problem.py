@@ -23,6 +23,8 @@ class BenchmarkData:
         What a positive is, and how the set was thinned.
     source, licence : str
     medical : bool
+    later : ndarray, shape (n,), bool, or None
+        The rows that came later than the others and test alone; None where rows are divided at random.
     """
 
     name: str
@@ -32,3 +34,4 @@ class BenchmarkData:
     source: str
     licence: str
     medical: bool = False
+    later: NDArray[np.bool_] | None = None

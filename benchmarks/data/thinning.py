@@ -24,6 +24,18 @@ def thin(
     return np.sort(np.concatenate(kept))
 
 
+def thin_to(labels: NDArray[np.float64], prevalence: float) -> NDArray[np.intp]:
+    """Return ascending rows with positives thinned so that they are about this part of the rows.
+
+    Examples
+    --------
+    >>> rows = thin_to(np.repeat([0.0, 1.0], 9), prevalence=0.1)
+    >>> len(rows)
+    10
+    """
+    return thin(labels, num_positives=round((labels == 0).sum() * prevalence / (1 - prevalence)))
+
+
 def draw_patients(patients: NDArray[np.int64], part: int = 0, num_patients: int | None = None) -> NDArray[np.intp]:
     """Return one random row of each of ``num_patients`` random patients (None: of all), in random order.
 

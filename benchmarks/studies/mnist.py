@@ -8,7 +8,7 @@ cross-entropy, for equal steps. This file decides the protocol; the digits come 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.data.digits import load_digits
+from benchmarks.data.encoders.images import BATCH_SIZE, SIZE, embed
 from benchmarks.packages import LITE0, MNIST, TORCHVISION
 from benchmarks.reporting.statistics import t_interval
 from benchmarks.studies.study import Processes, Quick, finish, run_all
-from metricopt.backbones import Backbone, count_macs, count_parameters, load_backbone, truncate
+from metricopt.backbones import count_macs, count_parameters, load_backbone, truncate
 from metricopt.data import stratified_split
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.metrics import average_precision
@@ -38,7 +39,6 @@ METHODS = {"profiled": 0.25, "cross_entropy": 0.0}
 """Solvers, with the share of cross-entropy warm-up in their epochs."""
 LEARNING_RATES = (0.02, 0.002)
 OBJECTIVE = FPOR(0.9)
-SIZE, BATCH_SIZE = 64, 128
 PARTS = (0.6, 0.2, 0.2)
 NUM_SPLITS, NUM_EPOCHS = 10, 80
 NUM_FOR_STATISTICS = 1024
@@ -64,7 +64,7 @@ def run_one(split: int, epochs: int = NUM_EPOCHS) -> list[dict[str, Any]]:
 @cache
 def transferred_features() -> dict[str, Tensor]:
     """Return the features by cut with the weights of ImageNet; once a process, as they are the same for all splits."""
-    return embed(load_backbone(BACKBONE, "imagenet").eval(), load_digits()[0])
+    return embed(load_backbone(BACKBONE, "imagenet").eval(), load_digits()[0], CUTS)
 
 
 def random_features(seed: int, rows: np.ndarray) -> dict[str, Tensor]:
@@ -80,47 +80,8 @@ def random_features(seed: int, rows: np.ndarray) -> dict[str, Tensor]:
             module.train()
     images, _ = load_digits()
     # The digits lie in the file one class after the other.
-    embed(model, images[np.random.RandomState(seed).permutation(rows)[:NUM_FOR_STATISTICS]])
-    return embed(model.eval(), images)
-
-
-def embed(model: Backbone, images: np.ndarray, cuts: Mapping[str, str] = CUTS) -> dict[str, Tensor]:
-    """Return what the head of each truncated network would see, in one pass of the whole, in the mode that it has.
-
-    Parameters
-    ----------
-    model : Backbone
-    images : ndarray, shape (n, h, w), uint8
-    cuts : dict of str to str
-        Cut points by a name.
-
-    Returns
-    -------
-    dict of str to Tensor, shape (n, F)
-        By the names of the cuts.
-    """
-    pooled: dict[str, list[Tensor]] = {cut: [] for cut in cuts}
-
-    def keep(cut: str) -> Any:
-        return lambda module, inputs, output: pooled[cut].append(torch.flatten(model.pool(output), 1))
-
-    hooks = [model.body.get_submodule(point).register_forward_hook(keep(cut)) for cut, point in cuts.items()]
-    try:
-        with torch.no_grad():
-            for batch in np.array_split(images, -(-len(images) // BATCH_SIZE)):
-                model.body(prepare(batch, model))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {cut: torch.cat(batches) for cut, batches in pooled.items()}
-
-
-def prepare(images: np.ndarray, model: Backbone) -> Tensor:
-    """Return gray images (n, h, w) as the backbone wants them: three channels, enlarged, normalised."""
-    gray = torch.from_numpy(images).float()[:, None] / 255
-    large = nn.functional.interpolate(gray, (SIZE, SIZE), mode="bilinear", antialias=True).expand(-1, 3, -1, -1)
-    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in model.normalisation)
-    return (large - mean) / std
+    embed(model, images[np.random.RandomState(seed).permutation(rows)[:NUM_FOR_STATISTICS]], CUTS)
+    return embed(model.eval(), images, CUTS)
 
 
 def scale(features: Tensor, rows: np.ndarray) -> Tensor:

@@ -23,8 +23,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.data.digits import load_all_digits
+from benchmarks.data.encoders.images import BATCH_SIZE, embed
 from benchmarks.packages import LITE0, MNIST, TORCHVISION
-from benchmarks.studies.mnist import BATCH_SIZE, embed, scale
+from benchmarks.studies.mnist import scale
 from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.backbones import cut_points, load_backbone
 from metricopt.problem.metrics import average_precision

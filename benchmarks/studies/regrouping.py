@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.data.digits import load_all_digits
-from benchmarks.data.thinning import thin
+from benchmarks.data.thinning import thin_to
 from benchmarks.packages import MNIST
 from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.data import stratified_split
@@ -46,7 +46,7 @@ def run_one(method: str, split: int, epochs: int = EPOCHS) -> dict[str, Any]:
     """Train once; return what the scores of the test rows allow."""
     torch.set_num_threads(1)
     images, labels = load_all_digits()
-    kept = thin(labels, num_positives=round((labels == 0).sum() * PREVALENCE / (1 - PREVALENCE)))
+    kept = thin_to(labels, PREVALENCE)
     x = torch.from_numpy(images[kept]).float().div(255).unsqueeze(1)
     y = torch.from_numpy(labels[kept]).float()
     train, validation, test = stratified_split(labels[kept], (0.5, 0.2, 0.3), split)

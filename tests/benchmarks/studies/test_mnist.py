@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.stats import ttest_1samp
 
+from benchmarks.data.encoders.images import prepare
 from benchmarks.studies import mnist
 from metricopt.backbones import load_backbone, truncate
 
@@ -67,7 +68,7 @@ def test_features_are_those_of_the_truncated_networks(monkeypatch):
         # Evaluation mode: what a feature is must not depend on the other images.
         cut_off = truncate(whole, point).eval()
         with torch.no_grad():
-            alone = cut_off.embed(mnist.prepare(images[:3], whole))
+            alone = cut_off.embed(prepare(images[:3], whole))
         torch.testing.assert_close(features[cut][:3], alone, rtol=1e-3, atol=1e-4)
 
 

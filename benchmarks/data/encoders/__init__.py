@@ -1,0 +1,1 @@
+"""What turns a text or an image into features: pretrained networks from installed packages, frozen, run once."""

