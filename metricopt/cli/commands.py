@@ -215,6 +215,7 @@ def fit_command(
             if processes.is_main:
                 claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
             held, groups, dates = _read(table, label, positive, drop or [], options.days, group, split_by_date)
+        _tell(f"{len(held):,} rows and {held.features.shape[1]:,} columns beside {label} are read.")
         for caveat in held.caveats:
             _tell(f"[yellow]Note:[/] {escape(caveat)}.")
         run = train_on_table(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from metricopt._validation import reject
 from metricopt.cli.table_run import BASELINE, Run
@@ -26,6 +27,7 @@ from metricopt.processes import is_main_process
 from metricopt.results.result import FitResult, load
 from metricopt.results.scores import OUT_OF_FOLD
 from metricopt.results.verdict import Verdict
+from metricopt.scoring.standardize import Standardize
 from metricopt.training.table_models import BLEND, BOOSTING, MLP, make_table_model
 
 FORMAT = 3
@@ -69,11 +71,8 @@ def _make_model(name: str, num_features: int, *, scales_itself: bool | None) -> 
     """Return a model to be loaded into; None for one whose files hold it whole."""
     if name == BOOSTING:
         return None
-    from metricopt.estimator.modules import make_module
-
-    if name == BLEND:
-        name = MLP  # the other half lies in the folder whole
-    return make_module(name, num_features) if scales_itself else make_table_model(name, num_features)
+    model = make_table_model(MLP if name == BLEND else name, num_features)  # a blend's other half lies there whole
+    return nn.Sequential(Standardize(num_features), model) if scales_itself else model
 
 
 def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:

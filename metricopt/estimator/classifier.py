@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d, get_tags
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from metricopt._validation import check_choice, is_integer, reject
+from metricopt.data.sparse_rows import is_sparse
 from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.estimator.classifiers import check_classifier
 from metricopt.estimator.scorer import ObjectiveScorer
@@ -52,8 +52,9 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     The positive class is ``pos_label``. If that is left out, it is 1 of 0 and 1, and the rarer one of any other two
     classes, as on the command line; ``positive_`` and the summary of the result name it.
 
-    ``"linear"`` and ``"mlp"`` standardise the features themselves. For a module of your own features should be of order
-    1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
+    ``"linear"`` and ``"mlp"`` scale the features themselves: to mean 0 and standard deviation 1, or, where they are a
+    sparse matrix, which then is never made dense, to a largest absolute value of 1. For a module of your own features
+    should be of order 1: put a ``StandardScaler`` before the classifier in a ``Pipeline``.
 
     Parameters
     ----------
@@ -71,6 +72,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         ``decision_function`` or ``predict_proba``, also a ``Pipeline`` over mixed columns, XGBoost or LightGBM; it is
         cloned. ``"auto"`` trains a linear model, an MLP and boosting on the same folds. Of these, and of the mean of
         MLP and boosting, it takes the best by their out-of-fold scores (``candidates_`` tells how they compare).
+        Boosting takes no sparse matrix; ``"auto"`` then leaves it out, and ``candidates_`` says so.
     solver : str, Solver or loss
         The solver, as for :func:`metricopt.fit`, which gets a copy of it.
     epochs : int
@@ -190,7 +192,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array, frame or sparse matrix, shape (n, number of features)
             The features: finite numbers for the models that have names and for modules (boosting takes NaN as well);
-            what it takes for a classifier.
+            what it takes for a classifier. A sparse matrix is for ``"linear"``, ``"mlp"``, ``"auto"`` and classifiers.
         y : array, shape (n,)
             The class of each row, as a number or a string: two classes, or several with ``pos_label``.
         sample_weight : array, shape (n,), optional
@@ -219,6 +221,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
             )
         kinds = self._kinds()
         X, y = self._validated(X, plain_target(y))
+        self._left_out = (BOOSTING,) if self.model == AUTO and is_sparse(X) else ()
+        kinds = {name: model for name, model in kinds.items() if name not in self._left_out}
         target = Target.of(y, self.pos_label)
         self.classes_, self.positive_, self._is_second = target.classes, target.positive, target.is_second
         weight = self._checked_weight(sample_weight, X, target.labels)
@@ -352,6 +356,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         if self._is_classifier:
             tags.input_tags = get_tags(self.model).input_tags
+        tags.input_tags.sparse = tags.input_tags.sparse or self._takes_sparse
         tags.input_tags.allow_nan = tags.input_tags.allow_nan or self._is_boosting
         return tags
 
@@ -405,11 +410,22 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         if self._is_classifier:  # what it takes, frames with text among it, is its own affair
             return self._checked_names(X, given, reset)
         finite = "allow-nan" if self._is_boosting else True
-        return validate_data(self, X, dtype=self.dtype, ensure_all_finite=finite, reset=reset, **given)
+        sparse = "csr" if self._takes_sparse else False
+        if is_sparse(X) and not sparse:
+            remedy = "give X.toarray() if there is room for it, or model='linear', which takes it as it is"
+            reject("X", f"dense for {BOOSTING if self._is_boosting else 'a module'}", "a sparse matrix", remedy)
+        return validate_data(
+            self, X, dtype=self.dtype, accept_sparse=sparse, ensure_all_finite=finite, reset=reset, **given
+        )
 
     @property
     def _is_boosting(self) -> bool:
         return isinstance(self.model, str) and self.model == BOOSTING
+
+    @property
+    def _takes_sparse(self) -> bool:
+        """Whether ``model`` is a name whose model takes a sparse matrix."""
+        return isinstance(self.model, str) and self.model != BOOSTING
 
     @property
     def _is_classifier(self) -> bool:
@@ -418,7 +434,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
 
     def _checked_names(self, X: Any, given: dict[str, Any], reset: bool) -> Any:
         """Return features of any kind with rows that can be chosen, and y if it is given; names and widths agree."""
-        if issparse(X):
+        if is_sparse(X):
             X = X.tocsr()
         elif not hasattr(X, "columns"):
             X = check_array(X, dtype=None, ensure_all_finite=False)
@@ -450,7 +466,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         self.result_, self.threshold_ = result, result.threshold
         fitted = result.model.classifiers if isinstance(result.model, Blend) else result.model
         self.models_ = fitted.models if isinstance(fitted, FittedClassifiers) else ()
-        self.candidates_ = tuple(map(str, result.candidates))
+        left_out = [f"{name}: left out, because it takes no sparse matrix" for name in self._left_out]
+        self.candidates_ = (*map(str, result.candidates), *left_out)
         part = result.selection_scores
         self._calibration = Calibration.of(part.scores[:, 0], part.labels[:, 0], part.weight_of(0))
 

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt._validation import reject
+from metricopt.data.sparse_rows import SparseRows, is_sparse
 from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.problem.objectives import Objective
 from metricopt.progress import describe
 from metricopt.results.result import FitResult
+from metricopt.scoring.standardize import Standardize
 from metricopt.training.fit import fit
 from metricopt.training.table_models import TABLE_MODELS
 
@@ -33,51 +35,16 @@ MANY_ROWS = 50_000
 LINEAR = "linear"
 
 
-class Standardize(nn.Module):
-    """Features with mean 0 and standard deviation 1 in the training rows; a constant one becomes 0.
-
-    Parameters
-    ----------
-    num_features : int
-        The number of features, d.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    is_fixed = True
-    """It computes the same in training and evaluation, and never changes itself."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(num_features))
-        self.register_buffer("scale", torch.ones(num_features))
-
-    @classmethod
-    def of(cls, rows: LabelledRows, dtype: torch.dtype) -> Standardize:
-        """Return the scaling of these rows, by their weights."""
-        features = np.asarray(rows.features, dtype=np.float64)
-        mean = np.average(features, axis=0, weights=rows.weight)
-        scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=rows.weight))
-        made = cls(features.shape[1])
-        made.mean = torch.from_numpy(mean).to(dtype)
-        made.scale = torch.from_numpy(np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)).to(dtype)
-        return made
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return standardised features, shape (B, d)."""
-        return (features - self.mean) / self.scale
-
-
 def train_module(model: Any, rows: LabelledRows, objective: Objective, settings: Settings, *, name: str) -> FitResult:
     """Train a module on the objective.
 
     Parameters
     ----------
     model : str, Module or callable ``(number of features) -> Module``
-        As for :class:`~metricopt.DirectMetricClassifier`. A module is copied. ``"linear"`` and ``"mlp"`` get
-        standardised features.
+        As for :class:`~metricopt.DirectMetricClassifier`. A module is copied. ``"linear"`` and ``"mlp"`` scale the
+        features themselves.
     rows : LabelledRows
-        Their features are an array.
+        Their features are an array, or a sparse matrix for a model with a name.
     objective : Objective
     settings : Settings
     name : str
@@ -88,21 +55,25 @@ def train_module(model: Any, rows: LabelledRows, objective: Objective, settings:
         If the callable returns no module, or :func:`metricopt.fit` rejects an argument.
     """
     dtype, batch_size, epochs = settings.dtype, settings.batch_size, settings.epochs
-    features = torch.tensor(np.asarray(rows.features)).to(dtype)
-    scaling = Standardize.of(rows, dtype) if isinstance(model, str) else None
-    if model == LINEAR and scaling is not None:
-        features = scaling(features)  # outside, so that the models of the folds are linear, and so is their average
+    features = _as_tensor(rows.features, dtype)
+    scaling = Standardize.of(rows.features, rows.weight, dtype) if isinstance(model, str) else None
+    if (
+        model == LINEAR and scaling is not None
+    ):  # outside, so that the folds' models are linear, and so is their average
+        features = features.divided_by(scaling.scale) if isinstance(features, SparseRows) else scaling(features)
     num_rows = len(rows.labels)
     if batch_size is None:
         batch_size = _default_batch_size(num_rows, model, chooses_itself=settings.val_fraction == 0)
     is_whole = batch_size >= num_rows
     loader = DataLoader(
-        TensorDataset(features, torch.from_numpy(rows.labels).to(dtype)),
+        TensorDataset(cast(Tensor, features), torch.from_numpy(rows.labels).to(dtype)),
         batch_size=int(batch_size),
         shuffle=not is_whole,
     )
     result = fit(
-        copy.deepcopy(model).to(dtype) if isinstance(model, nn.Module) else _maker(model, scaling, features, dtype),
+        copy.deepcopy(model).to(dtype)
+        if isinstance(model, nn.Module)
+        else _maker(model, scaling, features.shape[1], dtype),
         loader,
         objective,
         label_names=[rows.label],
@@ -130,20 +101,19 @@ def _tell_epoch(tell: Callable[[str], None], name: str, records: Sequence[dict[s
     tell(f"{name}: {records[0]['stage']}, epoch {records[0]['epoch']}: {describe(records)}")
 
 
-def make_module(name: str, num_features: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Return a module of the architecture that :func:`train_module` trains by this name, to be loaded into."""
-    return nn.Sequential(Standardize(num_features), TABLE_MODELS[name](num_features)).to(dtype)
-
-
 def _default_batch_size(num_rows: int, model: Any, *, chooses_itself: bool) -> int:
     if chooses_itself or (model == LINEAR and num_rows <= MOST_ROWS_IN_FULL):
         return num_rows
     return min(num_rows, LARGE_BATCH_SIZE if num_rows > MANY_ROWS else BATCH_SIZE)
 
 
-def _maker(model: Any, scaling: Standardize | None, features: Tensor, dtype: torch.dtype) -> Callable[[], nn.Module]:
+def _as_tensor(features: Any, dtype: torch.dtype) -> Tensor | SparseRows:
+    return SparseRows(features, dtype) if is_sparse(features) else torch.tensor(np.asarray(features)).to(dtype)
+
+
+def _maker(model: Any, scaling: Standardize | None, num_features: int, dtype: torch.dtype) -> Callable[[], nn.Module]:
     """Return what makes the module afresh."""
-    make = partial(TABLE_MODELS[model] if isinstance(model, str) else model, features.shape[1])
+    make = partial(TABLE_MODELS[model] if isinstance(model, str) else model, num_features)
 
     def made() -> nn.Module:
         module = make()

@@ -29,6 +29,9 @@ LEAST_SLOPE = 1e-3
 MANY = 500
 """With at least so many rows of either class, isotonic regression takes the place of the line."""
 _DEFAULT_FOLDS = 5
+_PENALTY = 0.01
+"""On the square of the slope, of a sum over rows: it keeps the slope finite where the scores divide the classes."""
+_MOST_STEPS, _SMALLEST_STEP = 100, 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +101,42 @@ def line_to_log_odds(
     scores, labels, sample_weight
         As for :meth:`Calibration.of`.
     """
-    from sklearn.linear_model import LogisticRegression
-
     own, truth, weight = _known(scores, labels, sample_weight)
     centre, spread = np.average(own, weights=weight), _spread(own, weight)
-    # The penalty is slight; it keeps the slope finite where the scores divide the classes.
-    line = LogisticRegression(C=100.0, tol=1e-10)
-    line.fit((own[:, np.newaxis] - centre) / spread, truth, sample_weight=weight)
-    slope = max(float(line.coef_[0, 0]), LEAST_SLOPE)
-    return slope / spread, float(line.intercept_[0]) - slope * centre / spread
+    slope, intercept = _logistic_line((own - centre) / spread, truth, weight)
+    slope = max(slope, LEAST_SLOPE)
+    return slope / spread, intercept - slope * centre / spread
+
+
+def _logistic_line(
+    scores: NDArray[np.float64], labels: NDArray[np.floating], weight: NDArray[np.float64] | None
+) -> tuple[float, float]:
+    """Return slope and intercept of logistic regression on one column, by Newton steps that never raise the loss.
+
+    It is done here, since importing scikit-learn takes longer than predicting some hundred rows.
+    """
+    columns = np.stack([scores, np.ones_like(scores)])
+    counts = np.ones_like(scores) if weight is None else weight
+    penalty = np.array([_PENALTY, 0.0])
+
+    def loss(line: NDArray[np.float64]) -> float:
+        log_odds = line @ columns
+        return float(counts @ (np.logaddexp(0, log_odds) - labels * log_odds) + penalty @ line**2 / 2)
+
+    line, lowest = np.zeros(2), loss(np.zeros(2))
+    for _ in range(_MOST_STEPS):
+        probabilities = np.exp(-np.logaddexp(0, -(line @ columns)))
+        gradient = columns @ (counts * (probabilities - labels)) + penalty * line
+        curvature = (columns * (counts * probabilities * (1 - probabilities))) @ columns.T + np.diag(penalty)
+        step = np.linalg.lstsq(curvature, gradient)[0]
+        while (reached := loss(line - step)) > lowest and np.abs(step).max() > _SMALLEST_STEP:
+            step /= 2
+        if reached > lowest:
+            break
+        line, lowest = line - step, reached
+        if np.abs(step).max() <= _SMALLEST_STEP:
+            break
+    return float(line[0]), float(line[1])
 
 
 def _known(

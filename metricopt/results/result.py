@@ -527,7 +527,8 @@ def load(path: str | Path, model: nn.Module | None = None) -> FitResult:
         The folder.
     model : Module, optional
         A model of the same architecture, whose weights are replaced. For an average of several networks it is one of
-        their architecture, and so it is for the mean of networks and boosted trees. Left out for a result of scores
+        their architecture, and so it is for the mean of networks and boosted trees. It may be left out for a chain of
+        linear layers, ReLU and Tanh, such as the models that have a name. It must be left out for a result of scores
         alone, and for classifiers of scikit-learn.
 
     Raises

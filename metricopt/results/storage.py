@@ -26,6 +26,7 @@ from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.classes import Classes
 from metricopt.problem.registry import objective_from_dict, objective_to_dict
 from metricopt.processes import is_main_process
+from metricopt.results.architecture import build, describe
 from metricopt.results.classifier_files import read_classifiers, write_classifiers
 from metricopt.results.history import History
 from metricopt.results.scores import DataScores
@@ -95,6 +96,8 @@ def load(folder: Path, model: nn.Module | None) -> dict[str, Any]:
             return {"model": fitted, "data_scores": data_scores, **attributes}
         _check_there(folder, "model.safetensors")
         given = type(model).__name__
+        if model is None and saved.get("architecture") is not None:
+            model = build(saved["architecture"])
         if model is None:
             reject("model", "given", None, "pass a module of the architecture that was saved; its weights are replaced")
         if saved.get("ensemble") is not None:
@@ -122,6 +125,11 @@ def _network_of(model: Any) -> nn.Module | None:
     """Return a torch model, or that of a blend; None if there is none."""
     own = model.network if isinstance(model, Blend) else model
     return own if isinstance(own, nn.Module) else None
+
+
+def _one_of(network: nn.Module) -> nn.Module:
+    """Return one of the networks whose scores are averaged, or the network itself."""
+    return network.replicas.template if isinstance(network, Ensemble) else network
 
 
 def _load_classifiers(folder: Path, saved: dict[str, Any]) -> FittedClassifiers:
@@ -187,6 +195,7 @@ def _to_dict(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "classifiers": _frames_to_dict(model),
         "blend": [list(line) for line in model.lines] if isinstance(model, Blend) else None,
         "candidates": [each.to_dict() for each in attributes["candidates"]],
+        "architecture": None if network is None else describe(_one_of(network)),
         "ensemble": list(network.shape) if isinstance(network, Ensemble) else None,
         "history": [without_nan(record) for record in attributes["history"]],
         **{name: attributes[name] for name in _PLAIN},

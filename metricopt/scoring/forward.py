@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
 from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.data.sparse_rows import SparseRows
 from metricopt.scoring.misfits import ONE_LOGIT_EACH, converted, explain_misfit, tensors_of
 from metricopt.scoring.modes import evaluating
 from metricopt.scoring.outputs import logits_of, one_score_each
@@ -102,7 +103,8 @@ def check_scores(scores: Tensor, x: Any, batch: int) -> None:
 
 def check_features(x: Any, batch: int) -> None:
     """Reject inputs of a batch that are NaN or infinite."""
-    bad = [name for name, value in tensors_of(x) if value.is_floating_point() and not value.isfinite().all()]
+    values = [(name, value.coalesce().values() if value.is_sparse else value) for name, value in tensors_of(x)]
+    bad = [name for name, value in values if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         reject("features", "finite", f"NaN or infinity in {bad[0]} of batch {batch}", "impute or clean them first")
 
@@ -160,6 +162,8 @@ def score_loader(
 
 
 def num_rows(x: Any) -> int | None:
-    """Return how many samples a tensor, or a tuple or dict of tensors, holds; None if that cannot be told."""
+    """Return how many samples a tensor, sparse rows, or a tuple or dict of tensors, hold; None if that is not told."""
+    if isinstance(x, SparseRows):
+        return len(x)
     tensors = tensors_of(x)
     return len(tensors[0][1]) if tensors and tensors[0][1].ndim else None

@@ -27,6 +27,7 @@ from metricopt.data.loaders import (
     rows_of,
     split_batch,
 )
+from metricopt.data.sparse_rows import SparseRows, is_sparse
 from metricopt.scoring.forward import check_scores, device_of, forward, num_rows, score_loader, to_device
 from metricopt.scoring.modes import evaluating
 
@@ -151,10 +152,16 @@ def _as_tensors(x: Any, model: nn.Module) -> Any:
         return tuple(_as_tensors(value, model) for value in x)
     if not isinstance(x, torch.Tensor) and hasattr(x, "to_numpy"):  # a table of pandas
         x = x.to_numpy()
+    if is_sparse(x):
+        return SparseRows(x, _precision_of(model))
     if not isinstance(x, np.ndarray):
         return x
     if x.dtype.kind not in "biuf":
         reject("features", "numbers", f"an array of {x.dtype}", "encode texts and dates as numbers, as in training")
     tensor = torch.tensor(x)
+    return tensor.to(_precision_of(model)) if tensor.is_floating_point() else tensor
+
+
+def _precision_of(model: nn.Module) -> torch.dtype:
     precisions = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
-    return tensor.to(next(precisions, torch.float32)) if tensor.is_floating_point() else tensor
+    return next(precisions, torch.float32)

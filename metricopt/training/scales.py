@@ -35,8 +35,8 @@ class FeatureScales:
         self._counts = torch.zeros(())
 
     def see(self, x: Any) -> None:
-        """Take note of a batch; other inputs than tables are left alone."""
-        if not self._is_watching or not isinstance(x, Tensor) or x.ndim != 2:
+        """Take note of a batch; other inputs than dense tables are left alone."""
+        if not self._is_watching or not isinstance(x, Tensor) or x.ndim != 2 or x.is_sparse:
             return
         columns = x.detach().cpu().double().abs()
         counted = columns.isfinite() & (columns > 0)

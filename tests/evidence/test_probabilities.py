@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 import metricopt
 from metricopt import InvalidInputError
-from metricopt.evidence.probabilities import MANY, Calibration
+from metricopt.evidence.probabilities import MANY, Calibration, line_to_log_odds
 
 RANDOM = np.random.default_rng(0)
 
@@ -78,3 +79,21 @@ def test_a_result_of_scores_gives_probabilities_and_one_judged_by_training_rows_
     trained = metricopt.DirectMetricClassifier("OFBS", epochs=3, folds=None, val_fraction=0, random_state=0)
     with pytest.raises(InvalidInputError, match="the result must be one that rows apart from the training chose"):
         trained.fit(scores, labels.astype(int)).result_.probabilities(scores)
+
+
+@pytest.mark.filterwarnings("ignore:.*failed to converge")
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("kind", ["mixed", "divided", "equal", "weighted", "far"])
+def test_the_line_is_that_of_logistic_regression(kind, scale):
+    scores, labels = drawn(150)
+    weight = RANDOM.random(150) * 3 if kind == "weighted" else None
+    scores = {"divided": labels * 3 + RANDOM.random(150), "equal": np.ones(150)}.get(kind, scores) * scale
+    if kind == "far":
+        scores[0], labels[0] = 1000 * scale, 1.0
+    centre = np.average(scores, weights=weight)
+    spread = np.sqrt(np.average((scores - centre) ** 2, weights=weight)) or 1.0
+    judge = LogisticRegression(C=100.0, tol=1e-12, max_iter=1000, solver="newton-cholesky")
+    judge.fit((scores[:, np.newaxis] - centre) / spread, labels, sample_weight=weight)
+    expected = judge.decision_function((scores[:, np.newaxis] - centre) / spread)
+    slope, intercept = line_to_log_odds(scores, labels, weight)
+    np.testing.assert_allclose(slope * scores + intercept, expected, rtol=1e-5, atol=1e-3 if kind == "equal" else 1e-5)

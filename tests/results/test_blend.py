@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -13,7 +12,7 @@ from metricopt import FPOR, InvalidInputError, load
 from metricopt.estimator.blending import blended
 from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.estimator.classifiers import train_classifier
-from metricopt.estimator.modules import make_module, train_module
+from metricopt.estimator.modules import train_module
 from metricopt.estimator.training import best_of, with_blend
 from metricopt.evidence.folds import make_folds
 from metricopt.evidence.probabilities import Calibration
@@ -85,16 +84,14 @@ def test_the_mean_is_one_candidate_more(parts):
 
 def test_it_comes_back_from_a_folder(mean, tmp_path):
     folder = mean.save(tmp_path / "x")
-    back = load(folder, make_module("mlp", 3, torch.float64))
+    back = load(folder)
     np.testing.assert_array_equal(back.scores(X), mean.scores(X))
     assert back.summary() == mean.summary() and str(back.model) == str(mean.model)
     assert str(mean.model) == "Ensemble and 3 x HistGradientBoostingClassifier, averaged"
-    with pytest.raises(InvalidInputError, match="model must be given, got None"):
-        load(folder)
     saved = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**saved, "blend": [[1.0]]}))
     with pytest.raises(InvalidInputError, match="path must be a folder with a readable result"):
-        load(folder, make_module("mlp", 3, torch.float64))
+        load(folder)
 
 
 def test_it_says_that_it_cannot_be_exported(mean):
