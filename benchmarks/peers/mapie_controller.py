@@ -24,11 +24,14 @@ Flexible and systematic uncertainty estimation with conformal prediction via the
 
 from __future__ import annotations
 
+import time
 import warnings
 from importlib.util import find_spec
 
 import numpy as np
 
+from benchmarks.peers.scores import PeerScores
+from benchmarks.peers.tuned_threshold import make_gradient_boosting
 from metricopt._validation import check_finite, check_labels, reject
 from metricopt.problem.objectives import FPOR, FROP, Objective
 
@@ -103,6 +106,32 @@ def certified_threshold(
         controller.calibrate(scores, labels)
     best = controller.best_predict_param
     return np.inf if best is None else float(best)
+
+
+def gradient_boosting(
+    objective: Objective,
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    validation_features: np.ndarray,
+    validation_labels: np.ndarray,
+    test_features: np.ndarray,
+    seed: int,
+) -> PeerScores:
+    """Train histogram gradient boosting as it is on the training rows; the validation rows certify its threshold.
+
+    They choose nothing else, so that the confidence is not nominal. The arguments are those of
+    :func:`benchmarks.peers.tuned_threshold.logistic_regression`.
+
+    Raises
+    ------
+    InvalidInputError
+        If :func:`certified_threshold` does.
+    """
+    began = time.perf_counter()
+    model = make_gradient_boosting(seed).fit(train_features, train_labels)
+    train, validation, test = map(model.decision_function, (train_features, validation_features, test_features))
+    threshold = certified_threshold(objective, train, validation, validation_labels)
+    return PeerScores(train, validation, test, threshold, setting="", seconds=time.perf_counter() - began)
 
 
 def _thresholds(train_scores: np.ndarray) -> np.ndarray:

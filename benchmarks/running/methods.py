@@ -258,17 +258,25 @@ class Peer(Method):
         Beside which model it stands in the tables.
     missing : callable
         Returns the packages that it wants and that are not installed.
+    serves : tuple of type
+        The objectives that it knows.
     """
 
     family = "peer"
     settings: tuple[Setting, ...] = ({},)
     knows_objective = True
 
-    def __init__(self, call: Callable[..., PeerScores], model: str, missing: Callable[[], list[str]]) -> None:
-        self._call, self._model, self._missing = call, model, missing
+    def __init__(
+        self,
+        call: Callable[..., PeerScores],
+        model: str,
+        missing: Callable[[], list[str]],
+        serves: tuple[type[Objective], ...] = (Objective,),
+    ) -> None:
+        self._call, self._model, self._missing, self._serves = call, model, missing, serves
 
     def supports(self, objective: Objective, model: str) -> bool:
-        return model == self._model
+        return model == self._model and isinstance(objective, self._serves)
 
     def missing(self) -> list[str]:
         return self._missing()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.peers import cooper_proxy, light_gbm, tuned_threshold
+from benchmarks.peers import cooper_proxy, light_gbm, mapie_controller, tuned_threshold
 from benchmarks.running.methods import (
     Certified,
     Classifier,
@@ -102,6 +102,9 @@ METHODS: dict[str, Method] = {
     "MAPIE": Certified(RATES),
     "logistic + tuned threshold": Peer(tuned_threshold.logistic_regression, "linear", tuned_threshold.missing),
     "boosting + tuned threshold": Peer(tuned_threshold.gradient_boosting, "mlp", tuned_threshold.missing),
+    "boosting + MAPIE threshold": Peer(
+        mapie_controller.gradient_boosting, "mlp", mapie_controller.missing, serves=(FPOR, FROP)
+    ),
     "forest + tuned threshold": Peer(tuned_threshold.random_forest, "mlp", tuned_threshold.missing),
     "profiled, folds": FittedOnFolds("direct", lambda objective: "profiled", RATES, warms_up=True),
     "cross-entropy, folds": FittedOnFolds("loss", lambda objective: "cross_entropy", RATES),

@@ -17,6 +17,7 @@ from metricopt._validation import InvalidInputError
 from metricopt.data.tables.cells import is_text, read_cells
 from metricopt.data.tables.columns import CategoricalColumn, NumericColumn, learn_column
 from metricopt.data.tables.left_out import MIN_ROWS, names_people
+from metricopt.data.tables.numbers import POINT, parse, read_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +26,12 @@ MAX_UNLABELLED = 0.05
 SEPARATES = 0.99
 """The balanced accuracy from which a single column is suspected of giving the label away."""
 
-_WITH_UNIT = re.compile(r"^([$€£<>~≤≥]?) ?[+-]?\d+([.,]\d+)* ?(%|[A-Za-zµ°/²³]*)$")
+_WITH_UNIT = re.compile(r"^([$€£<>~≤≥(]?) ?[+-]?\d+([.,]\d+)* ?(%|\)|[A-Za-zµ°/²³]*)$")
 _MANY_NUMBERS, _FEW_UNITS = 20, 3
 _ROWS_TO_SEE_UNITS = 1_000
+_LEAST_PART = 0.2
+_CODES_FOR_MISSING = (-9.0, -99.0, -999.0, -9999.0)
+_LEAST_CODED = 0.01
 
 _MIN_OF_A_CLASS = 5
 _MIN_OF_A_CATEGORY = 5
@@ -52,6 +56,7 @@ def caveats_of(features: pd.DataFrame, labels: NDArray[np.float64], label: str) 
         *_separating(features, labels, label),
         *_repeated(features),
         *_with_units(features),
+        *_with_codes(features),
     ]
 
 
@@ -136,14 +141,41 @@ def _repeated(features: pd.DataFrame) -> Iterator[str]:
 
 
 def _with_units(features: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each column of text that holds many numbers, each with one of few marks beside it."""
+    """Yield a sentence for each column of text that holds many numbers, with few marks beside them or among words."""
     for name, column in features.items():
         if not is_text(column) and column.dtype != object:
             continue
-        texts = read_cells(column.iloc[:_ROWS_TO_SEE_UNITS]).texts.to_pylist()
+        cells = read_cells(column.iloc[:_ROWS_TO_SEE_UNITS])
+        texts, counts = cells.texts.to_pylist(), cells.counts
         found = [match for match in map(_WITH_UNIT.match, texts) if match]
         marks = Counter((match[1], match[3]) for match in found)
         num_marked = len(found) - marks.pop(("", ""), 0)
         if num_marked > _MANY_NUMBERS and 2 * num_marked > len(texts) and 0 < len(marks) <= _FEW_UNITS:
             first = next(match[0] for match in found if match[1] or match[3])
             yield f"{name} holds numbers with marks beside them ({first!r}), which are text: write the numbers alone"
+            continue
+        are_numbers = ~np.isnan(parse(cells.texts, POINT))
+        part = counts[are_numbers].sum() / max(counts.sum(), 1)
+        if are_numbers.sum() > _MANY_NUMBERS and _LEAST_PART <= part <= 1 / 2:
+            word = texts[int(np.argmax(np.where(are_numbers, 0, counts)))]
+            yield (
+                f"{name} holds as many words as numbers ({word!r} the most), so that each number is a category: "
+                "leave the cells with words blank, or give them a column of their own"
+            )
+
+
+def _with_codes(features: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each column of numbers from 0 up with one below that often stands for a missing one."""
+    num_rows = min(_MAX_ROWS, _MAX_CELLS // max(features.shape[1], 1), len(features))
+    for name, column in features.items():
+        values = read_plain(column.iloc[:num_rows])
+        present = np.empty(0) if values is None else values[~np.isnan(values)]
+        if not len(present) or present.min() not in _CODES_FOR_MISSING:
+            continue
+        code, others = present.min(), present[present > present.min()]
+        number = len(present) - len(others)
+        if len(others) and others.min() >= 0 and number >= max(_LEAST_CODED * len(present), 2):
+            yield (
+                f"{name} is {code:g} in {number:,} of {num_rows:,} rows, and otherwise never below 0: "
+                f"if {code:g} stands for a missing value, leave these cells blank"
+            )

@@ -23,6 +23,8 @@ POINT, COMMA = ".", ","
 
 _EXPONENT = r"([eE][+-]?\d+)?"
 _PLAIN = rf"^[+-]?((\d+\.?\d*|\.\d+){_EXPONENT}|(?i:inf|infinity))$"
+_MINUS_SIGNS = "^[\u2212\u2013]"
+"""What typesetting makes of a minus before a number."""
 _BLANKS, _APOSTROPHES = "\u0020\u00a0\u202f", "'\u2019"
 _BETWEEN_THOUSANDS = {POINT: (COMMA, _BLANKS, _APOSTROPHES), COMMA: (POINT, _BLANKS, _APOSTROPHES)}
 
@@ -131,6 +133,7 @@ def parse(texts: pa.Array, decimal: str) -> NDArray[np.float64]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    texts = pc.replace_substring_regex(texts, _MINUS_SIGNS, "-")
     numbers: Any = pc.if_else(pc.match_substring_regex(texts, _PLAIN), texts, pa.scalar(None, type=texts.type))
     for name, number in (("True", "1"), ("False", "0")):
         numbers = pc.if_else(pc.equal(texts, name), number, numbers)

@@ -196,25 +196,26 @@ class TablePreprocessor:
         findings = Findings(0)
         num_rows, num_features = len(features), len(self.feature_names)
         matrix = np.empty((num_rows, num_features), dtype=np.float32)
-        num_of_block = max(1, _BLOCK_CELLS // num_features)
-        for start in range(0, num_rows, num_of_block):
+        num_of_block = min(max(1, _BLOCK_CELLS // num_features), num_rows)
+        block = np.empty((num_of_block, num_features), dtype=np.float32, order="F")  # column after column in memory
+        for start in range(0, num_rows, max(num_of_block, 1)):
             own = slice(start, start + num_of_block)
-            block, found = self._transform_block({name: columns[name].iloc[own] for name in names}, features.index[own])
-            matrix[own] = block
-            findings += found
+            rows = features.index[own]
+            findings += self._transform_block({name: columns[name].iloc[own] for name in names}, rows, block)
+            matrix[own] = block[: len(rows)]
         return matrix, findings
 
-    def _transform_block(self, columns: dict[str, pd.Series], rows: pd.Index) -> tuple[NDArray[np.float32], Findings]:
-        """Return the features of some rows, column after column in memory."""
+    def _transform_block(self, columns: dict[str, pd.Series], rows: pd.Index, block: NDArray[np.float32]) -> Findings:
+        """Write the features of some rows into the first rows of a block; return what could not be used of them."""
         findings = Findings(len(rows))
-        matrix = np.zeros((len(rows), len(self.feature_names)), dtype=np.float32, order="F")
+        matrix = block[: len(rows)]
         place = 0
         for column in self.numeric:
             numbers = column.read(columns[column.name])
             check_not_infinite(column.name, numbers.values)
             missing = np.isnan(numbers.values)
-            values = np.where(missing, column.median, numbers.values)
-            values -= column.mean
+            filled = np.where(missing, column.median, numbers.values) if missing.any() else numbers.values
+            values = filled - column.mean
             values /= column.scale
             matrix[:, place] = values
             if column.has_missing:
@@ -224,11 +225,11 @@ class TablePreprocessor:
         for group in self.categorical:
             cells = read_cells(columns[group.name])
             codes = _codes(cells, group)
-            known = np.flatnonzero(codes >= 0)
-            matrix[known, place + codes[known]] = 1
+            for number in range(len(group.categories)):
+                matrix[:, place + number] = codes == number
             place += len(group.categories)
             _note_texts(findings, group.name, cells, codes)
-        return matrix, findings
+        return findings
 
     def to_dict(self) -> dict[str, Any]:
         """Return the preprocessing as plain values that JSON can hold. :meth:`from_dict` reads them again."""

@@ -7,6 +7,7 @@ This file decides which files are tables, and what is said of those that are not
 from __future__ import annotations
 
 import csv
+import gzip
 import zlib
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from metricopt._validation import reject
 from metricopt.data.tables.cells import column_names
 from metricopt.data.tables.parquet_files import read_parquet, read_parquet_pieces
-from metricopt.data.tables.text_files import EmptyFileError, read_text, read_text_pieces
+from metricopt.data.tables.text_files import EmptyFileError, UnclosedQuoteError, read_text, read_text_pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,13 +143,19 @@ def _readable(path: Path) -> Iterator[None]:
         _reject_encoding(path, str(error))
     except EmptyFileError as error:
         _reject_unreadable(path, str(error), "check how the file was written")
+    except UnclosedQuoteError as error:
+        _reject_unreadable(path, str(error), "close it, or remove it")
+    except gzip.BadGzipFile as error:
+        _reject_unreadable(path, str(error), "leave .gz out of its name if it is no such file, or copy it again")
     except (EOFError, zlib.error) as error:
         _reject_unreadable(path, str(error), "the file is not whole: copy it again")
     except (ValueError, OSError, csv.Error) as error:  # Arrow's errors are of these too
         reason = str(error).strip()
         if "invalid UTF8" in reason or "codec can't decode" in reason:
             _reject_encoding(path, reason)
-        _reject_unreadable(path, reason, "check that every row has the columns of the header")
+        is_text = path.suffix.lower() not in _PARQUET
+        remedy = "check that every row has the columns of the header" if is_text else "check how the file was written"
+        _reject_unreadable(path, reason, remedy)
 
 
 def _reject_encoding(path: Path, reason: str) -> None:

@@ -16,6 +16,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from metricopt.data.tables.cells import MISSING_CODES
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _LINES_TO_SEE_THE_SEPARATOR = 20
 _BYTES_TO_SEE_THE_SEPARATOR = 1 << 16
 _TOLD_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own first line
 _LONGEST_FIELD = 1 << 30
+_BLANK = ord(" ")
+_BYTES_TO_SEE_THE_END = 64
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def read_text(path: Path, separator: str) -> pd.DataFrame:
         if not _is_without_rows(error):
             raise
         return pd.DataFrame(columns=layout.header)
+    _check_last_quote(path, table)
     return _as_frame(table, layout)
 
 
@@ -77,8 +82,12 @@ def read_text_pieces(path: Path, separator: str, columns: Container[str] | None 
             raise
         yield pd.DataFrame(columns=layout.header)
         return
+    table = None
     for batch in reader:
-        yield _as_frame(pa.Table.from_batches([batch]), layout)
+        table = pa.Table.from_batches([batch])
+        yield _as_frame(table, layout)
+    if table is not None:
+        _check_last_quote(path, table)
 
 
 def _options(layout: _Layout, columns: Container[str] | None) -> dict[str, Any]:
@@ -133,12 +142,31 @@ def _tidy(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not any(map(_holds_blank, column.chunks)):
+        return column
     has_blanks = pc.or_(pc.starts_with(column, " "), pc.ends_with(column, " "))
     if not pc.any(has_blanks).as_py():
         return column
     column = pc.utf8_trim_whitespace(column)
     missing = pc.is_in(column, value_set=pa.array(MISSING_CODES, type=column.type))
     return pc.if_else(missing, pa.scalar(None, type=column.type), column)
+
+
+def _check_last_quote(path: Path, table: pa.Table) -> None:
+    """Reject a file whose last cell begins with a quote that never ends: the rows after it would lie in this cell."""
+    last = table.column(table.num_columns - 1)[-1].as_py() if table.num_columns and len(table) else None
+    if last is None or not last.endswith(("\n", "\r")) or path.suffix.lower() == ".gz":
+        return
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, _BYTES_TO_SEE_THE_END), 2)
+        if not file.read().rstrip(b"\r\n\x00").endswith(b'"'):
+            raise UnclosedQuoteError(f"a quote is never closed: the last cell begins with {last[:20]!r}")
+
+
+def _holds_blank(texts: pa.LargeStringArray) -> bool:
+    """Say whether there is a blank in any of the texts, which is quick to see in all of them together."""
+    characters = texts.buffers()[2]
+    return characters is not None and bool((np.frombuffer(characters, np.uint8) == _BLANK).any())
 
 
 def _read_layout(path: Path, usual: str) -> _Layout:
@@ -159,6 +187,10 @@ def _read_layout(path: Path, usual: str) -> _Layout:
 
 class EmptyFileError(ValueError):
     """A file without a header."""
+
+
+class UnclosedQuoteError(ValueError):
+    """A file that ends within a quoted cell."""
 
 
 def _find_separator(lines: list[str], usual: str) -> str:

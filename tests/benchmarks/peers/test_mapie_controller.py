@@ -3,9 +3,11 @@ import warnings
 import numpy as np
 import pytest
 from scipy.stats import binom
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.peers import mapie_controller
 from benchmarks.peers.mapie_controller import certified_threshold
+from benchmarks.running.roster import METHODS
 from metricopt import FPOR, FROP, OFBS
 from metricopt._validation import InvalidInputError
 from metricopt.problem.metrics import confusion_counts
@@ -103,6 +105,22 @@ def test_missing_labels_are_left_out():
     assert certified_threshold(FPOR(0.8), TRAIN, np.r_[scores, np.full(50, 9.0)], gaps) == certified_threshold(
         FPOR(0.8), TRAIN, scores, labels
     )
+
+
+def test_boosting_trains_on_its_rows_and_the_others_certify():
+    random = np.random.default_rng(0)
+    labels = (random.random(900) < 0.3).astype(np.float64)
+    features = random.normal(size=(900, 2)) + 2 * labels[:, np.newaxis]
+    train, validation, test = slice(400), slice(400, 800), slice(800, None)
+    known = features[train], labels[train], features[validation], labels[validation]
+    found = mapie_controller.gradient_boosting(FPOR(0.8), *known, features[test], seed=0)
+    judge = HistGradientBoostingClassifier(random_state=0).fit(features[train], labels[train])
+    np.testing.assert_array_equal(found.test, judge.decision_function(features[test]))
+    np.testing.assert_array_equal(found.validation, judge.decision_function(features[validation]))
+    assert found.threshold == certified_threshold(FPOR(0.8), found.train, found.validation, labels[validation])
+    assert np.isfinite(found.threshold)
+    peer = METHODS["boosting + MAPIE threshold"]
+    assert peer.supports(FROP(0.8), "mlp") and not peer.supports(OFBS(1.0), "mlp")
 
 
 @pytest.mark.parametrize(

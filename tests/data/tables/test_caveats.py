@@ -129,7 +129,7 @@ def test_other_names_do_not(name):
 NUMBERS_OF_UNITS = np.random.default_rng(0).normal(50, 9, 60).round(1)
 
 
-@pytest.mark.parametrize("form", ["{}%", "{} mg", "${}", "<{}", "{} mmHg", "{} kg/m²"])
+@pytest.mark.parametrize("form", ["{}%", "{} mg", "${}", "<{}", "{} mmHg", "{} kg/m²", "({})"])
 def test_numbers_with_marks_beside_them(form):
     column = [form.format(number) for number in NUMBERS_OF_UNITS]
     features = pd.DataFrame({"v": column})
@@ -151,3 +151,27 @@ def test_numbers_with_marks_beside_them(form):
 )
 def test_numbers_codes_and_few_doses_are_no_numbers_with_marks(column):
     assert caveats_of(pd.DataFrame({"v": column}), np.zeros(60), "y") == []
+
+
+@pytest.mark.parametrize("word", ["not done", "see note"])
+def test_numbers_among_as_many_words(word):
+    column = [str(number) if row % 2 else word for row, number in enumerate(NUMBERS_OF_UNITS)]
+    (said,) = caveats_of(pd.DataFrame({"v": column}), np.zeros(60), "y")
+    assert said.startswith(f"v holds as many words as numbers ({word!r} the most), so that each number is a category")
+    codes = pd.DataFrame(
+        {"v": [f"{number:g}" if row % 9 == 0 else f"V{row % 7}" for row, number in enumerate(range(60))]}
+    )
+    assert caveats_of(codes, np.zeros(60), "y") == []
+
+
+@pytest.mark.parametrize("code", [-9, -99.0, -999, "-9999"])
+def test_codes_that_stand_for_missing_numbers(code):
+    numbers = np.abs(NUMBERS_OF_UNITS)
+    column = pd.Series([code if row % 5 == 0 else number for row, number in enumerate(numbers)])
+    column = column.astype("string") if isinstance(code, str) else column.astype(float)
+    (said,) = caveats_of(pd.DataFrame({"v": column}), np.zeros(60), "y")
+    assert said.startswith(f"v is {code:g} in 12 of 60 rows" if code != "-9999" else "v is -9999 in 12 of 60 rows")
+    below = column.astype(float).where(np.arange(60) != 1, -3.0)
+    once = pd.Series(numbers).where(np.arange(60) != 1, float(code))
+    for harmless in (below, once, -column.astype(float)):
+        assert caveats_of(pd.DataFrame({"v": harmless}), np.zeros(60), "y") == []

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from metricopt.data import TablePreprocessor, TableWarning, read_table
+from metricopt.data.tables.columns import NumericColumn, learn_column
 from metricopt.data.tables.numbers import find_decimal, parse, read_cells, read_numbers
 
 
@@ -145,3 +146,13 @@ def test_a_semicolon_file_with_decimal_commas(tmp_path, name):
     np.testing.assert_allclose(features[:, 0], (dose - dose.mean()) / dose.std(), rtol=1e-5, atol=1e-6)
     plain = pd.DataFrame({"dose": ["2.5"], "weight": [60]})
     np.testing.assert_allclose(preprocessor.transform(plain)[0, 0], (2.5 - dose.mean()) / dose.std(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("minus", ["\u2212", "\u2013"])
+def test_minus_signs_of_typesetting(minus):
+    texts = [f"{minus}{number / 4}" if number % 2 else f"{number / 4}" for number in range(40)]
+    column = learn_column("v", pd.Series(texts, dtype="string"))
+    assert isinstance(column, NumericColumn)
+    read = column.read(pd.Series([f"{minus}1.5", "2", minus, f"3{minus}4"], dtype="string"))
+    np.testing.assert_array_equal(read.values, [-1.5, 2, np.nan, np.nan])
+    assert set(read.strange) == {2, 3}

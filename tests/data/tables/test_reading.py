@@ -82,7 +82,10 @@ def test_rows_with_too_many_cells_do_not_shift_the_columns(tmp_path, rows):
         ("text.parquet", b"a,b\n1,2\n", "path must be a readable table"),
         ("latin.csv", b"a,b\n\xff,2\n", "path must be a readable table"),
         ("short.csv", b"a,b\n1,2\n1\n", "path must be a readable table, got .*every row has the columns"),
-        ("table.csv.gz", b"a,b\n1,2\n", "path must be a readable table"),
+        ("table.csv.gz", b"a,b\n1,2\n", "path must be a readable table, got .*; leave .gz out of its name"),
+        ("open.csv", b'a,b\n1,"x\n3,4\n', "a quote is never closed: the last cell begins with .*; close it, or remove"),
+        ("open16.csv", 'a,b\n1,"x\n3,4\n'.encode("utf-16"), "a quote is never closed"),
+        ("short.parquet", b"PAR1", "path must be a readable table, got .*; check how the file was written"),
     ],
 )
 @pytest.mark.parametrize("read", [read_table, lambda path: list(read_pieces(path))])
@@ -188,3 +191,10 @@ def test_cells_stay_as_they_are_written(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(InvalidInputError, match="path must be an existing file, got .*no.csv; check"):
         read_table(tmp_path / "no.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_last_cell_may_end_in_a_line_of_its_own(encoding, tmp_path):
+    path = tmp_path / "notes.csv"
+    path.write_bytes('a,b\n1,"x\n"\n2,"y\nz\n"\n'.encode(encoding))
+    assert read_table(path)["b"].tolist() == ["x\n", "y\nz\n"]
