@@ -593,17 +593,36 @@ def test_a_model_without_weights_says_so():
     assert model.result_.data_scores["validation"].sample_weight.sum() == 600
 
 
-def test_a_fold_that_fails_is_named():
+@pytest.mark.parametrize(
+    ("error", "said"), [(RuntimeError("the largest"), "the largest"), (KeyError("site"), "KeyError..site..")]
+)
+def test_a_fold_that_fails_is_named(error, said):
     class Fragile(LogisticRegression):
         def fit(self, X, y, sample_weight=None):
             if X[:, 0].max() > 99:
-                raise RuntimeError("the largest value is too large")
+                raise error
             return super().fit(X, y, sample_weight)
 
     x, y = problem(100)
     x[np.flatnonzero(np.arange(100) % 4 == 2)[0], 0] = 100.0
     model = DirectMetricClassifier("FPOR", alpha=0.5, model=Fragile(), folds=np.arange(100) % 4)
-    with pytest.raises(InvalidInputError, match="Fragile could not be trained in fold 1 of 4: the largest value"):
+    with pytest.raises(InvalidInputError, match=f"Fragile could not be trained in fold 1 of 4: {said}"):
+        model.fit(x, y)
+
+
+class OfThree(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), 3), 1 / 3)
+
+
+def test_probabilities_of_three_classes_are_told():
+    x, y = problem(100)
+    model = DirectMetricClassifier("FPOR", alpha=0.5, model=OfThree(), folds=None, val_fraction=0)
+    with pytest.raises(InvalidInputError, match=r"a column for each of two classes, got shape \(100, 3\) of OfThree"):
         model.fit(x, y)
 
 

@@ -167,10 +167,11 @@ def _trainer(
             given[weight_name] = rows.weight[chosen]
         try:
             own.fit(_safe_indexing(rows.features, chosen), rows.labels[chosen].astype(np.intp), **given)
-        except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        except Exception as error:  # whatever a classifier stumbles over
             where = "" if folds is None else f" in {_fold_without(chosen, folds)}"
             kind = TypeError if isinstance(error, TypeError) else InvalidInputError
-            raise kind(f"{name} could not be trained{where}: {error}") from error
+            what = str(error) if isinstance(error, (ValueError, TypeError, RuntimeError)) else repr(error)
+            raise kind(f"{name} could not be trained{where}: {what}") from error
         if tell is not None and folds is not None:
             tell(f"{name}: {_fold_without(chosen, folds)} is trained")
         return own

@@ -68,7 +68,7 @@ class Target:
             raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.{remedy}")
         found, codes = np.unique(y, return_inverse=True)
         if len(found) < 2:
-            reject("y", "of two classes", f"1 class ({found[0]!r})", "add rows of the other one")
+            reject("y", "of two classes", f"1 class ({as_text(found[0])!r})", "add rows of the other one")
         names = [as_text(value) for value in found.tolist()]
         if pos_label is None:
             positive_name = likely_positive(Counter(dict(zip(names, np.bincount(codes).tolist(), strict=True))))

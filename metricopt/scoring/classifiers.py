@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metricopt._validation import reject
 from metricopt.evidence.frames import Frames
 
+NUM_CLASSES = 2
 SMALLEST = 1e-15
 """Probabilities nearer to 0 or 1 than this are cut off, since their log-odds are not finite."""
 
@@ -63,8 +64,11 @@ def score_by(model: Any, features: Any) -> NDArray[np.float64]:
     """Return a score for each row by a fitted classifier, shape (n,): ``decision_function``, or log-odds."""
     if hasattr(model, "decision_function"):
         return np.asarray(model.decision_function(features), dtype=np.float64)
-    probability = np.asarray(model.predict_proba(features), dtype=np.float64)[:, 1]
-    probability = np.clip(probability, SMALLEST, 1 - SMALLEST)
+    found = np.asarray(model.predict_proba(features), dtype=np.float64)
+    if found.ndim != 2 or found.shape[1] != NUM_CLASSES:
+        rule = "one whose predict_proba gives a column for each of two classes"
+        reject("model", rule, f"shape {found.shape} of {type(model).__name__}", "give a classifier of two classes")
+    probability = np.clip(found[:, 1], SMALLEST, 1 - SMALLEST)
     return np.log(probability) - np.log1p(-probability)
 
 
