@@ -3,15 +3,19 @@
 The outcome of each loop is written to ``FOLDER/LOOP-POSITION.json``.
 """
 
+import importlib.util
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import DirectMetricLoss
+from metricopt._torchvision import import_torchvision
 
 EPOCHS, STEPS, BATCH = 6, 5, 20
 
@@ -22,16 +26,24 @@ def blobs():
     return torch.randn(len(y), 3, generator=draw) + 1.2 * y, y
 
 
+def network():
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def batches_of(epoch):
+    return torch.randperm(2 * STEPS * BATCH, generator=torch.Generator().manual_seed(epoch)).chunk(STEPS)
+
+
 def train(with_index, position=0, number=1, wrap=lambda model, optimizer: (model, optimizer), step=None):
     """Train on one part of the rows of each batch; return all that must be the same in all processes."""
     torch.manual_seed(0)
     x, y = blobs()
-    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+    model = network()
     model, optimizer = wrap(model, torch.optim.Adam(model.parameters(), lr=0.02))
     loss = DirectMetricLoss("FPOR", y, alpha=0.8, epochs=EPOCHS, steps_per_epoch=STEPS)
     values = []
     for epoch in range(EPOCHS):
-        for batch in torch.randperm(len(x), generator=torch.Generator().manual_seed(epoch)).chunk(STEPS):
+        for batch in batches_of(epoch):
             own = batch.chunk(number)[position]
             optimizer.zero_grad()
             value = loss(model(x[own]), y[own], own if with_index else None)
@@ -41,8 +53,58 @@ def train(with_index, position=0, number=1, wrap=lambda model, optimizer: (model
     if not position:  # validation is no matter of all processes
         with torch.no_grad():
             assert loss.eval()(getattr(model, "module", model)(x[:7]), y[:7]).isfinite()
+    return outcome_of(model, loss, values)
+
+
+def outcome_of(model, loss, values):
     weights = [weight.tolist() for weight in model.parameters()]
     return {"losses": values, "threshold": loss.threshold, "multiplier": loss.multiplier, "weights": weights}
+
+
+def train_in_lightning(position, number):
+    """The same, where Lightning's trainer has the loop."""
+    with suppress(ImportError):
+        import_torchvision()  # which Lightning looks for where it is installed
+    import lightning
+    from lightning.pytorch.strategies import DDPStrategy
+
+    values = []
+
+    class Own:
+        """The rows of this process in each batch, epoch by epoch."""
+
+        epoch = -1
+
+        def __len__(self):
+            return STEPS
+
+        def __iter__(self):
+            self.epoch += 1
+            return iter([batch.chunk(number)[position].tolist() for batch in batches_of(self.epoch)])
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = network()
+            self.loss = DirectMetricLoss("FPOR", blobs()[1], alpha=0.8, epochs=EPOCHS, steps_per_epoch=STEPS)
+
+        def training_step(self, batch, _):
+            inputs, labels, index = batch
+            loss = self.loss(self.model(inputs), labels, index)
+            values.append(loss.item())
+            return loss
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.model.parameters(), lr=0.02)
+
+    torch.manual_seed(0)
+    module, dataset = Module(), TensorDataset(*blobs(), torch.arange(2 * STEPS * BATCH))
+    lightning.Trainer(
+        max_epochs=EPOCHS, accelerator="cpu", devices=number, strategy=DDPStrategy(process_group_backend="gloo"),
+        use_distributed_sampler=False, logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False,
+    ).fit(module, DataLoader(dataset, batch_sampler=Own()))  # fmt: skip
+    return outcome_of(module.model, module.loss, values)
 
 
 def main(folder):
@@ -57,6 +119,9 @@ def main(folder):
     for name, arguments in loops.items():
         outcome = train(position=position, number=number, **arguments)
         (Path(folder) / f"{name}-{position}.json").write_text(json.dumps(outcome))
+    if importlib.util.find_spec("lightning") is not None:
+        outcome = train_in_lightning(position, number)
+        (Path(folder) / f"lightning-{position}.json").write_text(json.dumps(outcome))
 
 
 if __name__ == "__main__":

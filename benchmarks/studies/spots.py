@@ -66,7 +66,7 @@ def _cosine(optimizer: torch.optim.Optimizer) -> Any:
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float, Callable[[Any], Any] | None]] = {
     "Adam": (torch.optim.Adam, 0.003, None),
     "SGD, momentum": (partial(torch.optim.SGD, momentum=0.9), 0.05, None),
-    "AdamW, cosine": (torch.optim.AdamW, 0.007, _cosine),
+    "AdamW, cosine": (torch.optim.AdamW, 0.005, _cosine),
 }
 """Each with its learning rate and its schedule."""
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt.evidence.subgroups import SubgroupColumn
+from metricopt import _arrays
 from metricopt.problem.objectives import Objective
 from metricopt.solvers.agreement import SlackAgreement
 
@@ -69,6 +70,10 @@ class Solver(ABC):
     """How many models side by side the columns of :meth:`loss` belong to."""
     keeps_its_scale: bool = False
     """Whether :meth:`loss` is taken as it is. That of other solvers is brought to the scale of cross-entropy."""
+    scales_itself: bool = False
+    """Whether :meth:`loss` is multiplied by :attr:`scale` already, which costs nothing where errors are weighed."""
+    scale: float = 1.0
+    """The factor by which a path begins with a gradient as long as that of cross-entropy."""
     works_on_device: bool = False
     """Whether :meth:`loss` and :meth:`refresh_on_device` keep all that moves on an accelerator, where scores lie there.
     Other solvers fetch the scores of each batch."""
@@ -222,6 +227,8 @@ class _KnownDerivatives(torch.autograd.Function):
         derivatives, scores = ctx.saved_tensors
         if torch.is_grad_enabled():  # once_differentiable looks at ``outer`` alone, which may be constant
             derivatives = _NotTwice.apply(derivatives, scores)
+        elif _arrays.is_on_host(outer) and outer.item() == 1:
+            return derivatives, None, None
         return outer * derivatives, None, None
 
 

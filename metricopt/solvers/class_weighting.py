@@ -105,13 +105,15 @@ class ClassWeighting:
 
         With subgroups the shape is (2, C, L), and the heaviest is that of all cells.
         """
-        own = multiplier.reshape(-1, 1, multiplier.shape[-1])
-        weights = self._weights_without_bound
+        weights, of_bounds = self._weights_without_bound, self._weights_of_bounds
+        own = multiplier if len(of_bounds) < 2 else multiplier.reshape(-1, 1, multiplier.shape[-1])
         if not self.cells.is_one:
-            of_bounds = np.tensordot(self.cells.has.T, own * self._weights_of_bounds, axes=1)  # (C, 2, L)
-            weights = weights[:, np.newaxis] + of_bounds.swapaxes(0, 1)
-        elif len(self._weights_of_bounds):
-            weights = weights + (own * self._weights_of_bounds).sum(axis=0)
+            of_cells = np.tensordot(self.cells.has.T, own * of_bounds, axes=1)  # (C, 2, L)
+            weights = weights[:, np.newaxis] + of_cells.swapaxes(0, 1)
+        elif len(of_bounds) == 1:
+            weights = weights + own * of_bounds[0]
+        elif len(of_bounds):
+            weights = weights + (own * of_bounds).sum(axis=0)
         weights = np.maximum(weights, 0)
         heaviest = weights.reshape(-1, weights.shape[-1]).max(axis=0)
         return weights / np.where(heaviest > 0, heaviest, 1.0)

@@ -55,6 +55,7 @@ class Profiled(PathSolver):
 
     name = "profiled"
     is_columnwise = True
+    scales_itself = True
     works_on_device = True
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
@@ -73,7 +74,7 @@ class Profiled(PathSolver):
 
     def start(self, stage: Stage, num_steps: int) -> None:
         self._fetch()
-        self._position = Position(stage.name, num_steps)
+        self._position, self.scale = Position(stage.name, num_steps), 1.0
         self._multiplier = np.minimum(self._position.path.multiplier, 0.9 * self._weighting.max_multiplier)
 
     def refresh_on_device(self, scores: Tensor, labels: Tensor, sample_weight: Tensor | None) -> None:
@@ -94,11 +95,11 @@ class Profiled(PathSolver):
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         path, progress = self._position.path, self._position.progress
         if self.works_on_device and not _arrays.is_on_host(scores):
-            return self._on(scores.device).loss(scores, labels, weight, path, progress)
+            return self._on(scores.device).loss(scores, labels, weight, path, progress, self.scale)
         self._fetch()
         cell = self._cells_of(index)
         class_weights = self._weighting.class_weights(self._multiplier)
-        error_scale = self._weighting.error_scale(len(scores))
+        error_scale = self._weighting.error_scale(len(scores)) * self.scale
         cost = path.weight(progress) * class_weights * error_scale
         if cell is None and scores.numel() >= LARGE_BATCH and scores.device.type == "cpu":
             return self._loss_of_large(scores, labels, weight, class_weights, cost, path.anchor * error_scale)

@@ -45,11 +45,13 @@ class OnDevice:
         return {name: tensor.cpu().numpy().astype(np.float64) for name, tensor in self._state.items()}
 
     @torch.no_grad()
-    def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None, path: Path, progress: float) -> Tensor:
-        """Return the loss of a batch, as :meth:`metricopt.solvers.profiled.Profiled.loss` does."""
+    def loss(
+        self, scores: Tensor, labels: Tensor, weight: Tensor | None, path: Path, progress: float, factor: float
+    ) -> Tensor:
+        """Return the loss of a batch times a factor, as :meth:`metricopt.solvers.profiled.Profiled.loss` does."""
         weights = (self._weights_without_bound + self._state["multiplier"] * self._of_bound).clamp(min=0)
         weights = weights / weights.max(dim=0).values
-        scale = self._samples_per_positive / (len(scores) * self._num_learnable)
+        scale = self._samples_per_positive * (factor / (len(scores) * self._num_learnable))
         cost = path.weight(progress) * weights * scale
         slope = path.slope(progress) / self._state["spread"]
         offset, slopes = 1.0, slope.expand(2, -1)

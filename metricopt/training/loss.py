@@ -405,7 +405,10 @@ class DirectMetricLoss(nn.Module):
             return self._warm_up.loss(scores, labels, weight, index)
         scales = schedule.scales
         if len(scales) == 1:
-            return self.solver.loss(scores, labels, weight, index) * scales[0]
+            if not self.solver.scales_itself:
+                return self.solver.loss(scores, labels, weight, index) * scales[0]
+            self.solver.scale = scales[0]
+            return self.solver.loss(scores, labels, weight, index)
         loss = self.solver.loss(with_rescaled_gradient(scores, scales), labels, weight, index)
         return loss + (sum(scales) / len(scales) - 1) * loss.detach()
 

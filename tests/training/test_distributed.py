@@ -180,8 +180,10 @@ def loops(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("name", "with_index"), [("plain", False), ("accelerate", True)])
+@pytest.mark.parametrize(("name", "with_index"), [("plain", False), ("accelerate", True), ("lightning", True)])
 def test_own_loops_have_one_threshold_and_one_multiplier(loops, name, with_index):
+    if name == "lightning":
+        pytest.importorskip(name)
     both = [json.loads((loops / f"{name}-{position}.json").read_text()) for position in range(2)]
     assert both[0] == both[1]
     alone = launched_loops.train(with_index)
