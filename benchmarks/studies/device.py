@@ -8,6 +8,7 @@ of the clock on the wall. This file decides what is timed.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -153,4 +154,6 @@ def main(quick: Quick = False) -> None:
     rows = run(quick)
     console.print(f"On {rows[0]['device']}")
     table = pd.DataFrame(rows).set_index("what")
-    finish("device", "Steps on a device: the default loss against cross-entropy", rows, {"Ratios": table}, quick)
+    load = f"Measured on {os.cpu_count()} cores with {os.getloadavg()[0]:.0f} processes at work or waiting on average."
+    title = "Steps on a device: the default loss against cross-entropy"
+    finish("device", title, rows, {"Ratios": table}, quick, [load])

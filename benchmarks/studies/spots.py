@@ -31,7 +31,7 @@ NEEDS: tuple[str, ...] = ()
 MIN_PRECISION = 0.8
 EPOCHS = 8
 METHODS = ("fit", "own loop", "cross-entropy")
-NUM_SEEDS = 10
+NUM_SEEDS = 7
 TRIED_RATES = (0.003, 0.005, 0.007, 0.01)
 SEEDS_OF_RATES = range(100, 105)
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt import _arrays
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.objectives import Objective
 from metricopt.solvers.agreement import SlackAgreement
 
