@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from metricopt._validation import reject
 from metricopt.cli.running import NOT_SUPPORTED, PROCESS_LOST, bad_input, claim, fail
 from metricopt.cli.score_commands import Overwrite
 from metricopt.cli.written import is_supported
@@ -24,7 +25,7 @@ def federate_command(
         str,
         typer.Option(
             metavar="NAME,NAME,...",
-            help="The names of the sites. Without --startup-kit, each is a process on this machine.",
+            help="The names of the sites, each of which is then a process on this machine.",
         ),
     ] = "",
     startup_kit: Annotated[
@@ -56,7 +57,9 @@ def federate_command(
             if startup_kit is None:
                 found = simulate(project, names, out, timeout=timeout, resume=resume)
             else:
-                found = submit(project, startup_kit, out, sites=names, timeout=timeout, resume=resume)
+                if names:
+                    reject("sites", "left out with --startup-kit", sites, "all that are connected take part")
+                found = submit(project, startup_kit, out, timeout=timeout, resume=resume)
         except FederationStoppedError as error:
             fail(str(error), PROCESS_LOST)
         found.result.save(out / "model")

@@ -79,6 +79,8 @@ class FlareServer:
         told = len(server.log)
         while not server.finished:
             answers, failures = self._carry(server.questions([site.name for site in collab.clients]))
+            if collab.is_aborted:  # then no site can be reached, which says nothing of the sites
+                raise RuntimeError(f"FLARE ended the run while these sites were to answer: {', '.join(failures)}")
             try:
                 server.receive(answers, failures)
             finally:

@@ -69,7 +69,7 @@ def simulate(
         reject("sites", "the names of one or more sites", "none", "give e.g. ['north', 'south']")
     if resume and not has_state(folder / SERVER):
         reject("folder", "one with the state of a server, to resume", str(folder), "begin anew without resume")
-    recipe = _recipe(project, str(folder), sites, timeout, resume, working_folder=here)
+    recipe = _recipe(project, str(folder), timeout, resume, working_folder=here)
     try:
         recipe.run(SimEnv(clients=list(sites), workspace_root=str(folder / "flare"), log_config="concise"))
     except RuntimeError as error:
@@ -84,13 +84,14 @@ def submit(
     startup_kit: str | Path,
     folder: str | Path,
     *,
-    sites: Sequence[str] = (),
     timeout: float = DEFAULT_TIMEOUT,
     resume: bool = False,
 ) -> FederatedResult:
-    """Run a project on the machines of a federation that FLARE connects, and fetch what the server kept.
+    """Run a project on the machines that FLARE connects now, and fetch what the server kept.
 
-    Each machine keeps what is its own below the folder in which FLARE was started there, in ``metricopt``.
+    Each machine keeps what is its own in ``metricopt``, in the folder of its startup kit. Where FLARE loses a site's
+    process but not itself, it ends the run for all; the run is then begun again from where it was, with that site, as
+    long as it gets further each time.
 
     Parameters
     ----------
@@ -100,8 +101,6 @@ def submit(
         The folder that FLARE's provisioning made for you.
     folder : str or Path
         Where to put what the server kept.
-    sites : sequence of str
-        The sites to begin with, once all of them are connected; by default those that are connected now.
 
     Raises
     ------
@@ -110,21 +109,34 @@ def submit(
     FederationStoppedError
         If the run ended early, for instance because too few sites answered.
     """
-    from nvflare.recipe import ProdEnv
-
-    server = _checked(project, sites, timeout)
+    server, own = _checked(project, (), timeout), Path(folder) / SERVER
     if not Path(startup_kit).is_dir():
         remedy = "give the one that FLARE's provisioning made for you"
         reject("startup_kit", "a folder", repr(str(startup_kit)), remedy)
-    recipe = _recipe(project, os.path.join(KEPT, Path(project).stem), sites, timeout, resume, working_folder="")
+    before = None
+    while True:
+        _run_on_machines(project, startup_kit, own, timeout, resume)
+        state = read_state(own) if has_state(own) else None
+        now = None if state is None else state.to_bytes()
+        try:
+            return _result(server, own)
+        except FederationStoppedError:
+            if now is None or now == before:
+                raise
+        before, resume = now, True
+
+
+def _run_on_machines(project: str | Path, startup_kit: str | Path, own: Path, timeout: float, resume: bool) -> None:
+    """Run a project until FLARE ends the run, and put what the server kept into a folder."""
+    from nvflare.recipe import ProdEnv
+
+    recipe = _recipe(project, os.path.join(KEPT, Path(project).stem), timeout, resume, working_folder="")
     run = recipe.run(ProdEnv(startup_kit_location=str(startup_kit)))
     fetched = run.get_result()
     found = next(Path(fetched).rglob(KEPT), None) if fetched else None
     if found is None:
         raise FederationStoppedError(f"The run {run.get_job_id()} ended as {run.get_status()}, and nothing was kept.")
-    own = Path(folder) / SERVER
     shutil.copytree(found, own, dirs_exist_ok=True)
-    return _result(server, own)
 
 
 def _checked(project: str | Path, sites: Sequence[str], timeout: float) -> Server:
@@ -144,9 +156,7 @@ def _checked(project: str | Path, sites: Sequence[str], timeout: float) -> Serve
     return Project.at(project).new_server()
 
 
-def _recipe(
-    project: str | Path, folder: str, sites: Sequence[str], timeout: float, resume: bool, *, working_folder: str
-) -> CollabRecipe:
+def _recipe(project: str | Path, folder: str, timeout: float, resume: bool, *, working_folder: str) -> CollabRecipe:
     from nvflare.collab import CollabRecipe
 
     from metricopt.federated.flare import FlareServer, FlareSite
@@ -156,7 +166,7 @@ def _recipe(
         path.stem,
         server=FlareServer(path.stem, folder, timeout, resume),
         client=FlareSite(path.stem, folder, resume, working_folder),
-        min_clients=max(len(sites), 1),
+        min_clients=1,  # FLARE ends a run with fewer; how many are needed is for the server of the project to say
         sync_task_timeout=_SECONDS_TO_BEGIN,
     )
     job = recipe.finalize()

@@ -98,7 +98,7 @@ class Alone:
         self.answers_of = answers_of or {}
         self.interrupt_after = interrupt_after
         self.num_answers = 0
-        self.site_name = ""
+        self.site_name, self.is_aborted = "", False
         self.clients = [SimpleNamespace(name=name) for name in names]
         self.workspace = SimpleNamespace(get_root_dir=lambda: str(folder), get_run_dir=lambda _: str(folder / "run"))
         self.fl_ctx = SimpleNamespace(get_job_id=lambda: "run")
@@ -213,6 +213,23 @@ class TestResumed:
             flare.collab = each
             each.run()
         assert first.num_answers == second.num_answers
+
+
+def test_a_run_that_is_ended_blames_no_site_and_can_be_resumed(alone, write_project):
+    path = write_project("project_sound", [SOUND, ("rounds=4", "rounds=2")])
+    ended = alone(path, ["north", "south"])
+
+    def is_ended(question):
+        ended.is_aborted = question.kind == "train"
+        return ended.is_aborted
+
+    ended.sites["south"].stop_when = is_ended
+    with pytest.raises(RuntimeError, match="FLARE ended the run while these sites were to answer: south"):
+        ended.run()
+    assert len(ended.log) == 1 and ended.log[0].startswith("The server stopped: FLARE ended the run")
+    resumed = alone(path, ["north", "south"], resume=True)
+    resumed.run()
+    assert resumed.log[1:] == ["The server went on from where it was."]
 
 
 class TestFaultySites:
@@ -348,6 +365,7 @@ class TestBadInput:
             ([str(PROJECT), "--sites", "north", "--timeout", "0"], "timeout must be a positive number"),
             ([str(PROJECT), "--sites", "north", "--resume"], "one with the state of a server, to resume"),
             ([str(PROJECT), "--startup-kit", "nowhere"], "startup_kit must be a folder"),
+            ([str(PROJECT), "--startup-kit", ".", "--sites", "north"], "sites must be left out with --startup-kit"),
         ],
     )
     def test_is_named_before_a_process_begins(self, tmp_path, arguments, told):
