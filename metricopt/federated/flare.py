@@ -25,7 +25,7 @@ from pathlib import Path
 from nvflare.collab import collab
 
 from metricopt._validation import InvalidInputError
-from metricopt.federated.folder import KEPT, SERVER, add_to_log, clear, read_state, write_state
+from metricopt.federated.folder import ENDED_BY_FLARE, KEPT, SERVER, add_to_log, clear, read_state, write_state
 from metricopt.federated.message import Message
 from metricopt.federated.project import Project
 from metricopt.federated.result import entry_in_words
@@ -80,7 +80,7 @@ class FlareServer:
         while not server.finished:
             answers, failures = self._carry(server.questions([site.name for site in collab.clients]))
             if collab.is_aborted:  # then no site can be reached, which says nothing of the sites
-                raise RuntimeError(f"FLARE ended the run while these sites were to answer: {', '.join(failures)}")
+                raise RuntimeError(f"{ENDED_BY_FLARE} while these sites were to answer: {', '.join(failures)}")
             try:
                 server.receive(answers, failures)
             finally:

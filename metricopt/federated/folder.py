@@ -15,6 +15,8 @@ from metricopt.federated.message import Message
 KEPT = "metricopt"
 SERVER = "server"
 LOG = "log.txt"
+# With these words the log ends where neither the server nor a site gave a run up.
+ENDED_BY_FLARE = "FLARE ended the run"
 _STATE = "state.safetensors"
 
 

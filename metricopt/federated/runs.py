@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metricopt._validation import Faults, reject
-from metricopt.federated.folder import KEPT, SERVER, has_state, last_of_log, read_state
+from metricopt.federated.folder import ENDED_BY_FLARE, KEPT, SERVER, has_state, last_of_log, read_state
 from metricopt.federated.project import Project
 from metricopt.federated.result import FederatedResult
 from metricopt.federated.server import Server
@@ -118,11 +118,8 @@ def submit(
         _run_on_machines(project, startup_kit, own, timeout, resume)
         state = read_state(own) if has_state(own) else None
         now = None if state is None else state.to_bytes()
-        try:
+        if ENDED_BY_FLARE not in last_of_log(own) or now is None or now == before:
             return _result(server, own)
-        except FederationStoppedError:
-            if now is None or now == before:
-                raise
         before, resume = now, True
 
 

@@ -278,8 +278,8 @@ class TestFaultySites:
     def test_each_is_named_with_its_fault(self, log):
         wanted = {
             "another-model": "refused: .*model must be that of the server",
-            "two-labels": "refused: .*label",
-            "no-positives": "refused|told|positive",
+            "two-labels": "refused: .*agree on the labels",
+            "no-positives": "refused: loader must be one with positives and negatives",
             "broken": "refused: ValueError; the log of the site says more",
             "garbage": "did not answer.*bytes",
             "below-zero": "rejected: the counts of train must be 0 or more",
