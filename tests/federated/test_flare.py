@@ -189,7 +189,7 @@ SOUND = ('{"south": Faulty}.get(name, Site)', "Site")
 
 class TestResumed:
     def test_is_the_same_bit_for_bit_wherever_it_was_interrupted(self, alone, write_project):
-        path = write_project("project_sound", [SOUND, ("rounds=4", "rounds=3")])
+        path = write_project("project_sound", [SOUND, ("rounds=4", "rounds=2")])
         names = ["north", "south"]
         whole = alone(path, names, "whole")
         whole.run()
