@@ -21,6 +21,7 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nvflare.collab import collab
 
@@ -54,6 +55,8 @@ class FlareServer:
     def __init__(self, project: str, folder: str, timeout: float, resume: bool) -> None:
         # FLARE reads the arguments of a component from attributes of their names.
         self.project, self.folder, self.timeout, self.resume = project, folder, timeout, resume
+        self._late: set[str] = set()
+        self._open: dict[str, Any] = {}
 
     @collab.main
     def run(self) -> None:
@@ -89,21 +92,46 @@ class FlareServer:
             write_state(folder, server.state())
 
     def _carry(self, questions: Mapping[str, Message]) -> tuple[dict[str, Message], dict[str, str]]:
-        """Return the answers that came in time, and why others did not, both in the order of the questions."""
+        """Return the answers that came in time, and why others did not, both in the order of the questions.
+
+        A site that let one question wait until the timeout holds up no further one: it is asked on, but its answers
+        count only if they come before those of the others.
+        """
         calls = {
             name: collab.get_clients([name])(blocking=False, timeout=self.timeout).answer(question.to_bytes())
             for name, question in questions.items()
+            if self._can_be_asked(name)
         }
+        on_time = [name for name in calls if name not in self._late] or list(calls)
         answers, failures = dict[str, Message](), dict[str, str]()
-        for name, call in calls.items():
+        for name in sorted(questions, key=lambda name: name not in on_time):
+            call = calls.get(name)
+            if call is None or (name not in on_time and not _has_ended(call)):
+                failures[name] = "nothing was heard of it since"
+                self._open.setdefault(name, call)
+                continue
             try:
                 for _, raw in call:
+                    self._late.discard(name)
                     answers[name] = Message.from_bytes(raw)
             except InvalidInputError as error:
                 failures[name] = str(error)
             if failure := call.failures.get(name):
                 failures[name] = str(failure.cause)
-        return answers, failures
+                self._late.add(name)
+        return {name: answers[name] for name in questions if name in answers}, failures
+
+    def _can_be_asked(self, name: str) -> bool:
+        """Return whether a site has no question before it; one that answers again is waited for again."""
+        call = self._open.get(name)
+        if call is None:
+            return True
+        if not _has_ended(call):
+            return False
+        if len(call):
+            self._late.discard(name)
+        del self._open[name]
+        return True
 
 
 class FlareSite:
@@ -154,6 +182,11 @@ class FlareSite:
             told = f"{self._site.result.summary()}\n\n{self._site.report}\n"
             (folder / "summary.txt").write_text(told, encoding="utf-8")
         return answer
+
+
+def _has_ended(call: Any) -> bool:
+    """Return whether a call of one site has its answer or has failed."""
+    return len(call) + len(call.failures) > 0
 
 
 def _refusal(question: Message, why: str) -> Message:

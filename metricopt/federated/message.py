@@ -48,7 +48,7 @@ class Message:
 
         # safetensors takes arrays that lie in one piece.
         arrays = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in self.arrays.items()}
-        return bytes(save(arrays, {_ABOUT: self._about()}))
+        return bytes(save(arrays, {_ABOUT: self._about(order=list(arrays))}))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Message:
@@ -63,10 +63,12 @@ class Message:
         from safetensors.numpy import load
 
         try:
-            arrays = load(raw)
+            found = load(raw)
             length = int.from_bytes(raw[:_LENGTH_BYTES], "little")
             about = json.loads(json.loads(raw[_LENGTH_BYTES : _LENGTH_BYTES + length])["__metadata__"][_ABOUT])
             kind, info = str(about["kind"]), dict(about["info"])
+            # safetensors returns them in no order, and what follows must be the same each time.
+            arrays = {name: found[name] for name in about["order"]}
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             reject("a message", "bytes that Message.to_bytes wrote", f"others ({error})", "send them unchanged")
         return cls(kind, arrays, info)
@@ -81,8 +83,8 @@ class Message:
         start = f"{prefix}."
         return {name.removeprefix(start): array for name, array in self.arrays.items() if name.startswith(start)}
 
-    def _about(self) -> str:
-        return json.dumps({"kind": self.kind, "info": dict(self.info)}, allow_nan=False)
+    def _about(self, **more: Any) -> str:
+        return json.dumps({"kind": self.kind, "info": dict(self.info), **more}, allow_nan=False)
 
 
 def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -282,8 +282,8 @@ class TestFaultySites:
             "no-positives": "refused: loader must be one with positives and negatives",
             "broken": "refused: ValueError; the log of the site says more",
             "garbage": "did not answer.*bytes",
-            "below-zero": "rejected: the counts of train must be 0 or more",
-            "too-many": "rejected: the counts of train must sum to at most",
+            "below-zero": "rejected: the counts of .* must be 0 or more",
+            "too-many": "rejected: the counts of .* must sum to at most",
             "other-shape": r"rejected: 0?\.?weight must have the shape \(1, 2\)",
         }
         for name, pattern in wanted.items():
@@ -293,6 +293,56 @@ class TestFaultySites:
 
     def test_what_a_site_raises_stays_there(self, log):
         assert "patient 17" not in "\n".join(log)
+
+
+def test_what_was_sent_arrives_in_the_same_order():
+    sent = Message("score", {f"counts.{number * 7 % 50}": np.zeros(1) for number in range(50)})
+    assert list(Message.from_bytes(sent.to_bytes()).arrays) == list(sent.arrays)
+
+
+class TestLateSites:
+    @pytest.fixture
+    def carry(self, monkeypatch):
+        """Return what asks two sites, where "slow" answers, fails or goes on as a list says, one entry a question."""
+
+        def make(courses):
+            server, asked = FlareServer("project", "", 1.0, False), []
+            answer = Message("score").to_bytes()
+
+            def get_clients(names):
+                (name,) = names
+                asked.append(name)
+                course = courses.pop(0) if name == "slow" else "answers"
+                failures = {name: SimpleNamespace(cause="timed out")} if course == "fails" else {}
+                call = Call([(name, answer)] if course == "answers" else [], failures)
+                return lambda **options: SimpleNamespace(answer=lambda raw: call)
+
+            monkeypatch.setattr(flare, "collab", SimpleNamespace(get_clients=get_clients))
+
+            def ask():
+                asked.clear()
+                answers, failures = server._carry({name: Message("score") for name in ("slow", "quick")})
+                return list(answers), failures, list(asked)
+
+            return ask, server
+
+        return make
+
+    def test_one_that_let_a_question_time_out_is_not_waited_for(self, carry):
+        ask, server = carry(["fails", "goes on", "answers", "answers"])
+        unheard = {"slow": "nothing was heard of it since"}
+        assert ask() == (["quick"], {"slow": "timed out"}, ["slow", "quick"])
+        assert ask() == (["quick"], unheard, ["slow", "quick"])
+        assert ask() == (["quick"], unheard, ["quick"])  # the last question is still before it
+        server._open["slow"].append(("slow", b"too late"))
+        assert ask() == (["slow", "quick"], {}, ["slow", "quick"])
+        assert not server._late
+
+    def test_all_are_waited_for_where_all_are_late(self, carry):
+        ask, server = carry(["fails", "answers"])
+        ask()
+        server._late.add("quick")
+        assert ask() == (["slow", "quick"], {}, ["slow", "quick"])
 
 
 def test_an_answer_that_nobody_waits_for_is_not_worked_out(tmp_path, monkeypatch):
