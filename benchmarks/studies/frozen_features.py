@@ -251,11 +251,13 @@ def tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found = {}
     for name, rows in frame.groupby("asked", sort=False):
         allowed = rows.pivot_table(index=["dataset", "split"], columns="method", values="test_curve_value", sort=False)
+        found[f"{name}: what test scores allow"] = allowed.groupby("dataset", sort=False).mean()
+        found[f"{name}: {DIRECT} minus the other, paired over the splits"] = _differences(allowed)
+        if not _has_threshold(name):
+            continue
         got = rows.assign(value=delivered.delivered(rows)).pivot_table(
             index=["dataset", "split"], columns="method", values="value", sort=False
         )
-        found[f"{name}: what test scores allow"] = allowed.groupby("dataset", sort=False).mean()
-        found[f"{name}: {DIRECT} minus the other, paired over the splits"] = _differences(allowed)
         found[f"{name}: delivered at the deployed threshold"] = got.groupby("dataset", sort=False).mean()
         found[f"{name}: delivered, {DIRECT} minus the other"] = _differences(got)
         if rows["bounded"].iloc[0]:
@@ -276,6 +278,11 @@ def tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
+def _has_threshold(name: str) -> bool:
+    """Say whether an objective speaks of a threshold, so that something is delivered at it."""
+    return not isinstance(OBJECTIVES[name], OAP)
+
+
 def _differences(values: pd.DataFrame) -> pd.DataFrame:
     """Return a line for each data set, and one for the mean of all of them in every split."""
     lines = {}
@@ -290,10 +297,10 @@ def conclusions(frame: pd.DataFrame) -> list[str]:
     """Say where the direct method is above and below cross-entropy at 95 %."""
     said = []
     for name, rows in frame.groupby("asked", sort=False):
-        for what, values in (
-            ("what test scores allow", rows["test_curve_value"]),
-            ("delivered", delivered.delivered(rows)),
-        ):
+        measures = {"what test scores allow": rows["test_curve_value"]}
+        if _has_threshold(name):
+            measures["delivered"] = delivered.delivered(rows)
+        for what, values in measures.items():
             by_split = rows.assign(value=values).pivot_table(
                 index=["dataset", "split"], columns="method", values="value", sort=False
             )
@@ -317,8 +324,8 @@ _READING = (
     "Intervals are t-intervals at 95 % over the splits, which share rows; nothing is corrected for the number of "
     "comparisons.",
     f"A quarter of the {DIRECT} method's steps are cross-entropy, the warm-up. Where its weights are those of the "
-    "warm-up, no later ones did better on out-of-fold scores, and what is judged is cross-entropy after a quarter of the "
-    "steps.",
+    "warm-up, no later ones did better on out-of-fold scores, and what is judged is cross-entropy after a quarter of "
+    "the steps.",
 )
 
 
