@@ -176,7 +176,7 @@ def picture(frame: pd.DataFrame) -> Figure:
                 axes.plot(by_epoch[f"{part}_recall"], style, color=COLORS[str(method)], label=f"{method}, {part}")
         axes.set(title=data, xlabel="epoch", ylim=(0, 1))
         axes.grid(color="0.93", linewidth=0.6)
-    figure.axes[0].set_ylabel(f"recall at precision {MIN_PRECISION:g}, best cut of the rows")
+    figure.axes[0].set_ylabel(f"recall at precision {MIN_PRECISION:g}")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
