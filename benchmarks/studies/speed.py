@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.packages import TORCHVISION
+from benchmarks.studies.starting import start_rows
 from benchmarks.studies.study import Quick, finish
 from benchmarks.studies.table_reading import table_memory, table_seconds
 from metricopt._torchvision import import_torchvision
@@ -232,6 +233,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         choice_cost(3_000, 25, budget=10.0),
         *([] if quick else [training_cost("linear", 100_000, 20, budget=10.0), choice_cost(100_000, 20, budget=60.0)]),
         *imported_packages(),
+        *start_rows(),
         *table_rows(*((100_000, 100_000) if quick else (1_000_000, 2_000_000)), repeats=2 if quick else 5),
     ]
 
