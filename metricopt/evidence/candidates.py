@@ -83,7 +83,9 @@ def best_candidate(
         if rule is not None:
             evidence["confidence"] = rule.confidence
             evidence["groups"] = None if groups is None else groups[rows]
-            evidence["folds"] = folds[rows] if rule.every_fold else None
+            of_folds = folds[rows]
+            is_one_fold = not np.ptp(of_folds)  # of two, without the other
+            evidence["folds"] = of_folds if rule.every_fold and not is_one_fold else None
         choices = [choose_known(scores[rows], labels[rows], objective, weight, **evidence) for scores in out_of_fold]
         keys = [selection_criterion(choice, objective) for choice in choices]
         if rule is not None:
