@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from metricopt.evidence.thresholds import choose_threshold
+from metricopt.federated.choosing import subgroups_of
 from metricopt.federated.guidance import MOVING, Guidance, prepared
 from metricopt.federated.histograms import PseudoRows
 from metricopt.problem.labels import has_both_classes
@@ -31,15 +32,8 @@ from metricopt.solvers.base import spread_of
 from metricopt.solvers.profiled_ranking import ProfiledRanking
 from metricopt.training.hand_over import has_begun_to_learn, scales_at_hand_over
 
-SITE = "site"
-"""The column of which the sites are the values, in bounds "in every site"."""
 MOST_STEPS = 20
 """The most steps of a round that move a multiplier: nothing answers it within a round, so it must not leap."""
-
-
-def subgroups_of(objective: Objective, site_of: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Return the column of sites, where an objective speaks of it."""
-    return {SITE: site_of} if objective.columns else None
 
 
 @dataclass

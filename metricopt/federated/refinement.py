@@ -14,10 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from metricopt.evidence.choice import ThresholdChoice
-from metricopt.evidence.thresholds import choose_threshold
-from metricopt.federated.guide import subgroups_of
-from metricopt.federated.histograms import Place, PseudoRows
-from metricopt.problem.labels import has_both_classes, mask_labels
+from metricopt.federated.choosing import choice_of
 from metricopt.problem.objectives import Objective
 
 BINS_REFINED = 4
@@ -45,7 +42,7 @@ def refined(
     ndarray, shape (L, B' + 1), or None
         They contain the ends of the bins before.
     """
-    claimed, possible = (_choice(counts, edges, objective, confidence, place) for place in ("worst", "best"))
+    claimed, possible = (choice_of(counts, edges, objective, place, confidence) for place in ("worst", "best"))
     # Where the rows support nothing, it is the best of the rows themselves that is found more exactly.
     pairs = [(claimed, possible), (claimed.empirical or claimed, possible.empirical or possible)]
     if all(_are_alike(*pair) for pair in pairs):
@@ -62,20 +59,6 @@ def refined(
 def _are_alike(claimed: ThresholdChoice, possible: ThresholdChoice) -> bool:
     gain = np.nan_to_num(possible.value) - np.nan_to_num(claimed.value)
     return bool(((gain <= SMALLEST_GAIN) & (claimed.feasible == possible.feasible)).all())
-
-
-def _choice(
-    counts: Mapping[str, np.ndarray], edges: np.ndarray, objective: Objective, confidence: float | None, place: Place
-) -> ThresholdChoice:
-    scores, labels, sites = PseudoRows.of(counts, edges, place).one_by_one()
-    kept = has_both_classes(labels)
-    return choose_threshold(
-        scores,
-        mask_labels(labels, kept),
-        objective,
-        confidence=confidence,
-        subgroups=subgroups_of(objective, sites),
-    )
 
 
 def _threshold(choice: ThresholdChoice, label: int) -> float:

@@ -21,7 +21,7 @@ from torch import nn
 
 from metricopt.evidence.reports import Report, evaluate, with_nan, without_nan
 from metricopt.evidence.subgroups import SubgroupColumn, read_column
-from metricopt.federated.guide import SITE
+from metricopt.federated.choosing import SITE
 from metricopt.federated.histograms import PseudoRows
 from metricopt.federated.message import Message, under
 from metricopt.federated.task import Task

@@ -23,25 +23,23 @@ import numpy as np
 from torch import nn
 
 from metricopt._validation import Faults, reject
-from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.rule import check_confidence, read_confidence
 from metricopt.evidence.subgroups import bounds_of_rows
-from metricopt.evidence.thresholds import choose_threshold, selection_criterion
+from metricopt.evidence.thresholds import selection_criterion
 from metricopt.federated.aggregation import Aggregation, FedAvg
-from metricopt.federated.checks import PARTS, fault_of_counts, fault_of_join, fault_of_weights
+from metricopt.federated.checks import PARTS, fault_of
+from metricopt.federated.choosing import choice_of
 from metricopt.federated.guidance import Guidance, solver_for
-from metricopt.federated.guide import SITE, Guide, subgroups_of
-from metricopt.federated.histograms import PseudoRows, first_edges
+from metricopt.federated.guide import Guide
+from metricopt.federated.histograms import first_edges
 from metricopt.federated.message import Message, under
 from metricopt.federated.plan import plan_of
 from metricopt.federated.refinement import refined
 from metricopt.federated.result import FederatedResult, Testimony
 from metricopt.federated.server_state import State
-from metricopt.federated.task import Task
+from metricopt.federated.task import Task, check_columns, names_of
 from metricopt.federated.weights import put_weights, weights_of
-from metricopt.problem.labels import has_both_classes, mask_labels
 from metricopt.problem.objectives import Objective
-from metricopt.problem.program import Program
 from metricopt.problem.registry import check_registered, get_objective
 from metricopt.results.history import History
 from metricopt.solvers import Solver, Stage
@@ -118,11 +116,11 @@ class Server:
         min_sites: int = 1,
         retries: int = 3,
     ) -> None:
-        names = tuple(["label"] if label_names is None else label_names)
+        names = names_of(label_names) or ("label",)
         asked = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
         check_registered(asked)
         asked.for_labels(len(names))
-        _check_columns(asked)
+        check_columns(asked)
         if isinstance(confidence, (int, float)):
             check_confidence(confidence)
         faults = Faults()
@@ -332,22 +330,14 @@ class Server:
         if answer.kind != state.phase or answer.info.get("round") != state.round:
             got = f"{answer.kind!r} of round {answer.info.get('round')}"
             return f"rejected: it must answer {state.phase!r} of round {state.round}, got {got}"
-        fault = ""
-        if state.phase == "join":
-            fault = fault_of_join(answer)
-        elif state.phase == "train":
-            expected = {name: self._expected[name] for name in self._travelling}
-            fault = fault_of_weights(answer, expected, state.num_rows[site]["train"])
-        elif state.phase in ("score", "refine"):
-            parts = PARTS if state.phase == "score" else PARTS[1:]
-            level = state.levels[0] if state.phase == "score" else state.levels[-1]
-            shape = len(level), 2, level.shape[1] - 1
-            fault = fault_of_counts(answer, dict.fromkeys(parts, shape), state.num_rows[site])
+        expected = {name: self._expected[name] for name in self._travelling}
+        fault = fault_of(answer, expected, state.levels, state.num_rows.get(site, {}))
         return f"rejected: {fault}" if fault else ""
 
     def _note(self, site: str, what: str) -> None:
-        state = self._state
-        state.log.append({"round": state.round, "kind": state.phase, "site": site, "what": what})
+        entry = {"round": self._state.round, "kind": self._state.phase, "site": site, "what": what}
+        if entry not in self._state.log:  # questions may be asked again
+            self._state.log.append(entry)
 
     def _joined(self, answers: Mapping[str, Message]) -> None:
         for site, answer in answers.items():
@@ -404,15 +394,7 @@ class Server:
     def _judge(self, train: dict[str, np.ndarray], held_out: dict[str, np.ndarray], stage: Stage) -> None:
         """Compare the round with the best so far by the held-out rows of all sites."""
         state, objective = self._state, self._task.objective
-        rows = PseudoRows.of(held_out, state.levels[0], "worst").filled()
-        kept = has_both_classes(rows.labels, rows.weight)
-        choice: ThresholdChoice = choose_threshold(
-            rows.scores,
-            mask_labels(rows.labels, kept),
-            objective,
-            sample_weight=rows.weight,
-            subgroups=subgroups_of(objective, rows.site_of),
-        )
+        choice = choice_of(held_out, state.levels[0], objective, "worst")
         multiplier = self._guide.moving.get("multiplier") if stage.is_direct and objective.bounds else None
         bounds = [name for _, name, _ in bounds_of_rows(objective, {})]
         names, number = self._task.label_names, state.round + 1
@@ -463,13 +445,3 @@ class Server:
         return FederatedResult.of(
             model, self._task, self._testimony(), log=tuple(state.log), rounds=self._rounds, num_bytes=state.num_bytes
         )
-
-
-def _check_columns(objective: Objective) -> None:
-    """Reject subgroups other than sites, and thresholds that differ."""
-    others = [name for name in objective.columns if name != SITE]
-    if others:
-        remedy = "write 'in every site', or leave the bound out"
-        reject("objective", f"one whose only subgroups are those of {SITE!r}", others[0], remedy)
-    if isinstance(objective, Program) and objective.threshold_per is not None:
-        reject("objective", "one with one threshold for all sites", str(objective), "leave threshold_per out")

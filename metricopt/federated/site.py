@@ -29,7 +29,7 @@ from metricopt.federated.histograms import count_scores
 from metricopt.federated.local_training import LocalRound, train_round
 from metricopt.federated.message import Message, under
 from metricopt.federated.result import Testimony, result_of
-from metricopt.federated.task import Task
+from metricopt.federated.task import Task, names_of
 from metricopt.federated.weights import Arrays, difference_of_models, put_weights, shapes_of, weights_of
 from metricopt.results.result import FitResult
 from metricopt.scoring.forward import score_loader
@@ -124,7 +124,7 @@ class Site:
         faults.raise_if_any()
         self.name, self._given_model, self._loader, self._val_loader = name, model, loader, val_loader
         self._val_fraction, self._groups, self._seed = val_fraction, groups, int(seed)
-        self._label_names = None if label_names is None else tuple(label_names)
+        self._label_names = names_of(label_names)
         self._min_cell = check_integer("min_cell", min_cell, 1)
         self._optimizer: OptimizerLike | None = optimizer
         self._learning_rate, self._gradient_clip = learning_rate, gradient_clip

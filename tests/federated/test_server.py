@@ -165,6 +165,8 @@ def test_the_same_question_has_the_same_answer():
         ({"aggregation": "FedAvg"}, "aggregation must be an Aggregation"),
         ({"solver": "lagrangian"}, "solver must be one that histograms can guide"),
         ({"confidence": 1.5}, "confidence must be in"),
+        ({"label_names": "Edema"}, "label_names must be a sequence of names"),
+        ({"label_names": ["Edema", "Edema"]}, "label_names must be different"),
         ({"objective": "maximise recall subject to precision >= 0.8 in every ward"}, "only subgroups are those of"),
         ({"objective": "maximise recall subject to precision >= 0.8 with a threshold per site"}, "one threshold"),
     ],
