@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from metricopt._validation import is_integer
+from metricopt._validation import is_integer, reject
 from metricopt.federated.message import Message
 
 PARTS = ("train", "held_out")
@@ -115,3 +115,17 @@ def _fault_of_names(found: Mapping[str, Any], expected: Mapping[str, Any]) -> st
     if missing:
         return f"{missing[0]} is missing"
     return f"{extra[0]} was not asked for" if extra else ""
+
+
+def check_counted(parts: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Reject histograms (L, 2, B) of sites, by part and site, of which no label has both classes in every part.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    known = [np.sum(list(counts.values()), axis=0).sum(axis=2) > 0 for counts in parts.values()]
+    if not np.logical_and.reduce([own.all(axis=1) for own in known]).any():
+        rule = f"of which some label has positives and negatives among the {' and among the '.join(parts)} rows"
+        remedy = "lower min_cell, hold out more rows, or let more sites take part"
+        reject("the counts of all sites", rule, "none", remedy)

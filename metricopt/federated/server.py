@@ -27,7 +27,7 @@ from metricopt.evidence.rule import check_confidence, read_confidence
 from metricopt.evidence.subgroups import bounds_of_rows
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.federated.aggregation import Aggregation, FedAvg
-from metricopt.federated.checks import PARTS, fault_of
+from metricopt.federated.checks import PARTS, check_counted, fault_of
 from metricopt.federated.choosing import choice_of
 from metricopt.federated.guidance import Guidance, solver_for
 from metricopt.federated.guide import Guide
@@ -222,6 +222,8 @@ class Server:
         ------
         TooFewSitesError
             If fewer than ``min_sites`` gave an answer that can be used, for the last time.
+        InvalidInputError
+            If the sites together count no label with positives and negatives.
         """
         if self.finished:
             return
@@ -361,7 +363,9 @@ class Server:
         state = self._state
         train, held_out = ({site: answer.under("counts")[part] for site, answer in answers.items()} for part in PARTS)
         self._guide.see(train, state.levels[0], sum(state.num_rows[site]["train"] for site in answers))
-        if state.round >= 0:
+        if state.round < 0:
+            check_counted({"train": train, "held-out": held_out})
+        else:
             stage, before = self._stage_of(state.round)
             if stage.is_direct:
                 self._guide.move((before + 1) / stage.epochs, state.steps)

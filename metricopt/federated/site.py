@@ -111,6 +111,10 @@ class Site:
     ) -> None:
         faults = Faults()
         faults.check(isinstance(name, str) and bool(name), "name", "a name", repr(name), "give e.g. 'north'")
+        for argument, given in (("loader", loader), ("val_loader", val_loader)):
+            is_loader = isinstance(given, DataLoader) or (argument == "val_loader" and given is None)
+            got = type(given).__name__
+            faults.check(is_loader, argument, "a DataLoader", got, "give e.g. DataLoader(TensorDataset(x, y), 64)")
         inside = isinstance(val_fraction, float) and 0 < val_fraction < 1
         faults.check(inside, "val_fraction", "in (0, 1)", repr(val_fraction), "give e.g. 0.2")
         faults.check_seed(seed)

@@ -178,6 +178,13 @@ def test_arguments_are_checked_first(options, what):
         Site("north", new_linear, loader_of(*rows_of(0)), min_cell=0)
 
 
+def test_sites_that_count_too_few_rows_are_told_what_to_do():
+    with pytest.raises(InvalidInputError, match=r"positives and negatives among the train and .* lower min_cell"):
+        federate(server_of(new_linear), sites_of(new_linear, min_cell=20))
+    with pytest.raises(InvalidInputError, match="loader must be a DataLoader, got str"):
+        Site("north", new_linear, "rows.csv")
+
+
 def test_states_of_others_are_refused():
     with pytest.raises(InvalidInputError, match="make the server with the same arguments"):
         server_of(new_linear, rounds=9).load_state(server_of(new_linear).state())
