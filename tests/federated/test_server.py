@@ -106,7 +106,7 @@ def test_a_wrong_answer_is_rejected_and_named(fault):
     def spoil(name, question, answer):
         return change(answer) if (name, question.kind) == ("south", kind) and question.info["round"] >= 0 else answer
 
-    server = server_of(new_linear, rounds=2, warmup_rounds=1)
+    server = server_of(new_linear, rounds=1, warmup_rounds=0)
     found = run(server, sites_of(new_linear), spoil)
     told = told_of(server, "south")
     assert told and all(text.startswith("rejected: ") and what in text for text in told)
