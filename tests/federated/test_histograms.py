@@ -39,8 +39,8 @@ def histograms_of(scores, labels, levels, num_sites=3, minimum=1):
     [("FPOR", {"alpha": 0.7}), ("FROP", {"alpha": 0.8}), ("OFBS", {}), ("RecallAtFPR", {"alpha": 0.1})],
 )
 def test_threshold_is_that_of_the_pooled_scores(name, options, monkeypatch):
-    # 4 objectives of 250 cases: the value is never above the exact one, and equal in at least 99 %. Where scores tie, the
-    # best that seems possible may lie in a bin that no refining divides; then a little may be missing.
+    # 4 objectives of 250 cases: the value is never above the exact one, and equal in at least 99 %. Where scores tie,
+    # the best that seems possible may lie in a bin that no refining divides; then a little may be missing.
     # Fewer bins than by default, so that refining has more to find in less time.
     monkeypatch.setattr(refinement, "PARTS_OF_BIN", 40)
     scores, labels = random_rows(30, 250, seed=len(name))
