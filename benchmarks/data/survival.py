@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.data.encoding import encode
 from benchmarks.data.installed import installed_file
@@ -33,8 +34,20 @@ def load_survival(
     normal: Mapping[str, float] | None = None,
 ) -> BenchmarkData:
     """Read one study; ``horizon`` is in its own unit of time, ``normal`` stands for missing measurements."""
+    table, known, labels = _read(file, horizon)
+    encoded = encode(table[list(features)], normal)[known]
+    return BenchmarkData(name, encoded, labels, task, source, licence, medical=True)
+
+
+def known_rows(file: str, horizon: float) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Return the rows that :func:`load_survival` keeps, with all columns, and their labels."""
+    table, known, labels = _read(file, horizon)
+    return table[known], labels
+
+
+def _read(file: str, horizon: float) -> tuple[pd.DataFrame, NDArray[np.bool_], NDArray[np.float64]]:
+    """Return all rows of a study, which of them have a label, and these labels."""
     table = pd.read_pickle(installed_file("survset", f"SurvSet/resources/pickles/{file}.pickle"))
     labels = ((table["event"] == 1) & (table["time"] <= horizon)).to_numpy(dtype=np.float64)
     known = (labels == 1) | (table["time"] > horizon).to_numpy()
-    encoded = encode(table[list(features)], normal)[known]
-    return BenchmarkData(name, encoded, labels[known], task, source, licence, medical=True)
+    return table, known, labels[known]
