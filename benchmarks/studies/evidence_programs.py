@@ -33,7 +33,7 @@ CONFIDENCE = 0.9
 PREVALENCE = 0.2
 SHIFTS = {"north": -0.3, "south": 0.0, "west": 0.3}
 POSITIVES = (100, 300, 1_000)
-NUM_DRAWS = 100
+NUM_DRAWS = 50
 
 PROGRAMS = {
     "two bounds": Program("recall", ["precision >= 0.7", "false_positive_rate <= 0.05"]),

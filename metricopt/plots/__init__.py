@@ -3,7 +3,8 @@
 Figures are made without pyplot: none stays open, no display is needed, and the caller's backend is left alone.
 Colour-blind readers can tell the colours apart, and line styles, markers and hatching say the same in grey print. The
 numbers come from :mod:`metricopt.problem.metrics`, :mod:`metricopt.evidence.reports`,
-:mod:`metricopt.evidence.bootstrap`, :mod:`metricopt.evidence.reliability` and :mod:`metricopt.evidence.decision_curve`.
+:mod:`metricopt.evidence.bootstrap`, :mod:`metricopt.evidence.reliability`,
+:mod:`metricopt.evidence.decision_curve` and :mod:`metricopt.evidence.two_bounds`.
 """
 
 from metricopt.plots.decision_curve import plot_decision_curve
@@ -14,6 +15,7 @@ from metricopt.plots.precision_recall import plot_precision_recall
 from metricopt.plots.reliability import plot_reliability
 from metricopt.plots.scores import plot_scores
 from metricopt.plots.subgroups import plot_subgroups
+from metricopt.plots.two_bounds import plot_two_bounds
 
 __all__ = [
     "plot_decision_curve",
@@ -24,4 +26,5 @@ __all__ = [
     "plot_reliability",
     "plot_scores",
     "plot_subgroups",
+    "plot_two_bounds",
 ]
