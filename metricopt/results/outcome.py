@@ -6,13 +6,15 @@ This file decides what can be read, said and drawn without the model. What takes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metricopt._arrays import Array
 from metricopt._validation import check_choice, reject
 from metricopt.evidence.certification import OneLabel
 from metricopt.evidence.probabilities import Calibration
@@ -271,12 +273,17 @@ class Outcome:
             reject("the result", "one with rows of both classes that did not train", got, remedy)
         return drawn
 
-    def pictures(self, label: str, test: Report | None) -> Iterator[tuple[str, Axes]]:
-        """Yield the pictures that a page shows of a label, each with the sentence below it."""
+    def pictures(
+        self, label: str, test: Report | None, others: Mapping[str, Array] = MappingProxyType({})
+    ) -> Iterator[tuple[str, Axes]]:
+        """Yield the pictures that a page shows of a label, each with the sentence below it.
+
+        ``others`` are probabilities of other models on the rows of ``test``, by name.
+        """
         which = self._position_of(label)
         if test is not None and test.scored is not None:
             title = f"{label}: {self.objective.for_labels(len(self.label_names))[which]}\non {test.data} data"
-            yield from pictures_of_test(self._methods[0], which, test, self.calibrations[which], title)
+            yield from pictures_of_test(self._methods[0], which, test, self.calibrations[which], title, others)
             return
         data = self.selection.data
         yield (

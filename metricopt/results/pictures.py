@@ -6,13 +6,23 @@ those that chose. It leaves the drawing to :mod:`metricopt.plots`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
+from metricopt._arrays import Array
 from metricopt.evidence.bootstrap import precision_band
 from metricopt.evidence.probabilities import Calibration, held_out_probabilities
 from metricopt.evidence.reports import Report, Scored
-from metricopt.plots import plot_decision_curve, plot_precision_recall, plot_reliability, plot_subgroups
+from metricopt.plots import (
+    plot_decision_curve,
+    plot_precision_recall,
+    plot_reliability,
+    plot_scores,
+    plot_subgroups,
+)
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.results.scores import DataScores
 
@@ -25,11 +35,17 @@ _DECISION_CURVE = (
     "Net benefit at each threshold probability: where users would look at nine false alarms for one right one, read it "
     "at 0.1. The model is worth its use where its line is the highest"
 )
+_RISKS = "Risks of the rows of either class, and the risk from which rows are alarms"
 _SUBGROUPS = "Each bound with its 95 % interval"
 
 
 def pictures_of_test(
-    name: str, which: int, report: Report, calibration: Calibration | None, title: str
+    name: str,
+    which: int,
+    report: Report,
+    calibration: Calibration | None,
+    title: str,
+    others: Mapping[str, Array] = MappingProxyType({}),
 ) -> Iterator[tuple[str, Axes]]:
     """Yield pictures of rows that took no part in the training, each with the sentence below it.
 
@@ -43,6 +59,8 @@ def pictures_of_test(
         With the scores that it was made of.
     calibration : Calibration or None
     title : str
+    others : mapping of str to array, shape (n,)
+        Probabilities of other models on the same rows, by name.
     """
     rows, data = cast(Scored, report.scored), report.data
     weight = None if rows.sample_weight is None else rows.sample_weight[:, which]
@@ -57,8 +75,14 @@ def pictures_of_test(
         axes = plot_reliability(calibration(scores), labels, sample_weight=weight, title=title)
         yield f"{_RELIABILITY}, on {data} data.", axes
         if len(report.labels) == 1:  # with several, a page would be too large
-            axes = plot_decision_curve({name: calibration(scores)}, labels, sample_weight=weight, title=title)
+            risks = calibration(scores)
+            axes = plot_decision_curve({name: risks, **others}, labels, sample_weight=weight, title=title)
             yield f"{_DECISION_CURVE}, on {data} data.", axes
+            alarm = report[which].threshold
+            begins = alarm if not np.isfinite(alarm) else float(calibration(np.array([alarm]))[0])
+            axes = plot_scores(risks, labels, begins, sample_weight=weight, title=title)
+            axes.set_xlabel("risk")
+            yield f"{_RISKS}, on {data} data.", axes
     if report[which].bounds:
         yield f"{_SUBGROUPS} on {data} data.", plot_subgroups(report[which], title=title)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from metricopt._arrays import Array
 from metricopt._validation import per_label, reject
 from metricopt.evidence.certification import Certificate, OneLabel
 from metricopt.evidence.reports import Report, evaluate
@@ -454,6 +455,7 @@ class FitResult(Outcome):
         test: Report | None = None,
         *,
         compare: Mapping[str, Sequence[Report]] | None = None,
+        probabilities: Mapping[str, Array] | None = None,
         usage: str | None = None,
         columns: Mapping[str, str] | None = None,
         notes: Sequence[str] = (),
@@ -469,6 +471,9 @@ class FitResult(Outcome):
             these data.
         compare : dict of str to sequence of Report, optional
             The reports of other methods by name. Each stands beside that of this result on the data of the same name.
+        probabilities : dict of str to array of shape (n,), optional
+            Probabilities of other models on the rows of ``test``, e.g. ``{"cross-entropy": other.probabilities(x)}``.
+            The decision curve, of a result of one label, has a line for each.
         usage : str, optional
             The lines that the page gives for applying the model. By default they load what :meth:`save` wrote.
         columns : dict of str to str, optional
@@ -479,15 +484,17 @@ class FitResult(Outcome):
         Raises
         ------
         InvalidInputError
-            If ``test`` is a report on other labels, or the path is a folder.
+            If ``test`` is a report on other labels, or the path is a folder; if there are ``probabilities``, and no
+            decision curve of as many rows to draw them into.
         """
+        others = self._checked_probabilities(probabilities or {}, test)
         return write_page(
             Path(path),
             self.objective,
             self._outcomes,
             self._methods,
             self.data_scores,
-            draw=lambda label: self.pictures(label, test),
+            draw=lambda label: self.pictures(label, test, others),
             alarm_rule=self.alarm_rule,
             training=self._told_of_training,
             versions=self.versions,
@@ -498,6 +505,20 @@ class FitResult(Outcome):
             notes=notes,
             candidates=self.candidates,
         )
+
+    def _checked_probabilities(self, probabilities: Mapping[str, Array], test: Report | None) -> Mapping[str, Array]:
+        """Return probabilities of other models, or say why they cannot be drawn."""
+        if not probabilities:
+            return probabilities
+        if test is None or test.scored is None or len(self.label_names) > 1 or self.calibrations[0] is None:
+            got, remedy = "a page without a decision curve", "give test=result.evaluate(...) of one label"
+            reject("probabilities", "given with a report on new rows", got, remedy)
+        num_rows = len(test.scored.labels)
+        for name, own in probabilities.items():
+            if len(own) != num_rows:
+                rule, remedy = f"one a row of test ({num_rows})", "score the same rows"
+                reject(f"probabilities[{name!r}]", rule, f"{len(own)} values", remedy)
+        return probabilities
 
     @property
     def _told_of_training(self) -> dict[str, str]:

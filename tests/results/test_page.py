@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from metricopt import FPOR, OAP, DirectMetricClassifier, InvalidInputError, from_scores
+from metricopt.evidence.decision_curve import DecisionCurve
 from metricopt.results.verdict import verdict_of
 from metricopt.results.words import per_thousand
 from tests.held_out import fit
@@ -150,12 +151,39 @@ def test_measures_of_a_clinic_are_those_of_the_test_rows(result, tmp_path):
 
 def test_pictures_are_of_the_rows_that_did_not_train(result, test_data, tmp_path):
     said = [image["alt"] for image in page_of(result.report(tmp_path / "r.html", test_data)).of("img")]
-    assert ["on test data" in text for text in said] == [True, True, True] and "Probabilities beside" in said[1]
-    assert "Net benefit" in said[2]
+    assert ["on test data" in text for text in said] == [True] * 4 and "Probabilities beside" in said[1]
+    assert "Net benefit" in said[2] and "Risks of the rows of either class" in said[3]
     said = [image["alt"] for image in page_of(result.report(tmp_path / "r.html")).of("img")]
     assert ["on validation data" in text for text in said] == [True, True] and "calibrated by others" in said[1]
     alone = trained(Y[:, 0], FPOR(0.7), val_fraction=0)
     assert len(page_of(alone.report(tmp_path / "r.html")).of("img")) == 1
+
+
+def test_the_decision_curve_and_the_risks_are_those_of_the_rows_given(result, test_data):
+    risks = result.probabilities(X[300:])
+    pictures = dict(result.pictures("sick", test_data, {"cross-entropy": risks**2}))
+    curve, scores = list(pictures.values())[2:]
+    drawn = {line.get_label(): line.get_ydata() for line in curve.lines}
+    at = curve.lines[0].get_xdata()
+    for name, own in ((result._methods[0], risks), ("cross-entropy", risks**2)):
+        assert drawn[name] == pytest.approx(DecisionCurve.of(own, Y[300:, 0], at).net_benefit)
+    assert scores.get_xlabel() == "risk"
+    texts = [text.get_text() for text in scores.get_legend().get_texts()]
+    counts = test_data.counts
+    assert f": {int(counts.false_positives)} false alarm" in texts[0]
+    assert f"{int(counts.true_positives)} found, {int(counts.false_negatives)} missed" in texts[1]
+
+
+def test_probabilities_of_other_models_must_be_of_the_rows_that_are_reported(result, test_data, several, tmp_path):
+    other = {"cross-entropy": np.full(100, 0.2)}
+    assert "Net benefit" in result.report(tmp_path / "r.html", test_data, probabilities=other).read_text("utf-8")
+    with pytest.raises(
+        InvalidInputError, match=r"probabilities\['x'\] must be one a row of test \(100\), got 7 values"
+    ):
+        result.report(tmp_path / "r.html", test_data, probabilities={"x": np.zeros(7)})
+    for made, report in ((result, None), (several, several.evaluate((X[300:], Y[300:])))):
+        with pytest.raises(InvalidInputError, match="probabilities must be given with a report on new rows"):
+            made.report(tmp_path / "r.html", report, probabilities=other)
 
 
 def test_reliability_is_drawn_of_rows_that_others_calibrated(result):
