@@ -56,6 +56,8 @@ def certify(
     objectives = _objectives(objective, num_labels, confidence)
     import_control()
     scores, labels, identity = read()
+    if not len(labels):
+        reject("calibration_data", "of one row at least", "none", "pass labelled samples that are new to the model")
     group_of_row = None if groups is None else numbered("groups", groups, len(labels))
     _check_new(scores, labels, data_scores, label_names)
     if group_of_row is None:

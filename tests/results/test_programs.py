@@ -164,6 +164,8 @@ def test_certificates_of_programs_ask_for_what_they_need(shared, own):
     new, truth, where = rows(seed=5)
     with pytest.raises(InvalidInputError, match="subgroups must be given for bounds in every 'site'"):
         shared.certify(new, truth)
+    with pytest.raises(InvalidInputError, match="calibration_data must be of one row at least"):
+        shared.certify(new[:0], truth[:0], subgroups=where[:0])
     with pytest.raises(InvalidInputError, match="'centre'"):
         shared.certify(new, truth, subgroups={"centre": where})
     with pytest.raises(InvalidInputError, match="got one for each site; leave out threshold_per"):
