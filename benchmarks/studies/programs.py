@@ -23,7 +23,7 @@ from benchmarks.studies.program_problems import SITE, best_by_sweep, draw_proble
 from benchmarks.studies.study import Processes, Quick, console, finish
 
 NEEDS: tuple[str, ...] = ()
-NUM_PROBLEMS = 12
+NUM_PROBLEMS = 8
 BATCH_SIZE = 256
 
 

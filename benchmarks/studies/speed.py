@@ -27,6 +27,7 @@ from benchmarks.studies.study import Quick, finish
 from benchmarks.studies.table_reading import table_memory, table_seconds
 from metricopt._torchvision import import_torchvision
 from metricopt.problem.objectives import FPOR, OAP, Objective
+from metricopt.problem.program import Program
 from metricopt.solvers.lagrangian import AugmentedLagrangian
 from metricopt.training.table_models import TABLE_MODELS
 
@@ -37,16 +38,31 @@ def step_ratio(
     objective: Objective, num_samples: int, *, epochs: int, repeats: int, budget: float
 ) -> list[dict[str, Any]]:
     """Time a profiled step against a cross-entropy step: MLP 32-64-1, batches of 256, data in memory."""
+    what = f"{objective.name} / cross-entropy, {num_samples:,} samples, MLP 32-64-1, batch 256"
+    loader = _rows_for_mlp(num_samples)
+    return _fit_ratio(what, _make_mlp, loader, objective, epochs=epochs, repeats=repeats, budget=budget)
+
+
+def subgroup_step_ratio(num_samples: int, *, epochs: int, repeats: int, budget: float) -> list[dict[str, Any]]:
+    """Time a profiled step for three bounds, one of them in four subgroups, against one for FPOR."""
+    loader = _rows_for_mlp(num_samples)
+    sites = np.random.default_rng(0).integers(0, 4, num_samples)
+    asked = ["precision >= 0.5", "false_positive_rate <= 0.1", "recall >= 0.3 in every site"]
+    own = _seconds_a_step(_make_mlp, loader, Program("recall", asked), epochs, subgroups={"site": sites})
+    reference = _seconds_a_step(_make_mlp, loader, FPOR(0.5), epochs)
+    what = f"step: 3 bounds and 4 subgroups / FPOR, {num_samples:,} samples, MLP 32-64-1, batch 256"
+    return in_turn(what, own, reference, repeats, budget)
+
+
+def _rows_for_mlp(num_samples: int) -> DataLoader[Any]:
     torch.manual_seed(0)
     features = torch.randn(num_samples, 32)
     labels = (features[:, 0] + torch.randn(num_samples) > 2).float()
-    loader = DataLoader(TensorDataset(features, labels), batch_size=256, shuffle=True)
-    what = f"{objective.name} / cross-entropy, {num_samples:,} samples, MLP 32-64-1, batch 256"
+    return DataLoader(TensorDataset(features, labels), batch_size=256, shuffle=True)
 
-    def make_model() -> torch.nn.Module:
-        return torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
 
-    return _fit_ratio(what, make_model, loader, objective, epochs=epochs, repeats=repeats, budget=budget)
+def _make_mlp() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
 
 
 def image_step_ratio(num_images: int, *, epochs: int, repeats: int) -> list[dict[str, Any]]:
@@ -70,34 +86,36 @@ def _fit_ratio(
     repeats: int,
     budget: float,
 ) -> list[dict[str, Any]]:
-    """Time both in the training loop of ``fit``.
+    """Time the default solver and cross-entropy."""
+    own = _seconds_a_step(make_model, loader, objective, epochs)
+    reference = _seconds_a_step(make_model, loader, objective, epochs, solver="cross_entropy")
+    return in_turn(f"step: profiled {what}", own, reference, repeats, budget)
+
+
+def _seconds_a_step(
+    make_model: Callable[[], torch.nn.Module], loader: DataLoader[Any], objective: Objective, epochs: int, **given: Any
+) -> Callable[[], float]:
+    """Return what times a step in the training loop of ``fit``.
 
     Whole epochs are timed, the solver's refreshes of the threshold and the scoring after each epoch among them.
     """
-    steps = len(loader)
 
-    def seconds_a_step(solver: str) -> float:
+    def seconds_a_step() -> float:
         moments: list[float] = []
         metricopt.fit(
             make_model(),
             loader,
             objective,
-            solver=solver,
             epochs=epochs,
             warmup_epochs=0,
             val_fraction=0,
             progress=False,
             callbacks=[lambda _: moments.append(time.perf_counter())],
+            **given,
         )
-        return float(np.median(np.diff(moments))) / steps
+        return float(np.median(np.diff(moments))) / len(loader)
 
-    return in_turn(
-        f"step: profiled {what}",
-        lambda: seconds_a_step("profiled"),
-        lambda: seconds_a_step("cross_entropy"),
-        repeats,
-        budget,
-    )
+    return seconds_a_step
 
 
 def threshold_ratio(num_samples: int = 1_000_000, repeats: int = 7) -> list[dict[str, Any]]:
@@ -224,6 +242,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     repeats = 3 if quick else 9
     return [
         *step_ratio(FPOR(0.8), 20_000, epochs=28, repeats=repeats, budget=1.25),
+        *subgroup_step_ratio(20_000, epochs=28, repeats=repeats, budget=1.3),
         *step_ratio(OAP(), 100_000, epochs=12, repeats=repeats // 2, budget=2.0),
         *image_step_ratio(64 if quick else 128, epochs=4, repeats=2 if quick else 5),
         *threshold_ratio(**({"num_samples": 200_000, "repeats": 3} if quick else {})),

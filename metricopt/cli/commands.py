@@ -25,7 +25,7 @@ from rich.table import Table as Grid
 
 import metricopt
 from metricopt._validation import check_choice, reject
-from metricopt.cli.asked import Maximize, Minimize, SubjectTo, objective_in_words
+from metricopt.cli.asked import Maximize, Minimize, SubjectTo, ThresholdPer, objective_in_words, subgroups_in
 from metricopt.cli.federate_command import federate_command
 from metricopt.cli.parts import Dates
 from metricopt.cli.run_folder import asked_confidence, comparison, notes, write_run
@@ -45,6 +45,7 @@ from metricopt.cli.table_run import Options, Run, check_options, train_on_table,
 from metricopt.data import Table, TableWarning, load_thyroid, make_table, read_table
 from metricopt.data.image_table import ImageTable
 from metricopt.data.tables.compact import read_compact
+from metricopt.problem.objectives import Objective
 from metricopt.processes import is_main_process, join_launch
 from metricopt.results.verdict import Verdict
 
@@ -87,6 +88,7 @@ def fit_command(
     maximize: Maximize = None,
     minimize: Minimize = None,
     subject_to: SubjectTo = None,
+    threshold_per: ThresholdPer = None,
     prevalence: Annotated[
         float | None,
         typer.Option(help="The fraction of positives where the model will be used. The default is that of the table."),
@@ -201,7 +203,13 @@ def fit_command(
         options = replace(
             options,
             objective=objective_in_words(
-                objective, alpha, beta, maximize=maximize, minimize=minimize, subject_to=subject_to
+                objective,
+                alpha,
+                beta,
+                maximize=maximize,
+                minimize=minimize,
+                subject_to=subject_to,
+                threshold_per=threshold_per,
             ),
             folds=number_or_word("folds", folds, int, "5"),
             confidence=number_or_word("confidence", confidence, float, "0.9"),
@@ -209,12 +217,14 @@ def fit_command(
         processes = join_launch(device)
         with processes.in_step():
             import_modules(modules or [])
-            check_options(options, processes.number)
+            asked = check_options(options, processes.number)
             if resume and checkpoint_dir is None:
                 reject("checkpoint_dir", "given to resume", None, "add --checkpoint-dir of the interrupted run")
             if processes.is_main:
                 claim(out, overwrite or (resume and checkpoint_dir is not None and was_begun(checkpoint_dir)))
-            held, groups, dates = _read(table, label, positive, drop or [], options.days, group, split_by_date)
+            held, groups, dates, subgroups = _read(
+                table, label, positive, drop or [], options.days, group, split_by_date, asked
+            )
         _tell(f"{len(held):,} rows and {held.features.shape[1]:,} columns beside {label} are read.")
         for caveat in held.caveats:
             _tell(f"[yellow]Note:[/] {escape(caveat)}.")
@@ -223,6 +233,7 @@ def fit_command(
             groups,
             options,
             _tell,
+            subgroups=subgroups,
             dates=dates,
             checkpoint_dir=checkpoint_dir,
             resume=resume,
@@ -385,9 +396,11 @@ def _read(
     days: Sequence[str],
     group: str | None,
     date: str | None,
-) -> tuple[Table, np.ndarray | None, Dates | None]:
-    """Return a table's rows, the group of each and when it was."""
-    frame = read_compact(path, {label, *filter(None, (group, date))})
+    objective: Objective,
+) -> tuple[Table, np.ndarray | None, Dates | None, dict[str, list[str]] | None]:
+    """Return a table's rows, the group of each, when it was, and the subgroups that the objective names."""
+    frame = read_compact(path, {label, *filter(None, (group, date)), *objective.columns})
+    subgroups = subgroups_in(frame, objective)
     for argument, names in (("drop", drop), ("days", days), ("group", [group] if group else [])):
         for name in names:
             check_choice(argument, name, set(frame.columns) - {label})
@@ -401,7 +414,7 @@ def _read(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TableWarning)  # the caveats of the table say the same
         others = frame.drop(columns={*drop, *filter(None, (group, date))} - {label})
-        return make_table(others, label, positive or None), groups, dates
+        return make_table(others, label, positive or None), groups, dates, subgroups
 
 
 def _finish(run: Run, out: Path) -> None:

@@ -8,7 +8,7 @@ This file decides what is trained on which rows, and what is compared. It leaves
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from metricopt.cli.parts import Dates, choose_apart, divide
 from metricopt.cli.running import now_and_then
 from metricopt.data import Findings, Table, TablePreprocessor
 from metricopt.evidence.reports import Report
+from metricopt.evidence.subgroups import SubgroupColumn, read_subgroups
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import read_prevalence
 from metricopt.problem.registry import get_objective
@@ -195,6 +196,7 @@ def train_on_table(
     options: Options,
     tell: Callable[[str], None] = print,
     *,
+    subgroups: Mapping[str, Sequence[str]] | None = None,
     dates: Dates | None = None,
     checkpoint_dir: Path | None = None,
     resume: bool = False,
@@ -204,14 +206,16 @@ def train_on_table(
 
     With folds the preprocessing is learnt from all rows but those of the test, else from the training rows alone: to
     it, all other rows are new. Each training keeps its checkpoints in a folder of its own in ``checkpoint_dir``. With
-    dates the last rows are the test.
+    dates the last rows are the test. Subgroups are the columns that the objective names, with a value for each row.
     """
     objective = check_options(options, num_processes)
+    columns = read_subgroups(subgroups, objective.columns, len(table))
     labelled = np.flatnonzero(~np.isnan(table.labels))
     num_unlabelled = len(table) - len(labelled)
     if num_unlabelled:
         table, groups = table.take(labelled), None if groups is None else groups[labelled]
         dates = dates and dates.take(labelled)
+        columns = _taken(columns, labelled)
     parts = divide(table.labels, groups, dates, options.test_fraction, options.seed)
     rows = {"train": parts.rest, "test": parts.test}
     has_folds = options.folds is not None and (options.folds != "auto" or num_processes == 1)
@@ -225,7 +229,9 @@ def train_on_table(
     labels = torch.from_numpy(table.labels).float()
     data = {name: (torch.from_numpy(features[own]), labels[own]) for name, own in rows.items()}
     own_groups = None if groups is None else groups[rows["train"]].tolist()
-    asked = _Asked(objective, f"{table.label} = {table.positive}", own_groups, tell, checkpoint_dir, resume)
+    own_columns = {name: _taken(columns, own) for name, own in rows.items()}
+    label = f"{table.label} = {table.positive}"
+    asked = _Asked(objective, label, own_groups, tell, checkpoint_dir, resume, own_columns)
     epochs, model = None, options.model
     if options.has_rivals:
         epochs, result, rivals = _train_beside_cross_entropy(data, options, asked, num_processes)
@@ -241,8 +247,10 @@ def train_on_table(
         result=result,
         rivals=rivals,
         test=data["test"],
-        test_report=result.evaluate(data["test"]),
-        rival_test_reports={name: rival.evaluate(data["test"]) for name, rival in rivals.items()},
+        test_report=result.evaluate(data["test"], subgroups=own_columns["test"]),
+        rival_test_reports={
+            name: rival.evaluate(data["test"], subgroups=own_columns["test"]) for name, rival in rivals.items()
+        },
         num_unlabelled=num_unlabelled,
         meaning=table.meaning,
         divided=parts.said,
@@ -262,12 +270,17 @@ class _Asked:
     tell: Callable[[str], None]
     checkpoint_dir: Path | None
     resume: bool
+    subgroups: dict[str, dict[str, SubgroupColumn]]
 
     def checkpoints(self, name: str) -> dict[str, Any]:
         return {
             "checkpoint_dir": None if self.checkpoint_dir is None else self.checkpoint_dir / name,
             "resume": self.resume,
         }
+
+
+def _taken(columns: Mapping[str, SubgroupColumn], rows: np.ndarray) -> dict[str, SubgroupColumn]:
+    return {name: column.take(rows) for name, column in columns.items()}
 
 
 def _train_beside_cross_entropy(
@@ -296,6 +309,8 @@ def _train_beside_cross_entropy(
                 asked.objective,
                 label_names=[asked.label],
                 groups=asked.groups if with_folds else None,
+                subgroups=asked.subgroups["train"],
+                val_subgroups=asked.subgroups.get("validation"),
                 val_loader=DataLoader(validation, batch_size=batch_size) if validation else None,
                 folds=options.folds if with_folds else None,
                 val_fraction=None if with_folds else 0,
@@ -325,7 +340,8 @@ def _train_named(
     from metricopt.estimator.candidates import LabelledRows, Settings
     from metricopt.estimator.training import best_of, shared_folds, train_one, tried, with_blend
 
-    rows = LabelledRows(train[0].numpy(), train[1].numpy().astype(np.float64), None, asked.groups, asked.label)
+    features, labels = train[0].numpy(), train[1].numpy().astype(np.float64)
+    rows = LabelledRows(features, labels, None, asked.groups, asked.label, asked.subgroups["train"])
     settings = Settings(
         folds=shared_folds(options.folds, rows, options.seed),
         confidence=options.confidence,

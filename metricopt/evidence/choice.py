@@ -51,8 +51,8 @@ class ThresholdChoice:
         bound. None without a confidence or a bound.
     empirical : ThresholdChoice or None
         The best cut on these rows, which the evidence may not support. None without a confidence.
-    metric_name : str
-        The metric that the objective maximises.
+    metric_name : str, or tuple of str
+        The metric that the objective maximises, that of each label where these differ.
     bounded_name : str or None
         The metric that the bound speaks of.
     bound : array, scalar or shape (L,), float64, or None
@@ -77,7 +77,7 @@ class ThresholdChoice:
     supported: Array | None = None
     num_more_positives: Array | None = None
     empirical: ThresholdChoice | None = None
-    metric_name: str = "value"
+    metric_name: Any = "value"
     bounded_name: str | None = None
     bound: Array | None = None
     bound_direction: Literal["min", "max"] = "min"
@@ -91,6 +91,8 @@ class ThresholdChoice:
         arrays = {name: value[label] for name, value in own.items() if name in _PER_LABEL and value is not None}
         if self.program is not None:
             arrays["program"] = self.program[label]
+        if isinstance(self.metric_name, tuple):
+            arrays["metric_name"] = self.metric_name[label]
         return replace(self, **arrays, empirical=None if self.empirical is None else self.empirical[label])
 
     def of_rows(self, columns: Mapping[str, SubgroupColumn], per: str, num_rows: int) -> np.ndarray:
@@ -260,14 +262,20 @@ _PER_LABEL = {
 }
 
 
+_WITHOUT_BOUND = {"supported": True, "num_more_positives": 0.0}
+
+
 def gather(choices: list[ThresholdChoice], give_back: Any) -> ThresholdChoice:
     """Return the choices of single labels as one; ``give_back`` makes an array of one entry a label."""
     first = choices[0]
-    arrays = {
-        name: give_back([getattr(choice, name) for choice in choices])
-        for name in _PER_LABEL - {"counts"}
-        if getattr(first, name) is not None
-    }
+    arrays = {}
+    for name in _PER_LABEL - {"counts"}:
+        own = [getattr(choice, name) for choice in choices]
+        if any(each is not None for each in own):  # labels without a bound, among others, have nothing to support
+            arrays[name] = give_back([_WITHOUT_BOUND.get(name, np.nan) if each is None else each for each in own])
+    names = tuple(choice.metric_name for choice in choices)
+    if len(set(names)) > 1:
+        first = replace(first, metric_name=names)
     counts = Counts(*(give_back([getattr(c.counts, field.name) for c in choices]) for field in fields(Counts)))
     empirical = None if first.empirical is None else gather([_empirical(choice) for choice in choices], give_back)
     program: Any = None if first.program is None else tuple(choice.program for choice in choices)

@@ -23,13 +23,13 @@ from metricopt.evidence.rule import Rule, check_confidence
 from metricopt.problem.cuts import Cuts
 from metricopt.problem.objectives import Objective
 from metricopt.problem.program import Program
-from metricopt.problem.registry import get_objective
+from metricopt.problem.registry import Asked, get_objective
 
 
 def choose_threshold(
     scores: Array,
     labels: Array,
-    objective: str | Objective,
+    objective: Asked,
     *,
     alpha: float | Sequence[float] | None = None,
     beta: float | None = None,
@@ -90,7 +90,8 @@ def choose_threshold(
     labels : array, shape of ``scores``
         0, 1 or NaN (missing).
     objective : str or Objective
-        For example ``FPOR(min_precision=0.9)``, or ``"FPOR"`` with ``alpha=0.9``; its bound may differ by label.
+        For example ``FPOR(min_precision=0.9)``, or ``"FPOR"`` with ``alpha=0.9``; its bound may differ by label. Or
+        ``{label name: objective}`` in the order of the columns.
     alpha, beta : float, optional
         The bound, or the beta of OFBS, where the objective is asked for by name.
     confidence : float, in (0, 1), optional

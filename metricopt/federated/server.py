@@ -400,8 +400,8 @@ class Server:
         state, objective = self._state, self._task.objective
         choice = choice_of(held_out, state.levels[0], objective, "worst")
         multiplier = self._guide.moving.get("multiplier") if stage.is_direct and objective.bounds else None
-        bounds = [name for _, name, _ in bounds_of_rows(objective, {})]
         names, number = self._task.label_names, state.round + 1
+        bounds = [[name for _, name, _ in bounds_of_rows(objective, {})]] * len(names)
         records = records_of(choice, objective, names, bounds, multiplier, number, stage.name, math.nan)
         state.history += [{**record, "num_bytes": state.num_bytes} for record in records]
         key = list(selection_criterion(choice, objective))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from typing_extensions import dataclass_transform
 
 from metricopt._validation import Faults, check_choice, per_label, reject
+from metricopt.problem.label_programs import LabelPrograms
 from metricopt.problem.objectives import (
     FPOR,
     FROP,
@@ -26,6 +27,9 @@ from metricopt.problem.objectives import (
 from metricopt.problem.program import Program
 
 Kind = TypeVar("Kind", bound=CountObjective)
+
+Asked: TypeAlias = "str | Objective | Mapping[str, str | Objective]"
+"""The name of an objective, a program in words, an instance, or one of these for each label by name."""
 
 REGISTRY: dict[str, type[Objective]] = {
     objective.__name__: objective for objective in (FPOR, FROP, OFBS, OAP, RecallAtFPR, RecallAtAlarmRate)
@@ -83,7 +87,7 @@ def register_objective(kind: type[Kind]) -> type[Kind]:
 
 
 def get_objective(
-    objective: str | Objective,
+    objective: Asked,
     *,
     alpha: float | Sequence[float] | Mapping[str, float] | None = None,
     beta: float | None = None,
@@ -93,20 +97,21 @@ def get_objective(
 
     Parameters
     ----------
-    objective : str or Objective
+    objective : str, Objective or {label name: str or Objective}
         A registered name, or a program as a sentence that begins with "maximise" or "minimise", or an instance (then
-        neither ``alpha`` nor ``beta``).
+        neither ``alpha`` nor ``beta``). Or one of them for each label.
     alpha : float, sequence or {label name: float}, in (0, 1]
         The bound of FPOR, FROP and the other bounded objectives.
     beta : float, > 0
         The beta of OFBS (1 if left out).
     label_names : sequence of str
-        The order of the labels when ``alpha`` is a mapping.
+        The order of the labels when ``alpha`` or the objective is a mapping.
 
     Raises
     ------
     InvalidInputError
-        On an unknown name, a missing or superfluous ``alpha`` or ``beta``, or a bound outside (0, 1].
+        On an unknown name, a missing or superfluous ``alpha`` or ``beta``, a bound outside (0, 1], or other labels than
+        ``label_names``.
 
     Examples
     --------
@@ -117,6 +122,12 @@ def get_objective(
     """
     if isinstance(objective, str) and len(objective.split()) > 1:
         objective = Program.parse(objective)
+    if isinstance(objective, Mapping):
+        given = {label: get_objective(own) for label, own in objective.items()}
+        if label_names is not None and set(given) != set(label_names):
+            rule, got = f"given for each label ({', '.join(label_names)})", ", ".join(map(str, given))
+            reject("objective", rule, got or "an empty dict", "give {label name: objective}")
+        objective = LabelPrograms.of({label: given[label] for label in label_names or given})
     if isinstance(objective, Objective):
         if alpha is not None or beta is not None:
             reject(
@@ -129,14 +140,14 @@ def get_objective(
     check_choice("objective", objective, REGISTRY)
     kind = REGISTRY[objective]
     taken = kind.short_arguments()
-    given: dict[str, Any] = {"alpha": per_label("alpha", alpha, label_names), "beta": beta}
-    for short, value in given.items():
+    numbers: dict[str, Any] = {"alpha": per_label("alpha", alpha, label_names), "beta": beta}
+    for short, value in numbers.items():
         if value is not None and short not in taken:
             remedy = f"{objective} takes {' and '.join(taken) or 'neither'}"
             reject(short, f"left out for {objective}", value, remedy)
     if "alpha" in taken and alpha is None:
         reject("alpha", f"given for {objective} ({kind.bound_parameter})", None, "give a fraction, e.g. alpha=0.9")
-    return kind(**{field: given[short] for short, field in taken.items() if given[short] is not None})
+    return kind(**{field: numbers[short] for short, field in taken.items() if numbers[short] is not None})
 
 
 def check_registered(objective: Objective) -> None:
@@ -146,24 +157,12 @@ def check_registered(objective: Objective) -> None:
     ------
     InvalidInputError
     """
-    if isinstance(objective, Program):
+    if isinstance(objective, (Program, LabelPrograms)):
         return
     known = REGISTRY.get(objective.name)
     if known is None or not _is_same(known, type(objective)):
         remedy = f"write @metricopt.register_objective above the class {objective.name}"
         reject("objective", "registered", f"one of the class {objective.name}, which is not", remedy)
-
-
-def check_without_subgroups(objective: Objective) -> None:
-    """Reject an objective that speaks of subgroups, where nothing says which row is of which.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    if objective.columns:
-        remedy = "ask for its other bounds here, and give the whole program to from_scores, with scores and subgroups"
-        reject("objective", "one without subgroups", str(objective), remedy)
 
 
 def objective_to_dict(objective: Objective) -> dict[str, Any]:
@@ -174,7 +173,7 @@ def objective_to_dict(objective: Objective) -> dict[str, Any]:
     InvalidInputError
         If its class is not registered, so that nothing could read it back.
     """
-    if isinstance(objective, Program):
+    if isinstance(objective, (Program, LabelPrograms)):
         return {"name": objective.name, **objective.to_dict()}
     check_registered(objective)
     module = type(objective).__module__
@@ -196,6 +195,8 @@ def objective_from_dict(saved: Mapping[str, Any]) -> Objective:
     name, module = parameters.pop("name"), parameters.pop("module", None)
     if name == Program.__name__:
         return Program.from_dict(parameters)
+    if name == LabelPrograms.__name__:
+        return LabelPrograms.from_dict(parameters)
     if module is not None and name not in REGISTRY:
         remedy = f"import {module} first (on the command line: --import {module})"
         if module == "__main__":

@@ -18,9 +18,8 @@ from metricopt._validation import check_choice, reject
 from metricopt.evidence.rows import Rows
 from metricopt.evidence.rule import DEFAULT_CONFIDENCE, check_confidence
 from metricopt.problem.classes import Classes
-from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import read_prevalence
-from metricopt.problem.registry import check_registered, get_objective
+from metricopt.problem.registry import Asked, check_registered, get_objective
 from metricopt.results.given import ClassesOfLabels, check_same_rows, read_labels, read_scores
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
@@ -30,7 +29,7 @@ from metricopt.results.scores import GIVEN, DataScores
 def from_scores(
     scores: Any,
     labels: Any,
-    objective: str | Objective,
+    objective: Asked,
     *,
     alpha: float | Sequence[float] | Mapping[str, float] | None = None,
     beta: float | None = None,
@@ -64,7 +63,7 @@ def from_scores(
         "True" is positive, else the rarer one, and the summary says so; ``positive`` names another.
     objective : str or Objective
         For example ``"FPOR"`` with ``alpha=0.8``: the most recall at a precision of at least 0.8. Or a
-        :class:`~metricopt.Program`, or its sentence.
+        :class:`~metricopt.Program`, or its sentence; or one for each label, ``{label name: objective}``.
     alpha, beta : float, optional
         The bound (one for all labels, one a label, or {label name: bound}), or the beta of OFBS.
     confidence : "auto", float in (0, 1), or None

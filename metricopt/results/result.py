@@ -605,9 +605,9 @@ def result_from_scores(
             feasible=bool((choice.empirical or choice).feasible[label]),
             supported=choice.supported is None or bool(choice.supported[label]),
             slack_holds=slack is None or slack[label].holds,
-            bounded=bool(objective.bounds),
+            bounded=bool(single.bounds),
         )
-        for label in range(len(label_names))
+        for label, single in enumerate(objective.for_labels(len(label_names)))
     )
     return FitResult(
         model=model,

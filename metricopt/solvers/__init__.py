@@ -8,10 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from metricopt._validation import check_choice, reject
+from metricopt.problem.label_programs import LabelPrograms
 from metricopt.problem.objectives import CountObjective, Objective
 from metricopt.solvers.base import WARMUP, Solver, Stage
 from metricopt.solvers.exact_penalty import ExactPenalty
 from metricopt.solvers.grouped_head import GroupedHead
+from metricopt.solvers.label_by_label import LabelByLabel
+from metricopt.solvers.paths import PathSolver
 from metricopt.solvers.profiled import Profiled
 from metricopt.solvers.profiled_ranking import ProfiledRanking
 from metricopt.solvers.regrouping import Regrouping
@@ -72,11 +75,12 @@ def get_solver(solver: str | Solver | Callable[[Tensor, Tensor], Tensor], object
     ('Profiled', 'ProfiledRanking')
     """
     if isinstance(solver, Solver):
-        return solver
+        is_for_one = isinstance(objective, LabelPrograms) and isinstance(solver, PathSolver)
+        return LabelByLabel(solver) if is_for_one else solver
     if isinstance(solver, str):
         check_choice("solver", solver, REGISTRY)
-        counts = isinstance(objective, CountObjective)
-        return (REGISTRY if counts else REGISTRY | FOR_RANKINGS)[solver]()
+        counts = isinstance(objective, (CountObjective, LabelPrograms))
+        return get_solver((REGISTRY if counts else REGISTRY | FOR_RANKINGS)[solver](), objective)
     if isinstance(solver, type) or not callable(solver):
         reject("solver", "a name, a Solver or a loss (scores, labels) -> scalar", repr(solver), "create an instance")
     return Surrogate(solver)

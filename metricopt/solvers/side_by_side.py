@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricopt.problem.objectives import Bound, Objective
+from metricopt.problem.label_programs import LabelPrograms
+from metricopt.problem.objectives import Objective
 from metricopt.solvers.base import Solver, Stage
 
 
@@ -47,7 +48,7 @@ class SideBySide(Solver):
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         self._width = labels.shape[1] // len(self._solvers)
         for solver, columns in self._blocks():
-            own = objective if objective.bound is None else objective.with_bound(_bounds(objective, columns))
+            own = _of_columns(objective, columns)
             solver.subgroups = self.subgroups
             solver.prepare(own, labels[:, columns], None if sample_weight is None else sample_weight[:, columns])
         self.needs_index = self._solvers[0].needs_index
@@ -104,12 +105,15 @@ class SideBySide(Solver):
             yield solver, slice(position * self._width, (position + 1) * self._width)
 
 
-def _bounds(objective: Objective, columns: slice) -> Bound:
-    bound = objective.bound
-    assert bound is not None
-    return bound[columns] if isinstance(bound, tuple) else bound
+def _of_columns(objective: Objective, columns: slice) -> Objective:
+    """Return what is asked of some of the labels."""
+    if isinstance(objective, LabelPrograms):
+        return objective.some(columns)
+    return objective.with_bound(objective.bound[columns]) if isinstance(objective.bound, tuple) else objective
 
 
 def of_replicas(objective: Objective, number: int) -> Objective:
-    """Return the objective for as many replicas, with the bound of each label once for each."""
+    """Return the objective for as many replicas, with what is asked of each label once for each."""
+    if isinstance(objective, LabelPrograms):
+        return objective.times(number)
     return objective.with_bound(objective.bound * number) if isinstance(objective.bound, tuple) else objective

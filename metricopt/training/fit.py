@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from metricopt.problem.objectives import Objective
+from metricopt.problem.registry import Asked
 from metricopt.processes import join_launch, precision_given_back
 from metricopt.progress import Display
 from metricopt.results.result import FitResult
@@ -33,7 +33,7 @@ from metricopt.training.request import read_request
 def fit(
     model: nn.Module | Callable[[], nn.Module],
     loader: DataLoader[Any],
-    objective: str | Objective,
+    objective: Asked,
     *,
     alpha: float | Sequence[float] | Mapping[str, float] | None = None,
     beta: float | None = None,
@@ -99,8 +99,9 @@ def fit(
     loader : DataLoader
         A loader of pairs (x, y) with y of shape (B,) or (B, L), whose entries are 0, 1 or NaN (missing). Its batch size
         (that of each process, in a launch), workers, collate function and order are kept.
-    objective : str or Objective
-        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
+    objective : str, Objective or {label name: str or Objective}
+        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance; a
+        :class:`~metricopt.Program`, or its sentence. Or one for each label, with solvers that count errors.
     alpha : float, sequence or {label name: float}, in (0, 1]
         The bound of an objective that is asked for by name: one number for all labels, or one for each.
     beta : float, > 0

@@ -411,7 +411,10 @@ class Loop:
         if multiplier is not None:
             multiplier = multiplier.reshape(*multiplier.shape[:-1], self._num_replicas, -1).mean(axis=-2)
         kept = None if multiplier is None else np.where(self._learnable, multiplier, np.nan)
-        bounds = [name for _, name, _ in bounds_of_rows(self._objective, self._parts.train.subgroups)]
+        bounds = [
+            [name for _, name, _ in bounds_of_rows(single, self._parts.train.subgroups)]
+            for single in self._objective.for_labels(len(self._label_names))
+        ]
         return records_of(candidate.choice, self._objective, self._label_names, bounds, kept, epoch, stage, loss, slack)
 
     def _agreement_by_latest(self, slack: np.ndarray | None) -> tuple[SlackAgreement, ...] | None:

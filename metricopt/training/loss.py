@@ -27,8 +27,7 @@ from metricopt.data.loaders import as_label_columns
 from metricopt.evidence.subgroups import read_subgroups
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
-from metricopt.problem.objectives import Objective
-from metricopt.problem.registry import get_objective
+from metricopt.problem.registry import Asked, get_objective
 from metricopt.scoring.misfits import check_logits
 from metricopt.scoring.outputs import logits_of
 from metricopt.solvers import Solver, Stage, Surrogate, get_solver
@@ -78,8 +77,9 @@ class DirectMetricLoss(nn.Module):
 
     Parameters
     ----------
-    objective : str or Objective
-        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance.
+    objective : str, Objective or {label name: str or Objective}
+        ``"FPOR"``, ``"FROP"``, ``"OFBS"``, ``"OAP"``, ``"RecallAtFPR"``, ``"RecallAtAlarmRate"``, or an instance; a
+        :class:`~metricopt.Program`, or its sentence. Or one for each label, in the order of the columns.
     labels : array, shape (n,) or (n, L)
         The labels of all training samples: 0, 1 or NaN (missing). A label without positives or negatives is left out.
     epochs : int, >= 1
@@ -155,7 +155,7 @@ class DirectMetricLoss(nn.Module):
 
     def __init__(
         self,
-        objective: str | Objective,
+        objective: Asked,
         labels: Any,
         *,
         epochs: int,

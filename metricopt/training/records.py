@@ -22,7 +22,7 @@ def records_of(
     choice: ThresholdChoice,
     objective: Objective,
     label_names: Sequence[str],
-    bound_names: Sequence[str],
+    bound_names: Sequence[Sequence[str]],
     multiplier: np.ndarray | None,
     epoch: int,
     stage: str,
@@ -37,10 +37,11 @@ def records_of(
         The choice of thresholds on the selection data after the epoch, with entries of shape (L,).
     objective : Objective
     label_names : sequence of str, length L
-    bound_names : sequence of str, length K
-        The names of the bounds, each over all rows or in one subgroup.
+    bound_names : sequence of sequence of str, length L
+        The names of the bounds of each label, each over all rows or in one subgroup.
     multiplier : ndarray, shape (L,) or (K, L), or None
-        The multiplier of the bound, or of each of K bounds; NaN for a label that is left out.
+        The multiplier of the bound, or of each of K bounds; NaN for a label that is left out, and where a label has
+        fewer bounds than others.
     epoch, stage, loss
         The number of the epoch, the name of its stage, and its mean loss.
     slack : sequence of SlackAgreement, length L, optional
@@ -59,7 +60,7 @@ def records_of(
             "bound": single.bound,
             "feasible": bool(choice.feasible[label]),
             "threshold": float(choice.threshold[label]),
-            **_multipliers(multiplier, label, bound_names),
+            **_multipliers(multiplier, label, bound_names[label]),
             "agreement": None if slack is None or np.isnan(slack[label].agreement) else float(slack[label].agreement),
         }
         for label, (name, single) in enumerate(zip(label_names, objective.for_labels(len(label_names)), strict=True))
@@ -68,7 +69,10 @@ def records_of(
 
 def _multipliers(multiplier: np.ndarray | None, label: int, bound_names: Sequence[str]) -> dict[str, Any]:
     """Return the entries of a record for one multiplier, or for that of each bound by name."""
-    if multiplier is None or np.isnan(own := multiplier[..., label]).any():
+    if multiplier is None or not bound_names:
+        return {"multiplier": None}
+    own = multiplier[label] if multiplier.ndim == 1 else multiplier[: len(bound_names), label]
+    if np.isnan(own).any():
         return {"multiplier": None}
     if own.ndim == 0:
         return {"multiplier": float(own)}

@@ -22,9 +22,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from metricopt._validation import Faults, reject
 from metricopt.data.loaders import has_own_order, is_iterable
 from metricopt.evidence.subgroups import SubgroupColumn, read_subgroups
+from metricopt.problem.label_programs import LabelPrograms
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import Prevalence, read_prevalence
-from metricopt.problem.registry import check_registered, get_objective
+from metricopt.problem.registry import Asked, check_registered, get_objective
 from metricopt.solvers import Solver, get_solver
 from metricopt.training.optimizers import OptimizerLike
 from metricopt.training.records import Callback
@@ -76,7 +77,7 @@ class Request:
 def read_request(
     *,
     loader: Any,
-    objective: str | Objective,
+    objective: Asked,
     alpha: float | Sequence[float] | Mapping[str, float] | None,
     beta: float | None,
     label_names: Sequence[str] | None,
@@ -97,6 +98,8 @@ def read_request(
     names = _read_names(label_names, loader)
     target = get_objective(objective, alpha=alpha, beta=beta, label_names=names)
     check_registered(target)
+    if names is None and isinstance(target, LabelPrograms):
+        names = list(target.labels)
     request = Request(
         loader=loader,
         objective=target,

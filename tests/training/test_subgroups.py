@@ -60,6 +60,16 @@ def test_every_solver_keeps_bounds_in_subgroups_with_a_multiplier_for_each(solve
 
 
 @pytest.mark.slow
+def test_a_network_keeps_bounds_in_subgroups():
+    torch.manual_seed(0)
+    data, sites = loader()
+    network = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    result = metricopt.fit(network, data, IN_SITES, epochs=40, val_fraction=0, progress=False, subgroups=sites)
+    recalls, false_alarms, precision = reached(result.model, IN_SITES, sites, *data.dataset.tensors)
+    assert result.status is Status.FEASIBLE and min(recalls) >= 0.5 and false_alarms <= 0.3 and precision > 0.6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["F1, recall in every site", "recall, own thresholds"])
 def test_short_trainings_come_near_the_optimum_of_a_sweep(name):
     problem, program = draw_problem(0), programs_for(0)[name]
