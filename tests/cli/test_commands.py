@@ -482,6 +482,7 @@ def test_bad_input_is_code_2_and_a_message(folder, tmp_path, change, parts):
     assert result.exit_code == 2
     assert result.stdout == ""
     message = result.stderr.replace("Training linear ...\n", "")
+    message = message.removeprefix("300 rows and 6 columns beside outcome are read.\n")
     assert message.startswith("Error: ")
     for part in parts:
         assert part in message

@@ -157,7 +157,10 @@ def _with_units(features: pd.DataFrame) -> Iterator[str]:
         are_numbers = ~np.isnan(parse(cells.texts, POINT))
         part = counts[are_numbers].sum() / max(counts.sum(), 1)
         if are_numbers.sum() > _MANY_NUMBERS and _LEAST_PART <= part <= 1 / 2:
-            word = texts[int(np.argmax(np.where(are_numbers, 0, counts)))]
+            often = int(np.argmax(np.where(are_numbers, 0, counts)))
+            if counts[often] == 1:  # codes that differ from row to row, some of which look like numbers
+                continue
+            word = texts[often]
             yield (
                 f"{name} holds as many words as numbers ({word!r} the most), so that each number is a category: "
                 "leave the cells with words blank, or give them a column of their own"
