@@ -9,7 +9,7 @@ SUITE = Suite(
     datasets=TABLES,
     plans=(
         Plan(
-            ("FPOR .8", "FROP .8", "F1"),
+            ("FPOR .8",),
             ("profiled, folds", "cross-entropy, folds", "logistic, folds", "logistic + tuned threshold"),
             ("linear",),
         ),
