@@ -289,3 +289,13 @@ def test_copies_of_rows_are_warned_of_unless_they_are_one_group(times):
         with pytest.warns(UserWarning, match=f"In loader each positive row is there {times[0]} times or more"):
             metricopt.fit(nn.Linear(3, 1), loader, "FPOR", **asked)
     metricopt.fit(nn.Linear(3, 1), loader, "FPOR", groups=rows.tolist(), **asked)  # a warning would be an error
+
+
+def test_large_batches_of_replicas_train_without_a_warning():
+    """Together they have more than 16,384 scores a batch, which torch counts instead of NumPy."""
+    x, y = table(num_rows=4000)
+    result = metricopt.fit(
+        nn.Linear(4, 1), loader_of(x, y, batch_size=4000), "FPOR", alpha=0.5, epochs=12, progress=False
+    )
+    assert "ramp" in {record["stage"] for record in result.history}
+    assert all(np.isfinite(record["loss"]) for record in result.history)
