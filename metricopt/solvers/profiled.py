@@ -188,7 +188,7 @@ class Profiled(PathSolver):
             None if weight is None else weight.to(own.dtype),
             threshold=torch.from_numpy(self._threshold).to(own.dtype),
             slopes=torch.from_numpy(np.array(slopes)).to(own.dtype),  # a copy: it may be a view that cannot be written
-            cost=torch.from_numpy(np.array(cost)).to(own.dtype),
+            cost=torch.from_numpy(cost).to(own.dtype),
             offset=offset,
             height=path.height(progress),
             anchor=torch.from_numpy(anchor).to(own.dtype) if path.anchor else None,
