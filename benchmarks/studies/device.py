@@ -122,7 +122,7 @@ def refresh_seconds(num_rows: int, num_labels: int, device: torch.device) -> dic
     found, clock = [], clock_of(device)
     for _ in range(5):
         began = clock()
-        loss._refresh()
+        loss._driver.refresh()
         if device.type != "cpu":
             torch.accelerator.synchronize()
         found.append(clock() - began)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -31,7 +33,8 @@ from benchmarks.packages import BEATS, CLOTHES
 from benchmarks.reporting import files
 from benchmarks.reporting.pictures import BLACK, BLUE, GREEN, ORANGE
 from benchmarks.reporting.statistics import t_interval
-from benchmarks.studies.study import Processes, Quick, finish, run_all
+from benchmarks.running import runner
+from benchmarks.studies.study import Processes, Quick, finish
 from metricopt.data import stratified_split
 from metricopt.losses import WeightedCrossEntropy
 from metricopt.solvers import GroupedHead, Regrouping
@@ -40,7 +43,7 @@ NEEDS: tuple[str, ...] = (BEATS, CLOTHES)
 MIN_PRECISION = 0.8
 PARTS = (0.4, 0.2, 0.4)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 8, 64, 0.003
-NUM_SEEDS = 5
+NUM_SEEDS = 10
 DIRECT, PLAIN, WEIGHTED, REGROUPED = "direct", "cross-entropy", "weighted", "regrouping"
 METHODS = (DIRECT, PLAIN, WEIGHTED, REGROUPED)
 COLORS = dict(zip(METHODS, (BLUE, ORANGE, GREEN, BLACK), strict=True))
@@ -82,6 +85,54 @@ def network(data: str, size: str, *, is_grouped: bool = False) -> nn.Module:
         layers += [nn.Linear(width, 64), nn.ReLU()]
         width = 64
     return nn.Sequential(*layers, GroupedHead(width, NUM_GROUPS) if is_grouped else nn.Linear(width, 1))
+
+
+@dataclass(frozen=True)
+class SmallNetwork:
+    """One training: a piece of work.
+
+    Attributes
+    ----------
+    data : str
+        Name in :data:`DATA`.
+    network : str
+        :data:`LINEAR`, :data:`NARROW` or :data:`FULL`.
+    method : str
+        One of :data:`METHODS`.
+    seed : int
+        Of the division of the rows, the first weights and the batches.
+    epochs : int
+    """
+
+    data: str
+    network: str
+    method: str
+    seed: int
+    epochs: int = EPOCHS
+
+    @property
+    def key(self) -> str:
+        """What finished work is known by."""
+        return repr(self)
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+        return f"{self.data}, {self.network}, {self.method}"
+
+    def run(self) -> list[runner.Row]:
+        """Train, and return a row an epoch."""
+        return run_one(self.data, self.network, self.method, self.seed, self.epochs)
+
+
+def cells_of(num_seeds: int = NUM_SEEDS, epochs: int = EPOCHS) -> list[SmallNetwork]:
+    """Return all work; the full networks on the bound and on cross-entropy come first."""
+    kinds = [*product((FULL,), METHODS[:2]), *product((NARROW, LINEAR), METHODS[:2]), *product((FULL,), METHODS[2:])]
+    return [
+        SmallNetwork(data, size, method, seed, epochs)
+        for stretch in (kinds[:2], kinds[2:])
+        for seed, data, (size, method) in product(range(num_seeds), DATA, stretch)
+    ]
 
 
 def run_one(data: str, size: str, method: str, seed: int, epochs: int = EPOCHS) -> list[dict[str, Any]]:
@@ -182,16 +233,25 @@ def picture(frame: pd.DataFrame) -> Figure:
 
 
 def main(quick: Quick = False, processes: Processes = 2) -> None:
-    """Train small networks on heartbeats and clothes, on the bound and on losses, and draw their learning curves."""
-    seeds, epochs = (2, 2) if quick else (NUM_SEEDS, EPOCHS)
-    plans = [(FULL, METHODS), *((size, METHODS[:2]) for size in (NARROW, LINEAR))]
-    jobs = [
-        partial(run_one, data, size, method, seed, epochs)
-        for seed, data, (size, methods) in product(range(seeds), DATA, plans)
-        for method in methods
-    ]
-    frame = pd.DataFrame([row for rows in run_all(jobs, processes) for row in rows])
+    """Train small networks on heartbeats and clothes; what the results hold, or a killed run left, is not run again."""
+    cells = cells_of(2, 2) if quick else cells_of()
+    file, published = files.RUNS / f"networks{'-quick' * quick}.jsonl", files.RESULTS / "networks.csv"
+    if quick:
+        file.unlink(missing_ok=True)
+    elif published.exists():
+        runner.take_over(cells, _with_cells(pd.read_csv(published)), file)
+    failed = runner.run("networks", cells, file, processes, Console(stderr=True))
+    frame = pd.DataFrame(runner.rows_of(cells, file)).drop(columns="cell")
     tables = {"Recall at precision .8 that scores allow, and what is delivered": means(frame)}
-    finish("networks", "Small networks on heartbeats and clothes", frame.to_dict("records"), tables, quick)
+    said = [f"Failed: {cell}: {error}" for cell, error in failed.items()]
+    finish("networks", "Small networks on heartbeats and clothes", frame.to_dict("records"), tables, quick, said)
     if not quick:
         picture(frame).savefig(files.RESULTS / "networks.png", dpi=110, metadata={"Software": None})
+
+
+def _with_cells(published: pd.DataFrame) -> list[runner.Row]:
+    """Return the rows of a table of results with the cells that they come from."""
+    cells = [
+        SmallNetwork(*known).key for known in published[["data", "network", "method", "seed"]].itertuples(index=False)
+    ]
+    return published.assign(cell=cells).to_dict("records")

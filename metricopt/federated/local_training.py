@@ -20,7 +20,7 @@ from metricopt.data.loaders import as_label_columns, split_batch
 from metricopt.scoring.forward import forward, to_device
 from metricopt.scoring.modes import train_as_left
 from metricopt.solvers import Solver
-from metricopt.training.loss import DivergedError
+from metricopt.training.driver import DivergedError
 from metricopt.training.parts import Partition
 
 

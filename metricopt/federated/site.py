@@ -35,7 +35,7 @@ from metricopt.results.result import FitResult
 from metricopt.scoring.forward import score_loader
 from metricopt.scoring.modes import left_in_evaluation
 from metricopt.solvers import Surrogate
-from metricopt.training.loss import DivergedError
+from metricopt.training.driver import DivergedError
 from metricopt.training.optimizers import OptimizerLike, check_trainable, optimizer_maker
 from metricopt.training.partition import make_partition
 from metricopt.training.parts import Part, Partition

@@ -15,7 +15,7 @@ a tenth of that of a constant model.
 A network that has not begun to learn ranks its samples at random, and the best threshold of such scores says nothing
 about where ramps should lie. It has begun if cross-entropy lies clearly below that of the best constant.
 
-This file decides both. It leaves what follows from them to :mod:`metricopt.training.loss`.
+This file decides both. It leaves what follows from them to :mod:`metricopt.training.driver`.
 """
 
 from __future__ import annotations

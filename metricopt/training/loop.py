@@ -31,7 +31,7 @@ from metricopt.solvers.agreement import SlackAgreement
 from metricopt.training.averaging import average_weights, is_as_good
 from metricopt.training.conclusion import conclude, conclude_folds
 from metricopt.training.copies import warn_of_copies
-from metricopt.training.loss import DivergedError
+from metricopt.training.driver import DivergedError
 from metricopt.training.partition import OTHER_LABELS
 from metricopt.training.parts import Part
 from metricopt.training.preparation import Training

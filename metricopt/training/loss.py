@@ -1,9 +1,8 @@
 r"""The objective as a loss for one's own training loop, which is the loss of :func:`~metricopt.fit` too.
 
-It puts together what a solver needs beside batches: a schedule, the latest scores of all training samples
-(:mod:`metricopt.training.score_memory`), and the moments at which the exact threshold is taken from them. This file
-decides those moments. It leaves every algorithm to :mod:`metricopt.solvers`, and what surrounds a loss (optimizers,
-selection, several paths) to :mod:`metricopt.training.loop` or to the user's loop.
+This file decides what may be passed, and what is told. It leaves what happens with a batch to
+:mod:`metricopt.training.driver`, and what surrounds a loss (optimizers, selection, several paths) to
+:mod:`metricopt.training.loop` or to the user's loop.
 
 How it is used with Lightning and with a ``Trainer`` of Hugging Face is in the guide, on the page on one's own loop.
 """
@@ -11,7 +10,6 @@ How it is used with Lightning and with a ``Trainer`` of Hugging Face is in the g
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,26 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricopt import _arrays
 from metricopt._arrays import Samples, to_numpy
-from metricopt._validation import Faults, check_finite, check_labels, message, reject
+from metricopt._validation import Faults, check_finite, check_labels, reject
 from metricopt.data.loaders import as_label_columns
 from metricopt.evidence.subgroups import read_subgroups
-from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.registry import Asked, get_objective
 from metricopt.scoring.misfits import check_logits
 from metricopt.scoring.outputs import logits_of
-from metricopt.solvers import Solver, Stage, Surrogate, get_solver
+from metricopt.solvers import Solver, Stage, get_solver
 from metricopt.training.batches import columns_of_batch, of_all_processes
-from metricopt.training.hand_over import has_begun_to_learn, scales_at_hand_over, with_rescaled_gradient
+from metricopt.training.driver import Driver
 from metricopt.training.plan import default_warmup_epochs
 from metricopt.training.schedule import Schedule
-from metricopt.training.score_memory import DeviceScoreMemory, ScoreMemory
-
-
-class DivergedError(ArithmeticError):
-    """Scores or losses became NaN or infinite."""
 
 
 class DirectMetricLoss(nn.Module):
@@ -187,20 +178,14 @@ class DirectMetricLoss(nn.Module):
             remedy = "check the labels, or add samples of the other class"
             reject("labels", "of both classes", f"{len(truth)} of one class or missing", remedy)
         self.objective.for_labels(truth.shape[1])
-        self._subgroups = read_subgroups(subgroups, self.objective.columns, len(truth))
-        self.solver.subgroups = self._subgroups or None
-        self.solver.prepare(self.objective, truth, samples.weight)
-        self._warm_up = self.solver.beside(Surrogate())
-        self._warm_up.prepare(self.objective, truth, samples.weight)
-        self._memory: ScoreMemory = ScoreMemory(truth)
-        self._labels, self._sample_weight = truth, samples.weight
-        self._weight = None if samples.weight is None else torch.from_numpy(np.array(samples.weight)).float()
-        self._needs_index = self.solver.needs_index or samples.weight is not None or bool(self._subgroups)
-        epochs_on_path = epochs - planned
-        self._path = replace(self.solver.stages(epochs_on_path, is_linear=False)[0], epochs=epochs_on_path)
-        self._schedule = Schedule.of(
+        columns = read_subgroups(subgroups, self.objective.columns, len(truth))
+        schedule = Schedule.of(
             epochs, int(steps_per_epoch), planned, is_default=warmup_epochs is None, warms_up=self.solver.warms_up
         )
+        self._labels = truth
+        self._driver = Driver(self.objective, self.solver, truth, samples.weight, columns, schedule)
+        epochs_on_path = epochs - planned
+        self._path = replace(self.solver.stages(epochs_on_path, is_linear=False)[0], epochs=epochs_on_path)
         self.sees_all_processes = False
         self.losses = nn.ModuleList(self.solver.losses)
 
@@ -231,27 +216,9 @@ class DirectMetricLoss(nn.Module):
             return scores.sum()
         if not moves:
             return self._loss_of_others(scores, truth)
-        if index is None and self._needs_index:
-            what = "sample_weight" if self._weight is not None else self.solver.name
-            what = "bounds in subgroups" if self._subgroups else what
-            reject("index", f"given for {what}", None, "pass the row of each sample of the batch")
-        schedule, stays = self._schedule, self.solver.works_on_device and not _arrays.is_on_host(scores)
-        index = index if index is None or stays else index.cpu()
-        self._keep_memory_at(scores.device if stays else None)
-        if not stays or not schedule.batches:
-            self._memory.check(truth, None if index is None else index.cpu())
-        if not schedule.batches and self.solver.takes_logits:
+        if not self._driver.schedule.batches and self.solver.takes_logits:
             check_logits(logits)
-        if not schedule.is_on_path and self._is_warm:
-            if self._memory.is_empty and self.solver.warms_up:
-                remedy = "call loss.update(scores) with those of the training samples, or give warmup_epochs"
-                reject("scores", "known before a training without warm-up", "none", remedy)
-            self._start(self._path, max(schedule.num_batches - schedule.batches, 1))
-        weight = self._weights_of(index, scores.device)
-        loss = self._loss_of(scores, truth, weight, index)
-        if stays or math.isfinite(loss.item()):  # there the state of a batch that is not finite is left out by itself
-            self._move(scores, truth, index)
-        return loss
+        return self._driver.step(scores, truth, index, self._path)
 
     def update(self, scores: Any, labels: Any = None) -> None:
         """Take over the scores of all training samples, and refresh the threshold.
@@ -279,12 +246,12 @@ class DirectMetricLoss(nn.Module):
         check_labels(truth)
         columns = columns.astype(np.promote_types(columns.dtype, np.float32), copy=False)
         is_in_order = np.array_equal(truth, self._labels, equal_nan=True)
-        if not is_in_order and self._needs_index:
+        if not is_in_order and self._driver.needs_index:
             remedy = "give the scores in the order of those labels"
             reject("labels", "left out, or those that the loss was made with", "others", remedy)
-        self._memory.replace(columns, None if is_in_order else truth)
-        if self._schedule.is_on_path:
-            self._refresh()
+        self._driver.memory.replace(columns, None if is_in_order else truth)
+        if self._driver.schedule.is_on_path:
+            self._driver.refresh()
 
     def start(self, path: Stage, scores: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
         """Begin a path of the solver, in loops that take several; the first path begins by itself.
@@ -305,20 +272,21 @@ class DirectMetricLoss(nn.Module):
         DivergedError
             If a score is NaN or infinite.
         """
+        driver, schedule = self._driver, self._driver.schedule
         if scores is not None:
-            self._memory.replace(scores, labels)
-        if self._is_warm or not self._schedule.may_skip_warmup:
-            self._start(path, path.epochs * self._schedule.steps_per_epoch)
+            driver.memory.replace(scores, labels)
+        if driver.is_warm or not schedule.may_skip_warmup:
+            driver.start(path, path.epochs * schedule.steps_per_epoch)
 
     @property
     def warmup_epochs(self) -> int:
         """The number of epochs of the warm-up, with those by which it was extended."""
-        return self._schedule.warmup_epochs
+        return self._driver.schedule.warmup_epochs
 
     @property
     def latest_scores(self) -> np.ndarray:
         """The latest score of every training sample, shape (n, L); in the order of the labels if ``index`` is given."""
-        return self._memory.scores
+        return self._driver.memory.scores
 
     @property
     def threshold(self) -> Any:
@@ -328,16 +296,9 @@ class DirectMetricLoss(nn.Module):
         among them. Where each subgroup has a threshold of its own, this is the one that they would share;
         ``metricopt.choose_threshold(loss.latest_scores, labels, loss.objective, subgroups=...)`` has all of them.
         """
-        if self._memory.is_empty:
+        if self._driver.memory.is_empty:
             reject("scores", "known for a threshold", "none", "train first, or call loss.update(scores)")
-        memory = self._memory
-        threshold = choose_threshold(
-            memory.scores,
-            memory.labels,
-            self.objective,
-            sample_weight=self._sample_weight,
-            subgroups=self._subgroups,
-        ).threshold
+        threshold = self._driver.threshold
         return float(threshold[0]) if len(threshold) == 1 else threshold
 
     @property
@@ -351,8 +312,7 @@ class DirectMetricLoss(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return everything that moves, as tensors and numbers; it is part of :meth:`state_dict`."""
-        memory, solver = self._memory.state_dict(), self.solver.state_dict()
-        return {"of": self._identity, "progress": self._schedule.state_dict(), "memory": memory, "solver": solver}
+        return {"of": self._identity, **self._driver.state_dict()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`get_extra_state` returned.
@@ -364,101 +324,16 @@ class DirectMetricLoss(nn.Module):
         """
         if state["of"] != self._identity:
             reject("state_dict", f"that of {self._identity}", state["of"], "make the loss with the same arguments")
-        self._schedule.load_state_dict(state["progress"])
-        self._memory.load_state_dict(state["memory"])
-        self.solver.load_state_dict(state["solver"])
+        self._driver.load_state_dict(state)
 
     @property
     def _identity(self) -> str:
         num_samples, num_labels = self._labels.shape
         return f"{self.objective!r} by {self.solver!r} on {num_samples} samples of {num_labels} label(s)"
 
-    def _keep_memory_at(self, device: torch.device | None) -> None:
-        """Keep the latest scores on an accelerator, or on the host (None)."""
-        memory = self._memory
-        if device is None:
-            self._memory = memory.fetch() if isinstance(memory, DeviceScoreMemory) else memory
-        elif not isinstance(memory, DeviceScoreMemory) or memory.device != device:
-            self._memory = DeviceScoreMemory(memory, device)
-
-    def _weights_of(self, index: Tensor | None, device: torch.device) -> Tensor | None:
-        """Return the weights of the samples of a batch, on a device."""
-        if self._weight is None or index is None:
-            return None
-        if self._weight.device != device:
-            self._weight = self._weight.to(device)
-        return self._weight[index.to(device, non_blocking=True)]
-
     def _loss_of_others(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of samples that need not be those of the training set."""
         if self.solver.needs_index:
             remedy = "judge other data by metricopt.choose_threshold"
             reject("loss", f"called on training batches alone for {self.solver.name}", "one without gradients", remedy)
-        return self._loss_of(scores, labels)
-
-    def _loss_of(
-        self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None
-    ) -> Tensor:
-        """Return the loss of a batch, on the scale of cross-entropy."""
-        schedule = self._schedule
-        if not schedule.is_on_path:
-            return self._warm_up.loss(scores, labels, weight, index)
-        scales = schedule.scales
-        if len(scales) == 1:
-            if not self.solver.scales_itself:
-                return self.solver.loss(scores, labels, weight, index) * scales[0]
-            self.solver.scale = scales[0]
-            return self.solver.loss(scores, labels, weight, index)
-        loss = self.solver.loss(with_rescaled_gradient(scores, scales), labels, weight, index)
-        return loss + (sum(scales) / len(scales) - 1) * loss.detach()
-
-    def _move(self, scores: Tensor, labels: Tensor, index: Tensor | None) -> None:
-        """Go one step on, after the loss of a batch."""
-        schedule = self._schedule
-        if schedule.is_on_path:
-            self.solver.step()
-        self._memory.put(scores, labels, index)
-        if schedule.advance():
-            self._refresh()
-        elif schedule.may_extend_warmup and not self._has_begun_to_learn:
-            schedule.extend_warmup()
-
-    @property
-    def _is_warm(self) -> bool:
-        """Whether the warm-up is over, or one of less than an epoch is not needed as the model is trained already."""
-        schedule, knows_scores = self._schedule, not self._memory.is_empty
-        if schedule.may_skip_warmup and knows_scores and (schedule.is_warmup_alone or self._has_begun_to_learn):
-            return True
-        return schedule.is_warm
-
-    @property
-    def _has_begun_to_learn(self) -> bool:
-        memory = self._memory
-        return has_begun_to_learn(memory.scores, memory.labels, self._sample_weight)
-
-    def _start(self, path: Stage, num_steps: int) -> None:
-        self.solver.start(path, num_steps)
-        self._schedule.is_on_path = True
-        self._refresh()
-        memory, solver = self._memory, self.solver
-        if not memory.is_empty and not solver.keeps_its_scale:
-            known = memory.scores, memory.labels, self._sample_weight
-            knows_rows = memory.is_in_order_of_rows
-            self._schedule.scales = scales_at_hand_over(solver, self._warm_up, *known, knows_rows=knows_rows)
-
-    def _refresh(self) -> None:
-        """Let the solver see the latest scores of all training samples."""
-        memory = self._memory
-        if memory.is_empty:
-            return
-        if isinstance(memory, DeviceScoreMemory):
-            weight = None
-            if self._sample_weight is not None:
-                weight = self._weights_of(torch.arange(len(self._labels)), memory.device)
-            self.solver.refresh_on_device(*memory.tensors(), weight)
-            return
-        scores = memory.scores
-        if not np.isfinite(scores).all():
-            steps, remedy = self._schedule.batches, "lower the learning rate or clip the gradient"
-            raise DivergedError(message("scores", "finite", f"NaN or infinity after {steps} batches", remedy))
-        self.solver.refresh(scores, self._memory.labels, self._sample_weight)
+        return self._driver.loss_of(scores, labels)

@@ -1,7 +1,7 @@
 """How far a training is: the batches of the warm-up, of the path, and the moments at which a threshold is taken.
 
 This file decides when the warm-up ends, and how often thresholds are refreshed. What happens then is in
-:mod:`metricopt.training.loss`.
+:mod:`metricopt.training.driver`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ class Schedule:
     on_paths: int = 0
     is_on_path: bool = False
     scales: list[float] = field(default_factory=lambda: [1.0])
+    _planned_warmup_batches: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._planned_warmup_batches = self.warmup_batches
 
     @classmethod
     def of(cls, epochs: int, steps_per_epoch: int, warmup_epochs: int, *, is_default: bool, warms_up: bool) -> Schedule:
@@ -92,11 +96,19 @@ class Schedule:
         return self.is_on_path and self.on_paths % every == 0
 
     @property
-    def may_extend_warmup(self) -> bool:
-        """Whether the warm-up ends with this batch, and there is time for another epoch of it."""
-        room = MAX_WARMUP_FRACTION * self.num_batches - self.warmup_batches
-        is_at_end = self.batches == self.warmup_batches and not self.is_on_path
-        return self.can_extend and is_at_end and room >= self.steps_per_epoch
+    def is_at_end_of_warmup(self) -> bool:
+        """Whether the warm-up ends with the latest batch."""
+        return self.batches == self.warmup_batches and not self.is_on_path
+
+    @property
+    def has_room_to_extend(self) -> bool:
+        """Whether there is time for another epoch of warm-up."""
+        return MAX_WARMUP_FRACTION * self.num_batches - self.warmup_batches >= self.steps_per_epoch
+
+    @property
+    def is_warmup_extended(self) -> bool:
+        """Whether the warm-up takes longer than planned."""
+        return self.warmup_batches > self._planned_warmup_batches
 
     def extend_warmup(self) -> None:
         """Let the warm-up take one epoch more."""

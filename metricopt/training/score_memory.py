@@ -2,7 +2,7 @@
 
 An exact threshold needs the scores of all samples, of which a batch shows a few; a pass over all of them for each
 refresh would cost as much as training. This file decides where the scores of a batch are kept. It leaves when they are
-looked at to :mod:`metricopt.training.loss`.
+looked at to :mod:`metricopt.training.driver`.
 """
 
 from __future__ import annotations

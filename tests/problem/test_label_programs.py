@@ -79,7 +79,7 @@ def test_the_loss_of_several_programs_is_the_mean_of_theirs():
         loss.update(scores[:, columns])
         own = torch.from_numpy(scores[:, columns]).requires_grad_()
         loss(own, torch.from_numpy(labels[:, columns]), everyone).backward()
-        return own.grad / loss._schedule.scales[0]
+        return own.grad / loss._driver.schedule.scales[0]
 
     together = gradient(ASKED, [0, 1, 2])
     for label, own in enumerate(ASKED.values()):

@@ -53,7 +53,7 @@ class Copies(TorchDispatchMode):
 def test_at_most_three_copies_of_the_weights_are_alive(epochs):
     network = nn.Sequential(nn.Linear(SHAPE[1], SHAPE[0]), nn.ReLU(), nn.Linear(SHAPE[0], 1))
     loader = DataLoader(Rows(), batch_size=50, shuffle=True)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)  # which keeps none of its own
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)  # which keeps none of its own
     with Copies() as copies:
         metricopt.fit(network, loader, "FPOR", alpha=0.3, epochs=epochs, optimizer=optimizer, progress=False)
     the_model = 1

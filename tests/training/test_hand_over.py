@@ -52,10 +52,10 @@ def test_the_gradient_goes_on_as_long_as_that_of_cross_entropy(prevalence, objec
         return gradient.norm()
 
     before = torch.stack([norm(rows) for rows in halves]).norm()
-    assert not loss._schedule.is_on_path
+    assert not loss._driver.schedule.is_on_path
     after = torch.stack([norm(rows) for rows in halves]).norm()
     assert 0.5 < after / before < 2
-    assert loss._schedule.is_on_path
+    assert loss._driver.schedule.is_on_path
 
 
 def test_on_the_weights_of_a_network_too():
@@ -174,7 +174,8 @@ def stages_of(distance, **arguments):
 def test_a_warm_up_that_has_not_begun_to_learn_is_extended_to_half_of_the_epochs():
     slow = partial(torch.optim.SGD, lr=1e-4)
     fast = partial(torch.optim.Adam, lr=0.03)
-    assert stages_of(0.0, epochs=12, optimizer=slow) == ["warm-up"] * 6 + ["guided ramp"] * 6
+    with pytest.warns(UserWarning, match="extended to 6 epochs, the model is hardly better .* Train for more epochs"):
+        assert stages_of(0.0, epochs=12, optimizer=slow) == ["warm-up"] * 6 + ["guided ramp"] * 6
     assert stages_of(3.0, epochs=12, optimizer=fast) == ["warm-up"] * 3 + ["guided ramp"] * 9
     asked = stages_of(0.0, epochs=12, optimizer=slow, warmup_epochs=2)  # as the caller says
     assert asked == ["warm-up"] * 2 + ["guided ramp"] * 10
@@ -207,6 +208,7 @@ def test_what_counts_as_begun():
 # What is kept
 
 
+@pytest.mark.filterwarnings("ignore:After a warm-up that was extended")
 def test_a_good_start_is_kept():
     x, y = blobs(480, distance=4.0)
     trained = fit(mlp(), loader_of(x, y), "FPOR", alpha=0.7, epochs=20, progress=False)
@@ -217,6 +219,7 @@ def test_a_good_start_is_kept():
     assert all(torch.equal(value, before[name]) for name, value in again.model.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore:After a warm-up that was extended")
 def test_a_start_that_was_made_for_the_training_gives_way_to_the_warm_up():
     x, y = blobs(distance=3.0)
     result = fit(mlp, loader_of(x, y), "FPOR", alpha=0.7, epochs=4, learning_rate=1e-9, progress=False)

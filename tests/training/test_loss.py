@@ -15,7 +15,7 @@ from metricopt.losses import FocalLoss
 from metricopt.scoring.forward import score_loader
 from metricopt.solvers import ExactPenalty, Profiled, ProfiledRanking, Surrogate
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
-from metricopt.training.loss import DivergedError
+from metricopt.training.driver import DivergedError
 from tests.held_out import fit
 
 EPOCHS, BATCH, SEED = 8, 40, 3
