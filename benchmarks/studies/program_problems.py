@@ -45,6 +45,7 @@ def programs_for(seed: int) -> dict[str, Program]:
         "precision, 3 bounds": Program(
             "precision", ["recall >= 0.5", f"false_positive_rate <= {rate}", "negative_predictive_value >= 0.8"]
         ),
+        "F1, 3 bounds": Program("f1", ["recall >= 0.4", f"precision >= {precision - 0.1:.1f}", "alarm_rate <= 0.15"]),
         "F1, recall in every site": Program("f1", [f"recall >= {recall} in every site", "alarm_rate <= 0.25"]),
         "recall, precision in every site": Program("recall", [f"precision >= {recall + 0.1} in every site"]),
         "recall, own thresholds": Program("recall", [f"precision >= {precision} in every site"], SITE),

@@ -159,6 +159,8 @@ class ThresholdChoice:
         if self.program is not None:
             own = self.program.thresholds or {}
             rows += [(f"threshold of {name}", f"{value:.6g}") for name, value in own.items()]
+            if self.program.gap_in_words is not None:
+                rows.append(("gap", self.program.gap_in_words))
         width = max(len(name) for name, _ in rows)
         lines = [self._headline(), *(f"  {name:<{width}}  {text}" for name, text in rows)]
         advice = self._missing()

@@ -9,7 +9,6 @@ This file decides how a rule is applied to thresholds of subgroups. It leaves th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,10 +18,10 @@ from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.choosing import choice_at, choose, with_support
 from metricopt.evidence.rows import LabelRows, Rows
 from metricopt.evidence.rule import Rule
-from metricopt.evidence.subgroup_thresholds import JointProgram, SubgroupCuts
-from metricopt.evidence.support import Support
+from metricopt.evidence.subgroup_thresholds import JointChoice, JointProgram, SubgroupCuts
+from metricopt.evidence.support import Support, cuts_to_support
 from metricopt.problem.bounds import MetricBound
-from metricopt.problem.cuts import Cuts, all_cuts
+from metricopt.problem.cuts import Cuts, all_cuts, never_needs_false_alarms
 from metricopt.problem.program import Program
 from metricopt.problem.ranking import Ranking
 
@@ -56,61 +55,53 @@ def choose_per_subgroup(
     column = rows.subgroups[asked.threshold_per]
     parts = own.subgroups[column.name]
 
-    def at(lowest_flagged: np.ndarray) -> tuple[LabelRows, Cuts]:
-        alarms = rows.samples.scores[:, label] >= lowest_flagged[column.of_row]
+    def outcome(best: JointChoice, gap: float, by: Rule | None) -> ThresholdChoice:
+        alarms = rows.samples.scores[:, label] >= best.lowest_flagged[column.of_row]
         samples = replace(rows.samples, scores=rows.samples.scores.copy())
         samples.scores[:, label] = alarms
         (judged,) = list(replace(rows, samples=samples).of_labels([label]))
         cut = np.array([1.0, np.inf], dtype=samples.scores.dtype)
-        return judged, Cuts.at(judged.ranking, asked, cut, judged.rankings)
-
-    def outcome(lowest_flagged: np.ndarray, by: Rule | None) -> ThresholdChoice:
-        judged, cuts = at(lowest_flagged)
+        cuts = Cuts.at(judged.ranking, asked, cut, judged.rankings)
         found = choice_at(judged, asked, cuts, 0, dtype)
-        if by is None or not cuts.bounds:
-            return found
-        return with_support(replace(found, confidence=by.confidence), Support.of(judged, cuts, by), 0)
+        if by is not None and cuts.bounds:
+            found = with_support(replace(found, confidence=by.confidence), Support.of(judged, cuts, by), 0)
+        lowest = zip(parts.items(), best.lowest_flagged, strict=True)
+        thresholds = {name: _midway(part.ranking, cut, dtype) for (name, part), cut in lowest}
+        told = replace(found.program, thresholds=thresholds, gap=gap)
+        return replace(found, threshold=shared.threshold, program=told)
 
-    lowest, _ = _search(own, asked, None, 0.0)
-    empirical = _with_thresholds(outcome(lowest, rule), shared, parts, lowest, dtype)
-    if not empirical.feasible and shared.empirical is not None and shared.empirical.program is not None:
-        clash = shared.empirical.program.clash
-        empirical = replace(empirical, program=replace(empirical.program, clash=clash))
+    start = shared if shared.empirical is None else shared.empirical
+    joint, without = _joint_program(own, asked, None)
+    best = joint.best(float(start.threshold))
+    empirical = outcome(best, 0.0 if without else best.gap, rule)
+    if asked.bounds and not empirical.feasible:
+        clash = [bound.of(name) for name in without for bound in asked.bounds if bound.within == column.name]
+        clash = clash or [bound.bound.of(bound.subgroup) for bound in empirical.program.bounds]
+        empirical = replace(empirical, program=replace(empirical.program, clash=tuple(clash)))
     if rule is None or not asked.bounds:
         return replace(empirical, empirical=None if rule is None else empirical)
-    best = None
-    for tightening in TIGHTENINGS:
-        lowest, is_feasible = _search(own, asked, rule, tightening)
-        if not is_feasible:
+    found = None
+    joint, without = _joint_program(own, asked, rule)
+    loosest = joint.best(float(shared.threshold))
+    for tightening in () if without else TIGHTENINGS:
+        best = joint.tightened(tightening).best(float(shared.threshold)) if tightening else loosest
+        if not best.feasible:
             break
-        found = outcome(lowest, rule)
-        if found.supported:  # the less tight, the better the value
-            best = _with_thresholds(found, shared, parts, lowest, dtype)
+        tried = outcome(best, loosest.value + loosest.gap - best.value, rule)
+        if tried.supported:  # the less tight, the better the value
+            found = tried
             break
-    if best is None:
-        safe = replace(shared.program, thresholds={name: float(shared.threshold) for name in parts})
-        return replace(shared, program=safe, empirical=replace(empirical, num_more_positives=shared.num_more_positives))
-    more = 0.0
+    if found is None or (shared.supported and float(shared.value) >= float(found.value)):
+        alike = replace(shared.program, thresholds={name: float(shared.threshold) for name in parts})
+        return replace(
+            shared, program=alike, empirical=replace(empirical, num_more_positives=shared.num_more_positives)
+        )
     return replace(
-        best,
-        feasible=best.supported,
-        num_more_positives=more,
-        empirical=replace(empirical, num_more_positives=more),
+        found,
+        feasible=found.supported,
+        num_more_positives=0.0,
+        empirical=replace(empirical, num_more_positives=0.0),
     )
-
-
-def _with_thresholds(
-    choice: ThresholdChoice,
-    shared: ThresholdChoice,
-    parts: Mapping[str, LabelRows],
-    lowest_flagged: np.ndarray,
-    dtype: torch.dtype,
-) -> ThresholdChoice:
-    """Return a choice with its thresholds midway between scores, and the shared one for other subgroups."""
-    thresholds = {
-        name: _midway(part.ranking, cut, dtype) for (name, part), cut in zip(parts.items(), lowest_flagged, strict=True)
-    }
-    return replace(choice, threshold=shared.threshold, program=replace(choice.program, thresholds=thresholds))
 
 
 def _midway(ranking: Ranking, cut: float, dtype: torch.dtype) -> float:
@@ -118,52 +109,61 @@ def _midway(ranking: Ranking, cut: float, dtype: torch.dtype) -> float:
     return Cuts.at(ranking, Program("recall"), flagged).threshold(0, dtype)
 
 
-def _search(own: LabelRows, asked: Program, rule: Rule | None, tightening: float) -> tuple[np.ndarray, bool]:
-    """Return the lowest flagged score of each subgroup, and whether all bounds hold there.
+def _joint_program(own: LabelRows, asked: Program, rule: Rule | None) -> tuple[JointProgram, list[str]]:
+    """Return the program over the cuts of all subgroups, and the subgroups without a cut that meets their own bounds.
 
-    With a rule, cuts of a subgroup compete only where its rows support its own bounds, and bounds over several
-    subgroups are tightened.
+    Of these the cuts that come nearest compete. With a rule a cut meets the bounds where the rows of its subgroup
+    support them.
     """
-    per = asked.threshold_per
-    parts = own.subgroups[str(per)]
-    num_bounds = sum(1 if bound.within is None else len(own.subgroups[bound.within]) for bound in asked.bounds)
-    of_own = [replace(bound, within=None) for bound in asked.bounds if bound.within == per]
+    per = str(asked.threshold_per)
     joint: list[tuple[MetricBound, int]] = []
     sets: list[tuple[str | None, str | None]] = [(None, None)]
     for bound in asked.bounds:
         if bound.within == per:
             continue
-        names = [None] if bound.within is None else list(own.subgroups[bound.within])
-        for name in names:
+        for name in [None] if bound.within is None else own.subgroups[bound.within]:
             if name is not None:
                 sets.append((bound.within, name))
-            joint.append((_tightened(bound, tightening), 0 if name is None else len(sets) - 1))
-    all_allowed = True
-    usable = []
-    for part in parts.values():
-        lowest = all_cuts(part.ranking)
-        allowed = np.ones(len(lowest), bool)
-        if of_own:
-            only = Program(asked.maximised, of_own)
-            cuts = Cuts.at(part.ranking, only, lowest)
-            allowed = cuts.feasible
-            if rule is not None:
-                confidence = rule.of_each(num_bounds)
-                error = None if confidence is None else 1 - (1 - confidence) * len(of_own)  # divided among them again
-                support = Support.of(part, cuts, Rule(error, every_fold=False))
-                passes = [own_bound.supported(np.arange(len(lowest))) for own_bound in support.bounds]
-                allowed = np.logical_and.reduce(passes)
-            if not allowed.any():
-                all_allowed = False
-                nearest = cuts.shortfall(np.arange(len(lowest)))
-                allowed = nearest == nearest.min()
-        lowest = lowest[allowed]
-        counts = [_alarms(_part(part, column, name), lowest) for column, name in sets]
+            joint.append((bound, 0 if name is None else len(sets) - 1))
+    usable, without = [], []
+    for name, part in own.subgroups[per].items():
+        cuts = _own_cuts(part, asked, rule)
+        allowed = _allowed(part, cuts, rule, sum(len(own.subgroups.get(str(b.within), [0])) for b in asked.bounds))
+        if not allowed.any():
+            without.append(name)
+            nearest = cuts.shortfall(np.arange(len(allowed)))
+            allowed = nearest == nearest.min()
+        lowest = cuts.lowest_flagged[allowed]
+        counts = [_alarms(_part(part, *place), lowest) for place in sets]
         usable.append(SubgroupCuts(lowest, np.array(counts)))
-    totals = np.array([_sizes(own.part(column, name).ranking) for column, name in sets])
-    found, feasible = JointProgram(asked.maximised, joint, totals, usable).best()
-    lowest = np.array([each.lowest_flagged[position] for each, position in zip(usable, found, strict=True)])
-    return lowest, feasible and all_allowed
+    totals = np.array([_sizes(own.part(*place).ranking) for place in sets])
+    return JointProgram(asked.maximised, joint, totals, usable), without
+
+
+def _own_cuts(part: LabelRows, asked: Program, rule: Rule | None) -> Cuts:
+    """Return the cuts of a subgroup that can be best, with its own bounds."""
+    of_own = [replace(bound, within=None) for bound in asked.bounds if bound.within == asked.threshold_per]
+    others = [bound for bound in asked.bounds if bound.within != asked.threshold_per]
+    own = Program(asked.maximised, of_own)
+    if not never_needs_false_alarms(Program(asked.maximised, others)):
+        return Cuts.at(part.ranking, own, all_cuts(part.ranking))
+    cuts = Cuts.of(part.ranking, own)
+    if rule is None:
+        return cuts
+    return cuts_to_support(cuts, part.evidence(cuts.lowest_flagged[:0]).is_by_row, {})
+
+
+def _allowed(part: LabelRows, cuts: Cuts, rule: Rule | None, num_bounds: int) -> np.ndarray:
+    """Say which cuts meet the bounds of a subgroup, or by a rule are supported by its rows: bool, shape (m,)."""
+    if not cuts.bounds:
+        return np.ones(len(cuts.lowest_flagged), bool)
+    if rule is None:
+        return cuts.feasible
+    each = rule.of_each(num_bounds)
+    error = None if each is None else 1 - (1 - each) * len(cuts.bounds)  # divided among them again
+    support = Support.of(part, cuts, Rule(error, every_fold=False))
+    everywhere = np.arange(len(cuts.lowest_flagged))
+    return np.logical_and.reduce([bound.supported(everywhere) for bound in support.bounds])
 
 
 def _part(part: LabelRows, column: str | None, name: str | None) -> Ranking | None:
@@ -184,10 +184,3 @@ def _alarms(ranking: Ranking | None, lowest_flagged: np.ndarray) -> np.ndarray:
 
 def _sizes(ranking: Ranking) -> tuple[float, float]:
     return float(ranking.positives.weight.sum()), float(ranking.negatives.weight.sum())
-
-
-def _tightened(bound: MetricBound, part: float) -> MetricBound:
-    """Return a bound moved by a part of the way to the best value that its metric can have."""
-    number, metric = float(np.asarray(bound.bound)), bound.metric
-    best = metric.high if bound.direction == "min" else metric.low
-    return replace(bound, bound=number + part * (best - number)) if np.isfinite(best) else bound

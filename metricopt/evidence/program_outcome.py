@@ -92,12 +92,24 @@ class ProgramOutcome:
         The bounds that no cut meets together on these rows; empty where some cut meets all.
     thresholds : dict of str to float, or None
         The threshold of each subgroup where each has its own; the choice's threshold is then that of other subgroups.
+    gap : float
+        Of thresholds of subgroups: those at which all bounds hold on these rows, each subgroup supporting its own
+        bounds where a confidence is asked, have no value that is larger by more than this. 0 where these are the best;
+        infinity where none were found that meet all bounds, and it is not shown that there are none.
     """
 
     bounds: tuple[BoundOutcome, ...]
     shortfall: float = 0.0
     clash: tuple[str, ...] = ()
     thresholds: dict[str, float] | None = None
+    gap: float = 0.0
+
+    @property
+    def gap_in_words(self) -> str | None:
+        """How much better the best thresholds of subgroups are at most; None where these are the best."""
+        if not 0 < self.gap < np.inf:
+            return None
+        return f"the best thresholds on these rows reach {self.gap:.2g} more at most"
 
     @property
     def asked(self) -> str:
@@ -109,8 +121,11 @@ class ProgramOutcome:
         """Which bounds no cut meets on these rows, and how near the nearest cut comes."""
         together = " together" if len(self.clash) > 1 else ""
         missed = ", ".join(f"{each.name} {each.said(False)}" for each in self.bounds if not each.feasible)
+        one, are = ("cut", "No cut meets") if self.thresholds is None else ("cuts", "No cuts of the subgroups meet")
+        if np.isinf(self.gap):
+            are = "It is not shown that there are none, but no cuts of the subgroups were found that meet"
         return (
-            f"No cut meets {' and '.join(self.clash)}{together} on these rows. At the cut of the least total "
+            f"{are} {' and '.join(self.clash)}{together} on these rows. At the {one} of the least total "
             f"violation, {self.shortfall:.3f}, these are missed: {missed}."
         )
 

@@ -8,10 +8,11 @@ where the counts of all rows are sums over the subgroups :math:`g`, and a bound 
 alone, so it only says which cuts of its subgroup may be used.
 
 - Where the products of all cuts that may be best are at most :data:`MOST_PRODUCTS`, they are tried: exact.
-- Elsewhere multipliers divide the program into one for each subgroup: with :math:`\mu_k \ge 0` and the current value
-  :math:`\tau` (Dinkelbach 1967) each subgroup takes the cut of the largest
-  :math:`a_g - \tau b_g - \sum_k \mu_k e_{kg}`. The feasible products met on the way are repaired by exchanging the cut
-  of one subgroup, or of two, as long as that gains: never a grid to the power of the number of subgroups.
+- Elsewhere multipliers divide the program into one for each subgroup. Their least upper bound
+  (:mod:`metricopt.evidence.lagrangian_bound`) says how good a product can be at most, and the feasible products met on
+  the way are improved by exchanging the cut of one subgroup, or of two, as long as that gains: never a grid to the
+  power of the number of subgroups. Cuts that the bound excludes are dropped, and where few products are left they are
+  all tried: exact again. Else the :attr:`~JointChoice.gap` says how much better the best product can be at most.
 
 This file decides these thresholds. What supports them is judged as for one threshold
 (:mod:`metricopt.evidence.support`), on the alarms that they raise.
@@ -20,20 +21,24 @@ This file decides these thresholds. What supports them is judged as for one thre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
+from metricopt.evidence.lagrangian_bound import SeparableProgram, UpperBound
 from metricopt.problem.bounds import MetricBound
 from metricopt.problem.ratios import Counts, LinearForm, Ratio
 
 MOST_PRODUCTS = 20_000
 """So many products of cuts are tried, all of them, and no more."""
-NUM_ROUNDS = 8
-NUM_STEPS = 40
 WINDOW = 24
-"""Cuts on either side of the current one that are tried when those of two subgroups are exchanged together."""
+"""So many neighbours on either side of a cut, and twice as many from end to end, are tried when the cuts of two
+subgroups are exchanged together."""
+MOST_PAIRS = 200
+"""So many pairs of subgroups exchange cuts at most."""
+NEGLIGIBLE = 1e-9
+"""A gap of no more than this is rounding."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,32 @@ class SubgroupCuts:
 
     lowest_flagged: np.ndarray
     counts: np.ndarray
+
+    def take(self, at: np.ndarray) -> SubgroupCuts:
+        """Return some of the cuts."""
+        return SubgroupCuts(self.lowest_flagged[at], self.counts[:, :, at])
+
+
+@dataclass(frozen=True)
+class JointChoice:
+    """The cuts of all subgroups together.
+
+    Attributes
+    ----------
+    lowest_flagged : ndarray, shape (G,)
+    feasible : bool
+        Whether all bounds hold there.
+    value : float
+        The metric there.
+    gap : float
+        No feasible product has a value that is larger by more than this; 0 where this one is the best, or where it is
+        shown that none is feasible. Infinity where none was found, and it is not shown that there is none.
+    """
+
+    lowest_flagged: np.ndarray
+    feasible: bool
+    value: float
+    gap: float
 
 
 @dataclass(frozen=True)
@@ -71,14 +102,62 @@ class JointProgram:
     totals: np.ndarray
     subgroups: Sequence[SubgroupCuts]
 
-    def best(self) -> tuple[np.ndarray, bool]:
-        """Return the position of the cut of each subgroup, and whether all bounds hold there."""
+    def best(self, shared: float = np.inf) -> JointChoice:
+        """Return the best product of cuts, or the best that was found with its gap.
+
+        If none is feasible, it is the one of the least total shortfall of the bounds (the least that was found).
+
+        Parameters
+        ----------
+        shared : float
+            A threshold for all subgroups, from which the search starts, so that it finds none that is worse.
+        """
+        if self._num_products <= MOST_PRODUCTS:
+            return self._choice(self._best_of(self._all_products()), 0.0)
+        found = _Incumbent(self, self._product_at(shared))
+        separable = self._separable()
+        bound = separable.least_bound(found.offer, self.metric.low)
+        if not self._is_feasible(found.product):
+            found.offer(self._exchanged(found.product)[:, np.newaxis])
+        if not self._is_feasible(found.product):
+            return self._choice(found.product, 0.0 if bound.value == -np.inf else np.inf)
+        return self._improved(found.product, separable, bound)
+
+    def tightened(self, part: float) -> JointProgram:
+        """Return the program with its bounds moved by a part of the way to the best value of their metrics."""
+        return replace(self, bounds=[(_tightened(bound, part), rows) for bound, rows in self.bounds])
+
+    def _improved(self, product: np.ndarray, separable: SeparableProgram, bound: UpperBound) -> JointChoice:
+        """Return what is better than a feasible product, among the cuts that the bound leaves."""
+        value = self._value_of(product)
+        left = map(np.union1d, separable.may_be_better(bound.multipliers, value), product)
+        kept = [np.asarray(each, dtype=int) for each in left]
+        smaller = replace(self, subgroups=[own.take(at) for own, at in zip(self.subgroups, kept, strict=True)])
+        if smaller._num_products <= MOST_PRODUCTS:
+            return smaller._choice(smaller._best_of(smaller._all_products()), 0.0)
+        here = np.array([np.searchsorted(at, old) for at, old in zip(kept, product, strict=True)])
+        better = smaller._exchanged(here)
+        if (reached := smaller._value_of(better)) > value:
+            return smaller._improved(better, separable.take(kept), bound)
+        gap = bound.value - reached
+        return smaller._choice(better, gap if gap > NEGLIGIBLE else 0.0)
+
+    def _product_at(self, threshold: float) -> np.ndarray:
+        places = [np.searchsorted(own.lowest_flagged, threshold) for own in self.subgroups]
+        last = [len(own.lowest_flagged) - 1 for own in self.subgroups]
+        return np.minimum(places, last)
+
+    @property
+    def _num_products(self) -> float:
+        return float(np.prod([float(len(each.lowest_flagged)) for each in self.subgroups]))
+
+    def _all_products(self) -> np.ndarray:
         sizes = [len(each.lowest_flagged) for each in self.subgroups]
-        if np.prod(np.array(sizes, dtype=np.float64)) <= MOST_PRODUCTS:
-            products = np.indices(sizes).reshape(len(sizes), -1)
-            return self._best_of(products)
-        found = self._repaired(self._by_multipliers())
-        return found, bool(self._judge(found[:, np.newaxis])[0][0])
+        return np.indices(sizes).reshape(len(sizes), -1)
+
+    def _choice(self, product: np.ndarray, gap: float) -> JointChoice:
+        lowest = [own.lowest_flagged[at] for own, at in zip(self.subgroups, product, strict=True)]
+        return JointChoice(np.array(lowest), self._is_feasible(product), self._value_of(product), gap)
 
     def _judge(self, products: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return feasibility, value and total shortfall of products, (G, k) positions of cuts: each of shape (k,)."""
@@ -95,69 +174,32 @@ class JointProgram:
             feasible = ~np.isnan(value)
         return feasible, np.where(np.isnan(value), -np.inf, value), shortfall
 
-    def _best_of(self, products: np.ndarray) -> tuple[np.ndarray, bool]:
+    def _is_feasible(self, product: np.ndarray) -> bool:
+        return bool(self._judge(product[:, np.newaxis])[0][0])
+
+    def _value_of(self, product: np.ndarray) -> float:
+        return float(self._judge(product[:, np.newaxis])[1][0])
+
+    def _best_of(self, products: np.ndarray) -> np.ndarray:
         feasible, value, shortfall = self._judge(products)
         order = np.lexsort((value, -shortfall, np.where(feasible, value, -np.inf), feasible))
-        return products[:, order[-1]], bool(feasible[order[-1]])
+        return np.asarray(products[:, order[-1]])
 
-    def _by_multipliers(self) -> np.ndarray:
-        """Return the best product that the subgroups take by themselves while multipliers and value move."""
-        own = [self._forms_of(each) for each in self.subgroups]
-        scale = np.array([max(np.abs(each[2][k]).max() for each in own) for k in range(len(self.bounds))])
-        scale = np.where(scale > 0, scale, 1.0)
-        multipliers, value = np.zeros(len(self.bounds)), 0.0
-        best, best_key = np.array([len(each.lowest_flagged) - 1 for each in self.subgroups]), (False, -np.inf)
-        for _ in range(NUM_ROUNDS):
-            start, reached = multipliers.copy(), value
-            for step in range(NUM_STEPS):
-                taken = np.array([int(np.argmax(a - value * b - multipliers / scale @ e)) for a, b, e in own])
-                feasible, now, shortfall = (each[0] for each in self._judge(taken[:, np.newaxis]))
-                key = (bool(feasible), float(now if feasible else -shortfall))
-                if key > best_key:
-                    best, best_key = taken, key
-                    if feasible and np.isfinite(now):
-                        reached = float(now)
-                constants = [bound.excess(np.zeros(1)) for bound, _ in self.bounds]
-                excess = np.array(
-                    [
-                        sum(e[k][at] for (_, _, e), at in zip(own, taken, strict=True))
-                        + _constant(form, self.totals[rows], bound.metric.by_class)
-                        for k, ((bound, rows), form) in enumerate(zip(self.bounds, constants, strict=True))
-                    ]
-                )
-                length = max(np.abs(each[0]).max() for each in own)
-                multipliers = np.maximum(multipliers + length * excess / scale / (1 + step), 0.0)
-            if abs(reached - value) < 1e-12 and np.allclose(start, multipliers):
-                break
-            value = reached
-        return best
-
-    def _forms_of(self, own: SubgroupCuts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return what the cuts of a subgroup add to numerator, denominator and the excess of each bound."""
-        numerator, denominator = (
-            _linear(form, own.counts[0], self.totals[0], self.metric.by_class)
-            for form in (self.metric.numerator, self.metric.denominator)
-        )
-        excess = [
-            _linear(bound.excess(np.zeros(1)), own.counts[rows], self.totals[rows], bound.metric.by_class)
-            for bound, rows in self.bounds
-        ]
-        return numerator, denominator, np.array(excess).reshape(len(self.bounds), len(own.lowest_flagged))
-
-    def _repaired(self, product: np.ndarray) -> np.ndarray:
+    def _exchanged(self, product: np.ndarray) -> np.ndarray:
         """Return a product that no exchange of one cut, nor of two near by, makes better."""
-        product = product.copy()
+        pairs = list(combinations(range(len(self.subgroups)), 2))
+        pairs = pairs[:: 1 + len(pairs) // MOST_PAIRS]
         while True:
             key = self._key(product)
             for g, own in enumerate(self.subgroups):
                 tried = np.repeat(product[:, np.newaxis], len(own.lowest_flagged), axis=1)
                 tried[g] = np.arange(len(own.lowest_flagged))
-                product = self._best_of(np.column_stack([tried, product]))[0]
-            for g, h in combinations(range(len(self.subgroups)), 2):
+                product = self._best_of(np.column_stack([tried, product]))
+            for g, h in pairs:
                 near = [self._window(each, product[each]) for each in (g, h)]
                 tried = np.repeat(product[:, np.newaxis], len(near[0]) * len(near[1]), axis=1)
                 tried[[g, h]] = np.array(np.meshgrid(*near)).reshape(2, -1)
-                product = self._best_of(np.column_stack([tried, product]))[0]
+                product = self._best_of(np.column_stack([tried, product]))
             if self._key(product) <= key:
                 return product
 
@@ -169,6 +211,40 @@ class JointProgram:
     def _key(self, product: np.ndarray) -> tuple[bool, float, float]:
         feasible, value, shortfall = (float(each[0]) for each in self._judge(product[:, np.newaxis]))
         return bool(feasible), value if feasible else -shortfall, value
+
+    def _separable(self) -> SeparableProgram:
+        """Return the program as sums over subgroups, of which each is a fraction of all rows."""
+        rows = [0, 0, *(rows for _, rows in self.bounds)]
+        ratios = [self.metric, self.metric, *(bound.metric for bound, _ in self.bounds)]
+        excesses = (bound.excess(np.zeros(())) for bound, _ in self.bounds)
+        forms = [self.metric.numerator, self.metric.denominator, *excesses]
+        each = list(zip(forms, rows, [ratio.by_class for ratio in ratios], strict=True))
+        size = np.array([1.0 if by_class else self.totals[0].sum() for _, _, by_class in each])
+        own = [
+            np.array([_linear(form, cuts.counts[of], self.totals[of], by_class) for form, of, by_class in each])
+            for cuts in self.subgroups
+        ]
+        constant = np.array([_constant(form, self.totals[of], by_class) for form, of, by_class in each])
+        return SeparableProgram([one / size[:, np.newaxis] for one in own], constant / size)
+
+
+@dataclass
+class _Incumbent:
+    """The best product that is known."""
+
+    program: JointProgram
+    product: np.ndarray
+
+    def offer(self, products: np.ndarray) -> float:
+        """Keep the best of some products; return the value of the best feasible one, minus infinity without any."""
+        self.product = self.program._best_of(np.column_stack([products, self.product]))
+        return self.program._value_of(self.product) if self.program._is_feasible(self.product) else -np.inf
+
+
+def _tightened(bound: MetricBound, part: float) -> MetricBound:
+    number, metric = float(np.asarray(bound.bound)), bound.metric
+    best = metric.high if bound.direction == "min" else metric.low
+    return replace(bound, bound=number + part * (best - number)) if np.isfinite(best) else bound
 
 
 def _value(ratio: Ratio, counted: np.ndarray, totals: np.ndarray) -> np.ndarray:

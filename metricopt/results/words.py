@@ -76,6 +76,8 @@ def summary(
         lines.append(f"Threshold {head}{outcome.threshold:.6g} ({alarm_rule})")
         own = {} if outcome.choice.program is None else outcome.choice.program.thresholds or {}
         lines += [f"          {name}: {value:.6g}" for name, value in own.items()]
+        if own and (gap := outcome.choice.program.gap_in_words) is not None:
+            lines.append(f"Gap       {head}{gap}")
         for data, reports in outcome.reports.items():
             lines.append(f"On {head}{data} data ({reports[0].size})")
             for name, report in zip(methods, reports, strict=True):
