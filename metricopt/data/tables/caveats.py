@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 
 from metricopt._validation import InvalidInputError
 from metricopt.data.tables.cells import is_text, read_cells
-from metricopt.data.tables.columns import CategoricalColumn, NumericColumn, learn_column
+from metricopt.data.tables.columns import CategoricalColumn, NumericColumn, holds_codes, learn_column
 from metricopt.data.tables.left_out import MIN_ROWS, names_people
-from metricopt.data.tables.numbers import POINT, parse, read_plain
+from metricopt.data.tables.numbers import (
+    POINT,
+    begin_with_zero,
+    find_decimal,
+    has_leading_zeros,
+    parse,
+    read_plain,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +63,7 @@ def caveats_of(features: pd.DataFrame, labels: NDArray[np.float64], label: str) 
         *_separating(features, labels, label),
         *_repeated(features),
         *_with_units(features),
+        *_with_zeros(features),
         *_with_codes(features),
     ]
 
@@ -164,6 +172,28 @@ def _with_units(features: pd.DataFrame) -> Iterator[str]:
             yield (
                 f"{name} holds as many words as numbers ({word!r} the most), so that each number is a category: "
                 "leave the cells with words blank, or give them a column of their own"
+            )
+
+
+def _with_zeros(features: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each column of numbers some of which are written with leading zeros."""
+    for name, column in features.items():
+        if not has_leading_zeros(column) and column.dtype != object:
+            continue
+        cells = read_cells(column)
+        zeros = np.flatnonzero(begin_with_zero(cells.texts))
+        if not len(zeros) or np.isnan(find_decimal(cells)[1]).any():
+            continue
+        first, number = cells.texts[int(zeros[0])].as_py(), int(cells.counts[zeros].sum())
+        if holds_codes(cells):
+            yield (
+                f"{name} has leading zeros ({first!r}), so that its values are codes, each a category: "
+                "write them without if they are amounts"
+            )
+        else:
+            yield (
+                f"{name} has leading zeros in {number:,} of {len(column):,} rows ({first!r}), which are read as plain "
+                f"numbers: if they are codes, leave the column out (--drop {name}) or put a letter before each"
             )
 
 

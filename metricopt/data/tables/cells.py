@@ -6,6 +6,7 @@ This file decides what counts as a missing value and when two cells hold the sam
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ MISSING_CODES = (
     *("NULL", "null", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
 """The texts that stand for a missing value everywhere. Words such as "None" or "unknown" are values."""
+
+_BLANKS = " \t\r\n\f\v\u00a0\u202f\u3000\u200b\u2060\ufeff"
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,14 @@ class Cells:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
 
 
+def tidy_name(name: object) -> str:
+    """Return the name of a column as it is read: without blanks and invisible marks around it, and accents composed."""
+    return unicodedata.normalize("NFC", str(name)).strip(_BLANKS)
+
+
 def column_names(frame: pd.DataFrame) -> list[str]:
-    """Return the names of a frame's columns as text without blanks around them; reject names that are there twice."""
-    names = [str(name).strip() for name in frame.columns]
+    """Return the names of a frame's columns as :func:`tidy_name` has them; reject names that are there twice."""
+    names = [tidy_name(name) for name in frame.columns]
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:
         first = [str(place + 1) for place, name in enumerate(names) if name == twice[0]]

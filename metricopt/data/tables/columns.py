@@ -16,13 +16,23 @@ from metricopt._validation import reject
 from metricopt.data.tables.cells import Cells, read_cells
 from metricopt.data.tables.dates import find_date_format, read_days
 from metricopt.data.tables.left_out import DATES, MAX_CATEGORIES, NO_VALUE, ONE_VALUE, why_no_categories, why_no_numbers
-from metricopt.data.tables.numbers import POINT, Numbers, find_decimal, read_numbers, read_plain, writes_thousands
+from metricopt.data.tables.numbers import (
+    POINT,
+    Numbers,
+    begin_with_zero,
+    find_decimal,
+    has_leading_zeros,
+    read_numbers,
+    read_plain,
+    writes_thousands,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NEARLY_ALL = 0.9
 _MANY_NUMBERS = 20
+_LEAST_CODES = 0.01
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ def learn_column(name: str, column: pd.Series) -> NumericColumn | CategoricalCol
     if column.dtype.kind in "mM" or str(column.dtype).startswith(("period", "date", "timestamp", "time", "duration")):
         return NO_VALUE if column.isna().all() else DATES
     decimal, values, has_thousands = POINT, read_plain(column), False
-    if values is None:
+    if values is None or has_leading_zeros(column):
         cells = read_cells(column)
         decimal, numbers = find_decimal(cells)
         if not _is_numeric(cells, numbers):
@@ -131,18 +141,22 @@ def check_not_infinite(name: str, values: NDArray[np.float64]) -> None:
 def _is_numeric(cells: Cells, numbers: NDArray[np.float64]) -> bool:
     """Say whether a column of text is numeric: all of its cells are numbers, or most are, and are no codes.
 
-    Few different numbers beside words are categories (grades 1, 2, x), and so are numbers with leading zeros (001).
+    Few different numbers beside words are categories (grades 1, 2, x), and so are codes (001).
     """
-    import pyarrow.compute as pc
-
     counts, are_numbers = cells.counts, ~np.isnan(numbers)
     num_present, num_numbers = int(counts.sum()), int(counts[are_numbers].sum())
-    if num_present == 0 or num_numbers == num_present:
-        return num_present > 0
-    if pc.any(pc.match_substring_regex(cells.texts, r"^0\d")).as_py():
+    if num_present == 0 or holds_codes(cells):
         return False
+    if num_numbers == num_present:
+        return True
     has_many = num_numbers > num_present / 2 and len(np.unique(numbers[are_numbers])) > _MANY_NUMBERS
     return has_many or num_numbers >= _NEARLY_ALL * num_present
+
+
+def holds_codes(cells: Cells) -> bool:
+    """Say whether the cells of a column are codes: 1 % of them, or more, begin with a zero and another digit."""
+    zeros = cells.counts[begin_with_zero(cells.texts)].sum()
+    return bool(zeros and zeros >= _LEAST_CODES * cells.counts.sum())
 
 
 def _learn_numbers(name: str, values: NDArray[np.float64], decimal: str, *, has_thousands: bool) -> NumericColumn:

@@ -1,8 +1,8 @@
 """A long table in little memory: numbers as floats, not as the text that they are written in.
 
 This file decides which columns of a file can be held as floats without any change to what training learns of them:
-those whose every cell is a plain number. New rows cannot be read like that, since what their cells mean is decided by
-the training rows.
+those whose every cell is a plain number, and none has leading zeros. New rows cannot be read like that, since what
+their cells mean is decided by the training rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metricopt.data.tables.cells import is_text
-from metricopt.data.tables.numbers import read_plain
+from metricopt.data.tables.numbers import has_leading_zeros, read_plain
 from metricopt.data.tables.reading import read_pieces
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _plain(column: pd.Series) -> pd.Series | None:
 
     if not is_text(column):
         return column
-    numbers = read_plain(column)
+    numbers = None if has_leading_zeros(column) else read_plain(column)
     if numbers is None or (np.abs(numbers) >= _LARGEST_WHOLE).any():
         return None
     return pd.Series(numbers, column.index)

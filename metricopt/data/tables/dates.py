@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ISO = "ISO8601"
-_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%d %B %Y", "%Y/%m/%d")
+_DAYS = (
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%d %B %Y", "%Y/%m/%d", "%m/%Y"),
+    *("%a, %d %b %Y", "%d%m%Y", "%m%d%Y"),
+)
 _TIMES = ("", " %H:%M", " %H:%M:%S")
 _NEARLY_ALL = 0.9
 

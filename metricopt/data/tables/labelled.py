@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from metricopt._validation import check_choice, reject
 from metricopt.data.tables.caveats import caveats_of
-from metricopt.data.tables.cells import column_names, read_cells
+from metricopt.data.tables.cells import column_names, read_cells, tidy_name
 from metricopt.data.tables.findings import TableWarning
 from metricopt.data.tables.numbers import POINT, parse
 from metricopt.problem.classes import as_text, likely_positive
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_SHOWN = 8
+_MANY_CLASSES = 20
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,14 +108,14 @@ def make_table(frame: pd.DataFrame, label: str, positive: str | float | Sequence
     """
     if frame.empty:
         reject("frame", "a table with at least one row and two columns", f"shape {frame.shape}", "check the file")
-    frame = frame.set_axis(column_names(frame), axis=1)
+    frame, label = frame.set_axis(column_names(frame), axis=1), tidy_name(label)
     check_choice("label", label, frame.columns)
     features = frame.drop(columns=label)
     if features.shape[1] == 0:
         reject("frame", "a table with at least one feature", "the label column alone", "add columns to learn from")
     classes, codes = _classes(frame[label])
     counts = Counter(dict(zip(classes, np.bincount(codes[codes >= 0], minlength=len(classes)).tolist(), strict=True)))
-    shown = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(8)) or "only missing values"
+    shown = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(_SHOWN)) or "only missing values"
     if len(counts) < 2:
         reject(f"label column {label!r}", "of two values at least", shown, "choose another column")
     chosen = _chosen(counts, positive, label, shown)
@@ -129,7 +133,10 @@ def _chosen(counts: Counter[str], positive: Any, label: str, shown: str) -> list
         likely = likely_positive(counts)
         if likely is None:
             remedy = "say which one is positive (--positive, or positive=...)"
-            if len(counts) > 2:
+            if len(counts) > _MANY_CLASSES:
+                shown += f", and {len(counts) - _SHOWN:,} more values"
+                remedy = "make two values of them, such as 1 above a limit and 0 below it"
+            elif len(counts) > 2:
                 each = "wrap DirectMetricClassifier in sklearn.multiclass.OneVsRestClassifier"
                 remedy += f": it is then told from the rest. To tell all values apart, {each}"
             reject(f"label column {label!r}", "of two values with one rarer", shown, remedy)
@@ -150,9 +157,11 @@ def _meaning(counts: Counter[str], chosen: list[str], *, is_named: bool) -> str:
     is_rarer = number < rest.total()
     why = "" if is_named else ", the rarer class" if is_rarer else ", though it is not the rarer class"
     named = " and ".join(map(repr, chosen))
-    shown = ", ".join(f"{name!r} ({count:,} rows)" for name, count in rest.most_common(8))
+    shown = ", ".join(f"{name!r} ({count:,} rows)" for name, count in rest.most_common(_SHOWN))
     remedy = "" if is_named or is_rarer else f" To find the rarer one, name it: --positive {next(iter(rest))}."
-    return f"Positive: {named} ({number:,} rows){why}. Negative: {shown}{', ...' if len(rest) > 8 else ''}.{remedy}"
+    return (
+        f"Positive: {named} ({number:,} rows){why}. Negative: {shown}{', ...' if len(rest) > _SHOWN else ''}.{remedy}"
+    )
 
 
 def _classes(column: pd.Series) -> tuple[list[str], NDArray[np.intp]]:

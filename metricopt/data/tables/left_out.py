@@ -36,15 +36,24 @@ _NUMBERS = {"no", "nr", "num", "number", "key"}
 _RUN_TOGETHER = re.compile(rf"^({'|'.join([*sorted(_ENTITIES), 'hadm', 'stay', 'visit', 'image', 'dicom'])})ids?$")
 _OF_PEOPLE = {*_PEOPLE, "mrn", "uuid", "guid", "ssn"}
 _FIRST_DAY, _LAST_DAY = 19000101, 21001231
+_FIRST_SECOND, _LAST_SECOND = 978307200, 2208988800  # of 2001 and of 2040, since 1970
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?"
-_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_YEAR = r"(19|20)\d{2}"
+_WEEKDAY = r"(\p{L}{2,9}\.?,? )?"
 _DAYS = (
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}",
     r"\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})",
     rf"\d{{1,2}}[- .]+{_MONTH}[- .,]*\d{{2,4}}",
     rf"{_MONTH} \d{{1,2}},? \d{{4}}",
+    rf"\d{{1,2}}[- .]+(de )?\p{{L}}{{3,}}\.?[- ,](de )?{_YEAR}",  # months in other languages
+    rf"{_YEAR}[-/](0[1-9]|1[0-2])",
+    rf"(0?[1-9]|1[0-2])[-/]{_YEAR}",
+    rf"{_MONTH}[- /]{_YEAR}",
+    rf"(0[1-9]|[12]\d|3[01])(0[1-9]|[12]\d|3[01]){_YEAR}",  # 31012020, 01312020
+    r"\d{4} ?[年년] ?\d{1,2} ?[月월]( ?\d{1,2} ?[日일])?",
 )
-_DATE = rf"^(({'|'.join(_DAYS)})([ T]+{_CLOCK})?|{_CLOCK})( ?(Z|UTC|[+-]\d{{2}}:?\d{{2}}))?$"
+_DATE = rf"^({_WEEKDAY}({'|'.join(_DAYS)})([ T]+{_CLOCK})?|{_CLOCK})( ?(Z|UTC|[+-]\d{{2}}:?\d{{2}}))?$"
 
 
 def why_no_numbers(name: str, values: NDArray[np.float64]) -> str | None:
@@ -59,6 +68,8 @@ def why_no_numbers(name: str, values: NDArray[np.float64]) -> str | None:
     if not np.isfinite(high - low) or (present != np.rint(present)).any():
         return None
     if low >= _FIRST_DAY and high <= _LAST_DAY and _are_compact_dates(present):
+        return DATES
+    if any(low >= each * _FIRST_SECOND and high <= each * _LAST_SECOND for each in (1, 1000)):
         return DATES
     is_identifier, is_of_people = is_named_identifier(name), names_people(name)
     may_differ = high - low >= len(present) - 1  # else some value repeats

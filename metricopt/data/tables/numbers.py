@@ -27,6 +27,8 @@ _MINUS_SIGNS = "^[\u2212\u2013]"
 """What typesetting makes of a minus before a number."""
 _BLANKS, _APOSTROPHES = "\u0020\u00a0\u202f", "'\u2019"
 _BETWEEN_THOUSANDS = {POINT: (COMMA, _BLANKS, _APOSTROPHES), COMMA: (POINT, _BLANKS, _APOSTROPHES)}
+_ARABIC_MARKS = {"\u066b": POINT, "\u066c": COMMA}
+_ZERO, _NINE = ord("0"), ord("9")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,31 @@ def in_rows(cells: Cells, are_meant: NDArray[np.bool_]) -> dict[int, str]:
     return {int(row): cells.texts[int(cells.codes[row])].as_py() for row in rows}
 
 
+def begin_with_zero(texts: pa.Array) -> NDArray[np.bool_]:
+    """Say which texts begin with a zero and another digit, as codes do (00120)."""
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.match_substring_regex(texts, r"^0\d").to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def has_leading_zeros(column: pd.Series) -> bool:
+    """Say whether :func:`begin_with_zero` holds for a cell of a column of text."""
+    return is_text(column) and any(map(_has_leading_zeros, to_arrow(column).chunks))
+
+
+def _has_leading_zeros(texts: pa.LargeStringArray) -> bool:
+    """Look at the first two characters of all texts together, which is quick."""
+    _, bounds, characters = texts.buffers()
+    if characters is None or not len(texts):
+        return False
+    starts = np.frombuffer(bounds, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    marks = np.append(np.frombuffer(characters, np.uint8, count=starts[-1]), np.uint8(0))
+    rows = np.flatnonzero(marks[starts[:-1]] == _ZERO)
+    rows = rows[starts[rows + 1] - starts[rows] > 1]
+    seconds = marks[starts[rows] + 1]
+    return bool(((seconds >= _ZERO) & (seconds <= _NINE)).any())
+
+
 def read_typed(column: pd.Series) -> NDArray[np.float64] | None:
     """Return a column whose type is for numbers or booleans as floats, None if it has another type."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
@@ -128,17 +155,35 @@ def find_decimal(cells: Cells) -> tuple[str, NDArray[np.float64]]:
     return decimal, found[decimal]
 
 
+def _with_western_digits(texts: pa.Array) -> pa.Array:
+    """Return texts with the digits of other scripts as 0 to 9, and Arabic's marks as a point and a comma."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.all(pc.string_is_ascii(texts)).as_py() in (True, None):
+        return texts
+
+    def western(text: str | None) -> str | None:
+        if text is None or text.isascii():
+            return text
+        return "".join(_ARABIC_MARKS.get(mark) or (str(int(mark)) if mark.isdecimal() else mark) for mark in text)
+
+    return pa.array(map(western, texts.to_pylist()), type=texts.type)
+
+
 def parse(texts: pa.Array, decimal: str) -> NDArray[np.float64]:
     """Return the number of each text, NaN where it is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = pc.replace_substring_regex(texts, _MINUS_SIGNS, "-")
+    texts = pc.replace_substring_regex(_with_western_digits(texts), _MINUS_SIGNS, "-")
     numbers: Any = pc.if_else(pc.match_substring_regex(texts, _PLAIN), texts, pa.scalar(None, type=texts.type))
     for name, number in (("True", "1"), ("False", "0")):
         numbers = pc.if_else(pc.equal(texts, name), number, numbers)
     marks = _BETWEEN_THOUSANDS[decimal]
     groups = "|".join(rf"([{mark}]\d{{3}})+" for mark in marks)
+    if COMMA in marks:
+        groups += r"|(,\d{2})*,\d{3}"  # lakhs: 1,23,456
     whole, mark = rf"(\d+|[1-9]\d{{0,2}}({groups}))", f"[{decimal}]"
     pattern = rf"^[+-]?({whole}({mark}\d*)?|{mark}\d+){_EXPONENT}$"
     cleaned = pc.replace_substring_regex(texts, f"[{''.join(marks)}]", "")

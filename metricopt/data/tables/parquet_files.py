@@ -10,6 +10,8 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metricopt.data.tables.cells import tidy_name
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -27,14 +29,14 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def read_parquet_pieces(path: Path, columns: Container[str] | None = None) -> Iterator[pd.DataFrame]:
     """Yield the rows of a Parquet file in their order, some 100,000 at a time.
 
-    ``columns`` are the names of those to read, without blanks around them; by default all.
+    ``columns`` are the names of those to read, as :func:`tidy_name` has them; by default all.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
-        wanted = [name for name in names if columns is None or name.strip() in columns]
+        wanted = [name for name in names if columns is None or tidy_name(name) in columns]
         num_rows = max(1, _PIECE_CELLS // max(len(wanted), 1))
         if not file.metadata.num_rows:
             yield _as_frame(file.schema_arrow.empty_table())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricopt._validation import check_choice, reject
-from metricopt.data.tables.cells import Cells, column_names, read_cells, same_boolean
+from metricopt.data.tables.cells import Cells, column_names, read_cells, same_boolean, tidy_name
 from metricopt.data.tables.columns import (
     CategoricalColumn,
     NumericColumn,
@@ -106,7 +106,7 @@ class TablePreprocessor:
             If two columns have the same name, a column holds infinite values, no column is of use, or a column of
             ``dates`` is not there, holds other text, or does not tell days from months.
         """
-        columns = _by_name(features)
+        columns, dates = _by_name(features), [*map(tidy_name, dates)]
         for name in dates:
             check_choice("dates", name, columns)
         learnt = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from metricopt._validation import reject
 from metricopt.data.tables.cells import column_names
 from metricopt.data.tables.parquet_files import read_parquet, read_parquet_pieces
-from metricopt.data.tables.text_files import EmptyFileError, UnclosedQuoteError, read_text, read_text_pieces
+from metricopt.data.tables.text_files import TextFileError, read_text, read_text_pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +58,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InvalidInputError
-        If there is no such file, its suffix is unknown, it cannot be parsed, it has no rows, or two of its columns have
-        the same name.
+        If there is no such file, its suffix is unknown, it cannot be parsed, it has no header or no rows, or two of its
+        columns have the same name.
     """
     path, suffix = _checked(path)
     with _readable(path):
@@ -141,10 +141,8 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         _reject_encoding(path, str(error))
-    except EmptyFileError as error:
-        _reject_unreadable(path, str(error), "check how the file was written")
-    except UnclosedQuoteError as error:
-        _reject_unreadable(path, str(error), "close it, or remove it")
+    except TextFileError as error:
+        _reject_unreadable(path, str(error), error.remedy)
     except gzip.BadGzipFile as error:
         _reject_unreadable(path, str(error), "leave .gz out of its name if it is no such file, or copy it again")
     except (EOFError, zlib.error) as error:
@@ -154,7 +152,11 @@ def _readable(path: Path) -> Iterator[None]:
         if "invalid UTF8" in reason or "codec can't decode" in reason:
             _reject_encoding(path, reason)
         is_text = path.suffix.lower() not in _PARQUET
-        remedy = "check that every row has the columns of the header" if is_text else "check how the file was written"
+        remedy = (
+            "check that the header is the first line, and that every row has its columns"
+            if is_text
+            else "check how the file was written"
+        )
         _reject_unreadable(path, reason, remedy)
 
 

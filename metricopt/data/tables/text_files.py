@@ -18,7 +18,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from metricopt.data.tables.cells import MISSING_CODES
+from metricopt.data.tables.cells import MISSING_CODES, tidy_name
+from metricopt.data.tables.headers import holds_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ _BYTES_TO_SEE_THE_SEPARATOR = 1 << 16
 _TOLD_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own first line
 _LONGEST_FIELD = 1 << 30
 _BLANK = ord(" ")
+_SHOWN = 5
 _BYTES_TO_SEE_THE_END = 64
 
 
@@ -68,7 +70,7 @@ def read_text(path: Path, separator: str) -> pd.DataFrame:
 def read_text_pieces(path: Path, separator: str, columns: Container[str] | None = None) -> Iterator[pd.DataFrame]:
     """Yield the rows of a text file in their order, as :func:`read_text` returns them, some megabytes at a time.
 
-    ``columns`` are the names of those to read, without blanks around them; by default all.
+    ``columns`` are the names of those to read, as :func:`tidy_name` has them; by default all.
     """
     import pandas as pd
     import pyarrow as pa
@@ -119,7 +121,7 @@ def _options(layout: _Layout, columns: Container[str] | None) -> dict[str, Any]:
 
 
 def _is_in(name: str, columns: Container[str] | None) -> bool:
-    return columns is None or name.strip() in columns
+    return columns is None or tidy_name(name) in columns
 
 
 def _is_without_rows(error: Exception) -> bool:
@@ -160,7 +162,8 @@ def _check_last_quote(path: Path, table: pa.Table) -> None:
     with path.open("rb") as file:
         file.seek(-min(path.stat().st_size, _BYTES_TO_SEE_THE_END), 2)
         if not file.read().rstrip(b"\r\n\x00").endswith(b'"'):
-            raise UnclosedQuoteError(f"a quote is never closed: the last cell begins with {last[:20]!r}")
+            reason = f"a quote is never closed: the last cell begins with {last[:20]!r}"
+            raise TextFileError(reason, "close it, or remove it")
 
 
 def _holds_blank(texts: pa.LargeStringArray) -> bool:
@@ -179,18 +182,36 @@ def _read_layout(path: Path, usual: str) -> _Layout:
         cells = csv.reader(chain(lines, file), delimiter=separator, skipinitialspace=True)
         header = next((row for row in cells if row), [])
         num_lines = cells.line_num + bool(told)
-    if not header:
-        raise EmptyFileError("it is empty")
+        _check_header(header, lines, separator)
     num_bytes = max(PIECE_BYTES, _PIECE_LINES * max(map(len, lines)))
     return _Layout(encoding, separator, header, num_lines, num_bytes)
 
 
-class EmptyFileError(ValueError):
-    """A file without a header."""
+class TextFileError(ValueError):
+    """A text file that is no table, and what to do about it."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
-class UnclosedQuoteError(ValueError):
-    """A file that ends within a quoted cell."""
+def _check_header(header: list[str], lines: list[str], separator: str) -> None:
+    """Reject a file without a header, and one whose columns nothing but blanks separate."""
+    if not header:
+        raise TextFileError("it is empty", "check how the file was written")
+    if len(header) == 1 and _have_as_many_words(lines):
+        raise TextFileError(f"nothing but blanks between the columns {header[0].strip()!r}", "separate them by commas")
+    rows = list(islice(csv.reader(lines, delimiter=separator, skipinitialspace=True), 1, None))
+    if holds_values(header, rows):
+        shown = ", ".join(map(repr, header[:_SHOWN])) + (", ..." if len(header) > _SHOWN else "")
+        reason = f"its first line holds values in place of the names of the columns: {shown}"
+        raise TextFileError(reason, "write a line with their names above it")
+
+
+def _have_as_many_words(lines: list[str]) -> bool:
+    """Say whether the first lines have the same number of words, or one more than the header, as R writes them."""
+    first, *others = [len(line.split()) for line in lines[:_LINES_TO_SEE_THE_SEPARATOR] if line.strip()]
+    return first > 1 and bool(others) and set(others) in ({first}, {first + 1})
 
 
 def _find_separator(lines: list[str], usual: str) -> str:

@@ -16,7 +16,19 @@ def table_of(dates):
 
 @pytest.mark.parametrize(
     "date_format",
-    ["%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d %b %Y", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M", None],
+    [
+        "%Y-%m-%d",
+        "%d.%m.%Y",
+        "%d/%m/%Y",
+        "%m/%d/%Y",
+        "%Y%m%d",
+        "%d %b %Y",
+        "%Y-%m-%d %H:%M:%S",
+        "%m/%d/%Y %H:%M",
+        "%a, %d %b %Y",
+        "%d%m%Y",
+        None,
+    ],
 )
 def test_dates_in_each_format_are_days(date_format):
     table = table_of(DAYS if date_format is None else DAYS.dt.strftime(date_format))

@@ -88,6 +88,24 @@ def test_several_classes_want_one_against_the_rest(values):
         make_table(pd.DataFrame({"x": range(4), "y": values}), "y")
 
 
+@pytest.mark.parametrize("values", [np.linspace(0, 1, 40), [f"{row}.5" for row in range(30)], list(range(21))])
+def test_numbers_want_a_limit(values):
+    message = f"and {len(values) - 8} more values; make two values of them, such as 1 above a limit and 0 below it"
+    with pytest.raises(InvalidInputError, match=message):
+        make_table(pd.DataFrame({"x": range(len(values)), "y": values}), "y")
+
+
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [(" y ", "y"), ("y\u00a0", "y"), ("y", "y "), ("\ufeffy", "y"), ("\u200by", "y"), ("e\u0301", "\u00e9")],
+)
+def test_names_without_what_cannot_be_seen(written, given):
+    table = make_table(pd.DataFrame({"x": [1, 2, 3], written: [0, 1, 0]}), given)
+    assert table.labels.tolist() == [0, 1, 0]
+    with pytest.raises(InvalidInputError, match="different names, got twice"):
+        make_table(pd.DataFrame([[1, 2, 3]], columns=["x", written, given.strip()]), given)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

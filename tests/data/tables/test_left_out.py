@@ -85,6 +85,18 @@ def test_text_that_differs_in_every_row(values):
         [f"{i % 24}:{i % 60:02d}" for i in range(NUM_ROWS)],
         [datetime.time(i % 24, i % 60) for i in range(NUM_ROWS)],
         DAYS - DAYS[0],
+        DAYS.strftime("%Y-%m"),
+        DAYS.strftime("%m/%Y"),
+        DAYS.strftime("%d%m%Y"),
+        DAYS.strftime("%a, %d %b %Y %H:%M:%S"),
+        [
+            f"{1 + i % 28}. {month} 2020"
+            for i, month in zip(range(NUM_ROWS), ["M\u00e4rz", "Mai", "Okt."] * 200, strict=False)
+        ],
+        [f"{1 + i % 28} de {('enero', 'agosto')[i % 2]} de 2020" for i in range(NUM_ROWS)],
+        [f"2020\u5e74{1 + i % 12}\u6708{1 + i % 28}\u65e5" for i in range(NUM_ROWS)],
+        1_600_000_000 + SHUFFLED * 7919 % 10**6,
+        1000 * (1_600_000_000 + SHUFFLED * 7919 % 10**6),
     ],
 )
 def test_dates_and_times(values):
@@ -120,6 +132,7 @@ def test_free_text():
         ("year", 1990 + np.arange(NUM_ROWS) % 30),
         ("zip", [f"{i % 80:05d}" for i in range(NUM_ROWS)]),
         ("city", [f"city {i % 60}" for i in range(NUM_ROWS)]),
+        ("part", [f"{i % 9} items {i % 7}" for i in range(NUM_ROWS)]),
         ("ratio", [f"{i % 9}/{i % 7}" for i in range(NUM_ROWS)]),
     ],
 )

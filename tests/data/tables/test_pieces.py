@@ -89,8 +89,8 @@ def test_a_table_is_transformed_block_by_block(path, monkeypatch):
 
 def test_text_stays_text_where_it_is_asked_for(tmp_path):
     path = tmp_path / "table.csv"
-    path.write_text("group,x\n" + "01,1\n1,2\n1.0,3\n" * 1000)
-    assert read_compact(path, {"group"})["group"].tolist()[:3] == ["01", "1", "1.0"]
+    path.write_text("group,x\n" + "1.00,1\n1,2\n1.0,3\n" * 1000)
+    assert read_compact(path, {"group"})["group"].tolist()[:3] == ["1.00", "1", "1.0"]
     assert read_compact(path)["group"].tolist()[:3] == [1.0, 1.0, 1.0]
 
 

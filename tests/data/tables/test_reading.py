@@ -52,7 +52,7 @@ def test_question_marks_and_blanks_are_missing(tmp_path):
 
 @pytest.mark.parametrize("rows", ["1,2\n1,2,3\n", "1,2,3\n4,5,6\n"])
 def test_rows_with_too_many_cells_do_not_shift_the_columns(tmp_path, rows):
-    with pytest.raises(InvalidInputError, match="path must be a readable table, got .*every row has the columns"):
+    with pytest.raises(InvalidInputError, match="path must be a readable table, got .*every row has its columns"):
         read_text(tmp_path, "a,b\n" + rows)
     assert read_text(tmp_path, "a,b\n1,2\n")["a"].tolist() == ["1"]
 
@@ -81,10 +81,15 @@ def test_rows_with_too_many_cells_do_not_shift_the_columns(tmp_path, rows):
         ("line.csv", b"a,b", "path must be a table with at least one row, got no rows in"),
         ("text.parquet", b"a,b\n1,2\n", "path must be a readable table"),
         ("latin.csv", b"a,b\n\xff,2\n", "path must be a readable table"),
-        ("short.csv", b"a,b\n1,2\n1\n", "path must be a readable table, got .*every row has the columns"),
+        ("short.csv", b"a,b\n1,2\n1\n", "path must be a readable table, got .*every row has its columns"),
         ("table.csv.gz", b"a,b\n1,2\n", "path must be a readable table, got .*; leave .gz out of its name"),
         ("open.csv", b'a,b\n1,"x\n3,4\n', "a quote is never closed: the last cell begins with .*; close it, or remove"),
         ("open16.csv", 'a,b\n1,"x\n3,4\n'.encode("utf-16"), "a quote is never closed"),
+        (
+            "title.csv",
+            b"Report\n\na,b\n1,2\n",
+            "path must be a readable table, got .*check that the header is the first line",
+        ),
         ("short.parquet", b"PAR1", "path must be a readable table, got .*; check how the file was written"),
     ],
 )
