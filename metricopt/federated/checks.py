@@ -5,7 +5,7 @@ This file decides what is wrong with an answer, in words. It leaves what follows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,15 @@ PARTS = ("train", "held_out")
 
 
 def fault_of(
-    answer: Message, expected: Mapping[str, np.ndarray], levels: Sequence[np.ndarray], num_rows: Mapping[str, int]
+    answer: Message, question: Message, expected: Mapping[str, np.ndarray], num_rows: Mapping[str, int]
 ) -> str:
     """Return what is wrong with an answer to a question of its kind; empty if nothing is.
 
     Parameters
     ----------
-    answer : Message
+    answer, question : Message
     expected : mapping of str to ndarray
         Weights of the names, shapes and kinds that travel.
-    levels : sequence of ndarray, shape (L, B + 1)
-        The ends of the bins, from the coarsest.
     num_rows : mapping of str to int
         How many rows of each part the site said to have, when it joined.
     """
@@ -35,11 +33,11 @@ def fault_of(
         return fault_of_join(answer)
     if answer.kind == "train":
         return fault_of_weights(answer, expected, num_rows["train"])
-    if answer.kind not in ("score", "refine"):
+    if answer.kind == "finish":
         return ""
-    level, parts = (levels[0], PARTS) if answer.kind == "score" else (levels[-1], PARTS[1:])
+    level = question.numbered("edges")[-1]
     shape = len(level), 2, level.shape[1] - 1
-    return fault_of_counts(answer, dict.fromkeys(parts, shape), num_rows)
+    return fault_of_counts(answer, dict.fromkeys(question.info["parts"], shape), num_rows)
 
 
 def fault_of_join(answer: Message) -> str:

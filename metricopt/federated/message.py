@@ -1,7 +1,7 @@
 """What travels between the server and a site: named arrays and a few numbers and words, never a pickled object.
 
 This file decides how a message is written as bytes. It leaves what a message says to
-:mod:`metricopt.federated.site` and :mod:`metricopt.federated.server`, and how bytes travel to an engine.
+:mod:`metricopt.federated.site` and :mod:`metricopt.federated.protocol`, and how bytes travel to an engine.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Message:
     Attributes
     ----------
     kind : str
-        What is asked: ``"join"``, ``"train"``, ``"score"``, ``"refine"`` or ``"finish"``; an answer has the kind of its
-        question, a state the kind ``"state"``.
+        What is asked: ``"join"``, ``"score"``, ``"train"``, ``"testify"`` or ``"finish"``; an answer has the kind of
+        its question, a state the kind ``"state"``.
     arrays : dict of str to ndarray
     info : dict of str to what JSON holds
 
@@ -82,6 +82,11 @@ class Message:
         """Return the arrays whose names begin with a prefix and a dot, by the rest of the name."""
         start = f"{prefix}."
         return {name.removeprefix(start): array for name, array in self.arrays.items() if name.startswith(start)}
+
+    def numbered(self, prefix: str) -> list[np.ndarray]:
+        """Return the arrays whose names are a prefix, a dot and 0, 1, ..., in that order."""
+        found = self.under(prefix)
+        return [found[str(number)] for number in range(len(found))]
 
     def _about(self, **more: Any) -> str:
         return json.dumps({"kind": self.kind, "info": dict(self.info), **more}, allow_nan=False)

@@ -52,3 +52,12 @@ def plan_of(solver: Solver, rounds: int, warmup_rounds: int, *, has_paths: bool)
     if not has_paths:
         paths[0] = replace(paths[0], goes_on=True)
     return [Stage(WARMUP, warmup_rounds, is_direct=False), *paths]
+
+
+def stage_at(plan: Sequence[Stage], round_number: int) -> tuple[Stage, int]:
+    """Return the stage of a round, counted from 0, and how many rounds of that stage come before it."""
+    for stage in plan:
+        if round_number < stage.epochs:
+            break
+        round_number -= stage.epochs
+    return stage, round_number

@@ -1,6 +1,6 @@
 """All that moves at the server, and how it is written down as arrays and words.
 
-This file decides what a checkpoint holds. It leaves what moves it to :mod:`metricopt.federated.server`.
+This file decides what a checkpoint holds. It leaves what moves it to :mod:`metricopt.federated.protocol`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORDS = (
     "silent",
     "log",
 )
-_BY_NAME = ("shared", "best", "warm", "train", "held_out", "warm_train", "final")
+_BY_NAME = ("shared", "best", "warm", "train", "warm_train", "held_out")
 
 
 @dataclass
@@ -62,12 +62,12 @@ class State:
         The weights that all sites share, now, in the best round and at the end of the warm-up.
     of_sites : dict of str to Arrays
         What each site goes on with, where they differ.
-    train, held_out : dict of str to ndarray
-        The histograms of the best round, by site.
+    train : dict of str to ndarray
+        The histograms of the training rows in the best round, by site.
     warm_train : dict of str to ndarray
         The histograms of the training rows at the end of the warm-up, by site.
-    final : dict of str to ndarray
-        The newest histograms of the held-out rows in the finest bins, by site.
+    held_out : dict of str to ndarray
+        The newest histograms of the held-out rows in the best round, in the finest bins, by site.
     levels : list of ndarray
         The ends of the bins, from the coarsest.
     """
@@ -90,10 +90,15 @@ class State:
     warm: Arrays = field(default_factory=dict)
     of_sites: dict[str, Arrays] = field(default_factory=dict)
     train: Arrays = field(default_factory=dict)
-    held_out: Arrays = field(default_factory=dict)
     warm_train: Arrays = field(default_factory=dict)
-    final: Arrays = field(default_factory=dict)
+    held_out: Arrays = field(default_factory=dict)
     levels: list[np.ndarray] = field(default_factory=list)
+
+    def note(self, site: str, what: str) -> None:
+        """Write into the log what a site did or lacks; questions may be asked again, but are noted once."""
+        entry = {"round": self.round, "kind": self.phase, "site": site, "what": what}
+        if entry not in self.log:
+            self.log.append(entry)
 
     def to_message(self, guide: Guide, about: str) -> Message:
         """Return the state, with that of the guide, and what it is the state of."""
@@ -115,7 +120,6 @@ class State:
         """Return the state that :meth:`to_message` wrote down, and give the guide its own."""
         info = message.info
         guide.load_state(message.under("guide"), info["guide"])
-        levels = message.under("levels")
         as_they_are: dict[str, Any] = {name: info[name] for name in _WORDS}
         as_they_are |= {name: message.under(name) for name in _BY_NAME}
         return cls(
@@ -123,5 +127,5 @@ class State:
             best_key=[float(value) for value in info["best_key"]],
             history=[with_nan(each) for each in info["history"]],
             of_sites={site: message.under(f"of_sites.{number}") for number, site in enumerate(info["sites"])},
-            levels=[levels[str(number)] for number in range(len(levels))],
+            levels=message.numbered("levels"),
         )

@@ -149,7 +149,7 @@ class Site:
             "join": self._join,
             "train": self._train,
             "score": self._score,
-            "refine": self._refine,
+            "testify": self._testify,
             "finish": self._finish,
         }
         try:
@@ -276,19 +276,11 @@ class Site:
         self._put_received(received)
         self._keep_best(question.info["best_round"], received)
         self._judged = question.info["round"]
-        levels = [question.arrays["edges.0"]]
-        return under(
-            "counts",
-            {
-                "train": self._counts(self._parts.train, levels),
-                "held_out": self._counts(self._held_out, levels),
-            },
-        ), {}
+        return self._counts(question), {}
 
-    def _refine(self, question: Message, task: Task) -> tuple[Arrays, dict[str, Any]]:
+    def _testify(self, question: Message, task: Task) -> tuple[Arrays, dict[str, Any]]:
         self._put_best(question)
-        levels = [array for _, array in sorted(question.under("edges").items(), key=lambda pair: int(pair[0]))]
-        return {"counts.held_out": self._counts(self._held_out, levels)}, {}
+        return self._counts(question), {}
 
     def _finish(self, question: Message, task: Task) -> tuple[Arrays, dict[str, Any]]:
         self._put_best(question)
@@ -324,8 +316,14 @@ class Site:
     def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         return score_loader(self._model, part.batches, self._device, part.labels.shape[1])
 
-    def _counts(self, part: Part, levels: Sequence[np.ndarray]) -> np.ndarray:
-        return count_scores(*self._scores(part), levels, self._min_cell)
+    def _counts(self, question: Message) -> Arrays:
+        """Return the histograms of the parts that are asked for, by the model as it is."""
+        parts, levels = {"train": self._parts.train, "held_out": self._held_out}, question.numbered("edges")
+        counted = {name: parts[name] for name in question.info["parts"]}
+        return under(
+            "counts",
+            {name: count_scores(*self._scores(part), levels, self._min_cell) for name, part in counted.items()},
+        )
 
 
 def _state_of(optimizer: torch.optim.Optimizer) -> Arrays:

@@ -20,11 +20,13 @@ from tests.federated.small_federation import (
 )
 
 
-def in_steps(server, sites):
-    """Let a federation go one exchange further at a time."""
+def in_steps(server, sites, asked=None):
+    """Let a federation go one exchange further at a time; the questions to the first site are added to a list."""
     by_name = {site.name: site for site in sites}
     while not server.finished:
         questions = server.questions(list(by_name))
+        if asked is not None:
+            asked.append(questions[sites[0].name])
         server.receive({name: by_name[name].answer(question) for name, question in questions.items()})
         yield
 
@@ -64,8 +66,10 @@ def test_one_site_reaches_what_fit_reaches():
     server = server_of(new_linear, "FROP", alpha=0.9, rounds=12, confidence=None)
     found = federate(server, [Site("north", new_linear, loader_of(x, y))]).result
     assert found.status == fitted.status == metricopt.Status.FEASIBLE
-    assert found.validation.recall >= 0.9
-    assert abs(found.validation.precision - fitted.validation.precision) < 0.1
+    fresh = rows_of(2, num_rows=3000)
+    one, other = (result.evaluate(fresh) for result in (found, fitted))
+    assert found.validation.recall >= 0.9 and one.recall > 0.85
+    assert abs(one.precision - other.precision) < 0.1
 
 
 @pytest.mark.parametrize("objective", ["FPOR", "OAP"])
@@ -87,6 +91,25 @@ def test_one_step_a_round_is_pooled_training(objective):
         assert np.abs(expected - new_linear().state_dict()[name].numpy()).max() > 0.1
     assert result.status == pooled.status
     np.testing.assert_allclose(result.empirical_threshold, pooled.empirical_threshold, atol=1e-3)
+
+
+@pytest.mark.parametrize("aggregation", [FedAvg(), FedAMP()])
+def test_held_out_rows_have_no_say_in_the_choice_of_the_round(aggregation):
+    ends = []
+    for held_out in (rows_of(8), rows_of(9, shift=0.5)):
+        val_loader = DataLoader(TensorDataset(*held_out), batch_size=200)
+        server, asked = server_of(aggregation=aggregation, rounds=5), []
+        sites = sites_of(names=NAMES[:2], val_loader=val_loader)
+        for _ in in_steps(server, sites, asked):
+            pass
+        ends.append((server._protocol.state, [site._model.state_dict() for site in sites]))
+        parts = {(question.kind, question.info["round"] < 0): question.info.get("parts") for question in asked}
+        assert parts[("score", False)] == ["train"] and parts[("testify", False)] == ["held_out"]
+    (one, of_one), (other, of_other) = ends
+    assert one.best_round == other.best_round and one.best_key == other.best_key
+    assert any(not np.array_equal(one.held_out[name], other.held_out[name]) for name in one.held_out)
+    for before, after in zip(of_one, of_other, strict=True):
+        assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("objective", ["FPOR", "FROP"])
@@ -187,7 +210,7 @@ def test_a_bound_in_every_site():
     sites = sites_of(new_linear)
     server = server_of(new_linear, program, rounds=8, confidence=None)
     found = federate(server, sites)
-    multipliers = server._guide.multipliers
+    multipliers = server._protocol.guide.multipliers
     assert set(multipliers) == set(NAMES) and len({float(each[0]) for each in multipliers.values()}) > 1
     assert found.result.status == metricopt.Status.FEASIBLE
     assert found.met_at() == dict.fromkeys(NAMES, True)

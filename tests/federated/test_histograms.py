@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.federated import refinement
 from metricopt.federated.histograms import PseudoRows, bins_of, count_scores, first_edges
+from metricopt.federated.protocol import MOST_REFINEMENTS
 from metricopt.federated.refinement import refined
-from metricopt.federated.server import MOST_REFINEMENTS
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.registry import get_objective
 from metricopt.training.hand_over import has_begun_to_learn

@@ -88,7 +88,7 @@ FAULTS = {
         "num_rows must be the 128 that it joined with",
     ),
     "below 0": ("score", spoiled_arrays("counts.train", lambda array: array - 1), "counts of train must be 0 or more"),
-    "above": ("score", spoiled_arrays("counts.held", lambda array: array + 1), "must sum to at most its 32 rows"),
+    "above": ("testify", spoiled_arrays("counts.held", lambda array: array + 1), "must sum to at most its 32 rows"),
     "overflow": (
         "score",
         spoiled_arrays("counts.train", lambda array: np.full_like(array, 2**62)),
