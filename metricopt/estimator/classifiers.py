@@ -6,12 +6,10 @@ This file decides how a classifier is trained. It leaves its scores to :mod:`met
 
 from __future__ import annotations
 
-import platform
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import numpy as np
@@ -31,6 +29,7 @@ from metricopt.problem.objectives import Objective
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
 from metricopt.results.scores import OUT_OF_FOLD, DataScores, scores_at
+from metricopt.results.versions import package_of, versions_of
 from metricopt.scoring.classifiers import FittedClassifiers, score_by
 from metricopt.training.holdout import DEFAULT_FRACTION, Holdout
 
@@ -128,7 +127,7 @@ def train_classifier(
         selected_stage="",
         solver="",
         seconds=time.perf_counter() - began,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _packages_of(fitted)}},
+        versions=versions_of(_packages_of(fitted)),
     )
 
 
@@ -143,9 +142,8 @@ def _finite_scores(model: Any, features: Any) -> NDArray[np.float64]:
 def _packages_of(fitted: FittedClassifiers) -> list[str]:
     """Return the packages that a classifier came from, as far as they have a version."""
     last = fitted.models[0].steps[-1][1] if isinstance(fitted.models[0], Pipeline) else fitted.models[0]
-    own = type(last).__module__.partition(".")[0]
-    known = [name for name in packages_distributions().get(own, ()) if name != "scikit-learn"]
-    return ["metricopt", "scikit-learn", *known[:1]]
+    own = package_of(type(last).__module__.partition(".")[0])
+    return ["metricopt", "scikit-learn", *([] if own in (None, "scikit-learn") else [own])]
 
 
 def _trainer(

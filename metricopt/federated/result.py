@@ -9,10 +9,8 @@ This file decides how histograms become results. It leaves thresholds, statuses 
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from metricopt.federated.task import Task
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
 from metricopt.results.scores import DataScores
+from metricopt.results.versions import versions_of
 
 ALL_SITES = "all sites"
 
@@ -129,7 +128,7 @@ def result_of(model: nn.Module | None, task: Task, testimony: Testimony) -> FitR
         selected_stage=testimony.selected_stage,
         solver=task.solver.name,
         seconds=testimony.seconds,
-        versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
+        versions=versions_of(["metricopt", "torch"]),
     )
 
 

@@ -6,9 +6,7 @@ This file decides what is read and checked. It leaves thresholds, reports and st
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from metricopt.results.given import ClassesOfLabels, check_same_rows, read_label
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
 from metricopt.results.scores import GIVEN, DataScores
+from metricopt.results.versions import versions_of
 
 
 def from_scores(
@@ -155,7 +154,7 @@ def from_scores(
         selected_stage="",
         solver="",
         seconds=0.0,
-        versions={"python": platform.python_version(), "metricopt": version("metricopt")},
+        versions=versions_of(["metricopt"]),
     )
 
 

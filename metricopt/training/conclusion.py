@@ -6,9 +6,7 @@ This file decides which scores a result holds. It leaves thresholds, reports and
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import nn
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
 from metricopt.results.scores import OUT_OF_FOLD, DataScores
+from metricopt.results.versions import versions_of
 from metricopt.solvers import Stage
 from metricopt.training.parts import FoldedRows, Part
 from metricopt.training.preparation import Training
@@ -160,6 +159,6 @@ def _result(
         selected_stage=best.stage,
         solver=training.loss.solver.name,
         seconds=processes.from_main(lambda: state.seconds),
-        versions={"python": platform.python_version(), **{name: version(name) for name in ("metricopt", "torch")}},
+        versions=versions_of(["metricopt", "torch"]),
         **rest,
     )
