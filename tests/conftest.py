@@ -5,14 +5,35 @@ cases carry the mark themselves; a case that takes over a second alone is named 
 """
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import torch
+
+# With every seed, torch keeps the stack of the call for each kind of device that is not there yet: that takes longer
+# than all else that small trainings draw.
+for devices in (torch.cuda, torch.xpu, torch.mtia):
+    if not devices.is_available():
+        devices.manual_seed_all = lambda seed: None
 
 SLOW_ROOMS = {"benchmarks", "backbones", "cli", "chexpert"}
 SECONDS = 2.0
 """More than the second that is meant: a busy machine takes longer."""
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Let figures be made but not drawn, which takes most of the time of a command that writes pages."""
+
+    def savefig(figure, file, **_):
+        if hasattr(file, "write"):
+            file.write(b"\x89PNG")
+        else:
+            Path(file).write_bytes(b"\x89PNG")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -9,6 +9,7 @@ from benchmarks.reporting import files as results
 from benchmarks.suites import Plan, Suite
 from benchmarks.suites import command as suites
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 SUITE = Suite(
     "tiny",
     "A tiny suite",

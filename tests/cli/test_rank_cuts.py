@@ -42,7 +42,7 @@ def options(table, out):
 
 
 @pytest.mark.filterwarnings("ignore::metricopt.transfer.TransferWarning")
-def test_it_writes_what_the_library_finds(table, tmp_path):
+def test_it_writes_what_the_library_finds(table, tmp_path, drawn):
     code, said = run(*options(table, tmp_path / "cuts"))
     assert code == 0, said
     written = pd.read_csv(tmp_path / "cuts" / "ranking.csv")
