@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, TensorDataset, WeightedRandomSampler
 
 from metricopt.losses import FocalLoss
+from tests import launched_loops
 from tests.held_out import fit
 
 NAMES = ["a", "b", "c"]
@@ -260,11 +261,17 @@ def fit_by_command(folder):
 
 
 def main(folder, *names):
-    """Train each case and write its outcome down; "whole", "killed" and "resumed" keep checkpoints."""
+    """Train each case and write its outcome down; "whole", "killed" and "resumed" keep checkpoints.
+
+    "command" and "loops" write down what they lead to themselves.
+    """
     position, number, folder = os.environ["RANK"], int(os.environ["WORLD_SIZE"]), Path(folder)
     for name in names:
         if name == "command":
             fit_by_command(folder)
+            continue
+        if name == "loops":
+            launched_loops.main(folder)
             continue
         if name in CASES:
             said = outcome(CASES[name], BATCH, number)

@@ -1,11 +1,10 @@
-"""Own loops for launches of several processes: ``python -m tests.launched_loops FOLDER`` in each process.
+"""Own loops for launches of several processes, in each of which :mod:`tests.launched` runs them.
 
 The outcome of each loop is written to ``FOLDER/LOOP-POSITION.json``.
 """
 
 import importlib.util
 import json
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,7 +121,3 @@ def main(folder):
     if importlib.util.find_spec("lightning") is not None:
         outcome = train_in_lightning(position, number)
         (Path(folder) / f"lightning-{position}.json").write_text(json.dumps(outcome))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -72,7 +72,7 @@ def folder(after_a_kill, tmp_path_factory):
     """Where one launch wrote down all that does not end it; "resumed" goes on after the kill."""
     folder = tmp_path_factory.mktemp("launch")
     shutil.copytree(after_a_kill[0] / "checkpoints", folder / "checkpoints")
-    code, said = run(*ACCELERATE, *LAUNCHED, folder, *CASES, "whole", "faults", "resumed")
+    code, said = run(*ACCELERATE, *LAUNCHED, folder, *CASES, "whole", "faults", "resumed", "loops")
     assert code == 0, said
     return folder
 
@@ -172,20 +172,14 @@ def test_the_command_line_in_a_launch(after_a_kill, tmp_path):
     assert_close(two, one)
 
 
-@pytest.fixture(scope="module")
-def loops(tmp_path_factory):
-    """Where one launch wrote down what own loops led to."""
-    folder = tmp_path_factory.mktemp("loops")
-    code, said = run(*TORCHRUN, "-m", "tests.launched_loops", folder)
-    assert code == 0, said
-    return folder
+# Own loops
 
 
 @pytest.mark.parametrize(("name", "with_index"), [("plain", False), ("accelerate", True), ("lightning", True)])
-def test_own_loops_have_one_threshold_and_one_multiplier(loops, name, with_index):
+def test_own_loops_have_one_threshold_and_one_multiplier(folder, name, with_index):
     if name == "lightning" and importlib.util.find_spec(name) is None:
         pytest.skip("lightning is not installed")
-    both = [json.loads((loops / f"{name}-{position}.json").read_text()) for position in range(2)]
+    both = [json.loads((folder / f"{name}-{position}.json").read_text()) for position in range(2)]
     assert both[0] == both[1]
     alone = launched_loops.train(with_index)
     assert alone["threshold"] == pytest.approx(both[0]["threshold"], abs=1e-4)
