@@ -86,9 +86,8 @@ def test_cut_points_of_every_network(name):
         points = cut_points(model)
         assert len(points) == len(set(points)) == NUM_POINTS[name]
         assert [point for block in model.blocks.values() for point in block] == points
-        tried = [points[0], points[len(points) // 2], points[-1]]
-        sizes = [count_parameters(truncate(model, point)) for point in tried]
-        assert sizes == sorted(sizes)
+        half = truncate(model, points[len(points) // 2])
+        assert count_parameters(half.body) < count_parameters(model.body)
 
 
 def test_inception_answers_with_a_tensor_in_training_mode():
