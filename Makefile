@@ -29,12 +29,13 @@ lint: $(INSTALLED)
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -n -q -j auto -b html docs site
 
-# In place, pictures and all; elsewhere by make notebooks INTO=a/folder. Warnings are errors, but for one that the
-# kernel gives about itself.
+# In place, pictures and all, two at a time; elsewhere by make notebooks INTO=a/folder. Warnings are errors, but for one
+# that the kernel gives about itself.
 INTO ?= notebooks
 notebooks: $(VENV)/.notebooks
-	PYTHONWARNINGS=error,ignore::PendingDeprecationWarning $(BIN)/python -m nbconvert --log-level WARN --to notebook \
-		--execute --ExecutePreprocessor.record_timing=False --output-dir $(INTO) notebooks/*.ipynb
+	ls notebooks/*.ipynb | PYTHONWARNINGS=error,ignore::PendingDeprecationWarning OMP_NUM_THREADS=1 xargs -P 2 -n 1 \
+		$(BIN)/python -m nbconvert --log-level WARN --to notebook --execute --KernelManager.transport=ipc \
+		--ExecutePreprocessor.record_timing=False --output-dir $(INTO)
 
 bench-quick: $(INSTALLED)
 	$(BIN)/python -m benchmarks run tables --quick
