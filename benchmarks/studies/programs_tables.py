@@ -38,7 +38,7 @@ from benchmarks.packages import FAIRLEARN, LABELS, OXONFAIR, SURVIVAL
 from benchmarks.peers.fairness import Alarms, FairRows, exponentiated_gradient, oxonfair_thresholds, threshold_optimizer
 from benchmarks.reporting.files import RUNS
 from benchmarks.studies.study import Processes, Quick, finish, run_all
-from metricopt.evidence.cross_fit import Scorer, cross_fit
+from metricopt.evidence.cross_fit import CrossFit, Scorer, cross_fit
 from metricopt.evidence.folds import make_folds
 from metricopt.problem.program import Program
 from metricopt.problem.ratios import Counts
@@ -79,9 +79,9 @@ class Outcome:
         for bound in program.bounds:
             parts = [alarms == alarms] if bound.within is None else [subgroup == each for each in np.unique(subgroup)]
             for part in parts:
-                reached = bound.metric(_counts(alarms[part], labels[part]))
+                reached = bound.metric(counts_of(alarms[part], labels[part]))
                 missed.append(min(float(bound.shortfall(np.asarray(reached)) / np.asarray(bound.bound)), 1.0))
-        return cls(float(program.value(_counts(alarms, labels))), tuple(missed))
+        return cls(float(program.value(counts_of(alarms, labels))), tuple(missed))
 
     @property
     def key(self) -> tuple[float, float]:
@@ -100,7 +100,8 @@ class Outcome:
         }
 
 
-def _counts(alarms: NDArray[Any], labels: NDArray[Any]) -> Counts:
+def counts_of(alarms: NDArray[Any], labels: NDArray[Any]) -> Counts:
+    """Count alarms on some rows."""
     found = [float(((alarms == alarm) & (labels == truth)).sum()) for alarm, truth in ((1, 1), (1, 0), (0, 1), (0, 0))]
     return Counts(*(np.float64(each) for each in found))
 
@@ -126,18 +127,25 @@ Model = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Out-of-fold probabilities of the rows that choose, and probabilities of the new ones."""
 
 
-def cross_fitted(split: Split, make: Callable[[], Any]) -> Model:
-    """Fit a classifier on the folds."""
+def fit_folds(
+    features: NDArray[np.float64], labels: NDArray[Any], folds: NDArray[np.intp], make: Callable[[], Any]
+) -> CrossFit:
+    """Fit a classifier on the folds, whose scores are logits."""
 
     def train(rows: NDArray[np.intp]) -> Scorer:
-        fitted = make().fit(split.features[0][rows], split.labels[0][rows])
+        fitted = make().fit(features[rows], labels[rows])
         return lambda features: np.clip(fitted.predict_proba(features)[:, 1], 1e-6, 1 - 1e-6)
 
     def logits(rows: NDArray[np.intp]) -> Scorer:
         scorer = train(rows)
         return lambda features: np.log(scorer(features) / (1 - scorer(features)))
 
-    fitted = cross_fit(logits, split.features[0], split.labels[0].astype(float), split.folds)
+    return cross_fit(logits, features, labels.astype(float), folds)
+
+
+def cross_fitted(split: Split, make: Callable[[], Any]) -> Model:
+    """Return the probabilities of a classifier that is fitted on the folds."""
+    fitted = fit_folds(split.features[0], split.labels[0], split.folds, make)
     return _sigmoid(fitted.out_of_fold), _sigmoid(fitted.scores(split.features[1]))
 
 
@@ -280,7 +288,7 @@ def _run_split(name: str, seed: int, grouped: GroupedData) -> list[dict[str, Any
             (subgroup[chosen], subgroup[new]),
             folds,
         )
-        models = models or (cross_fitted(split, _logistic), cross_fitted(split, _boosting))
+        models = models or tuple(cross_fitted(split, make) for make in MODELS.values())
         for method, run in methods(split, *models).items():
             began = time.process_time()
             told = run()
@@ -297,6 +305,9 @@ def _logistic() -> Any:
 
 def _boosting() -> Any:
     return HistGradientBoostingClassifier(max_iter=60, learning_rate=0.1, max_leaf_nodes=15, random_state=0)
+
+
+MODELS = {"logistic": _logistic, "boosting": _boosting}
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,14 +5,16 @@ This file decides these options. What the words mean is decided in :mod:`metrico
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metricopt._validation import reject
+from metricopt._validation import check_choice, reject
 from metricopt.cli.saved_run import values_in
 from metricopt.problem.objectives import Objective
 from metricopt.problem.program import Program
+from metricopt.problem.sentences import PROGRAM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,14 @@ SubjectTo = Annotated[
     typer.Option(
         help="A bound, such as 'precision >= 0.8' or 'recall >= 0.85 in every site', where site is a column. It can be "
         "repeated."
+    ),
+]
+ProgramOfLabel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--program",
+        help="In place of --objective, where there are several labels: a program for one of them, such as 'edema: "
+        "maximise recall subject to precision >= 0.8'. Give one for each.",
     ),
 ]
 ThresholdPer = Annotated[
@@ -60,6 +70,44 @@ def objective_in_words(
         got = f"alpha={alpha}, beta={beta}"
         reject("alpha and beta", "left out beside --maximize", got, "write the number into --subject-to")
     return str(Program(maximize, subject_to or [], threshold_per, minimize=minimize))
+
+
+def programs_in_words(programs: list[str], labels: Sequence[str], beside: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sentence of each label's program.
+
+    Parameters
+    ----------
+    programs : list of str
+        The name of a label, a colon and a sentence each.
+    labels : sequence of str
+        The label columns.
+    beside : mapping of str to Any
+        The other options that say what to maximise; one that is given is rejected.
+
+    Raises
+    ------
+    InvalidInputError
+        If a label has no program or two, or another option says what to maximise, too.
+    """
+    for option, value in beside.items():
+        if value:
+            remedy = "write it into the sentences, such as 'edema: maximise recall subject to precision >= 0.8'"
+            reject(option, "left out beside --program", value, remedy)
+    found: dict[str, str] = {}
+    for text in programs:
+        label, _, sentence = (part.strip() for part in text.partition(":"))
+        remedy = f"give e.g. --program {labels[0] + ': ' + PROGRAM!r}"
+        if not sentence:
+            reject("program", "a label, a colon and a sentence", repr(text), remedy)
+        check_choice("the label of a program", label, labels)
+        if label in found:
+            reject("program", "given once for each label", f"two for {label}", remedy)
+        found[label] = sentence
+    missing = [label for label in labels if label not in found]
+    if missing:
+        remedy = f"add e.g. --program {missing[0] + ': maximise f1'!r}"
+        reject("program", "given for each label", f"none for {', '.join(missing)}", remedy)
+    return found
 
 
 def subgroups_in(frame: pd.DataFrame, objective: Objective) -> dict[str, list[str]] | None:

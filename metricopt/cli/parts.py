@@ -97,9 +97,14 @@ class Parts:
 
 
 def divide(
-    labels: np.ndarray, groups: np.ndarray | None, dates: Dates | None, test_fraction: float, seed: int
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    dates: Dates | None,
+    test_fraction: float,
+    seed: int,
+    subgroups: np.ndarray | None = None,
 ) -> Parts:
-    """Keep a fraction of the rows for the test: by chance, each class alike, or the last ones.
+    """Keep a fraction of the rows for the test: by chance, each class of each subgroup alike, or the last ones.
 
     With dates, rows of the same date are not divided, and rows of a group that is in the test part do not train.
 
@@ -109,7 +114,7 @@ def divide(
         If a part would lack a class.
     """
     if dates is None:
-        rest, test = stratified_split(labels, (1 - test_fraction, test_fraction), seed, groups)
+        rest, test = stratified_split(labels, (1 - test_fraction, test_fraction), seed, groups, subgroups)
         return Parts(rest, test)
     # The date from which on there are nearest to as many rows as asked.
     moments, counts = np.unique(dates.values, return_counts=True)
@@ -136,8 +141,15 @@ def divide(
     return Parts(parts.rest, parts.test, said)
 
 
-def choose_apart(labels: np.ndarray, groups: np.ndarray | None, rest: np.ndarray, fraction: float, seed: int) -> Any:
+def choose_apart(
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    rest: np.ndarray,
+    fraction: float,
+    seed: int,
+    subgroups: np.ndarray | None = None,
+) -> Any:
     """Return the rows that train and those that choose, of the rows that do not test."""
-    own = None if groups is None else groups[rest]
-    train, validation = stratified_split(labels[rest], (1 - fraction, fraction), seed, own)
+    own, own_subgroups = (None if values is None else values[rest] for values in (groups, subgroups))
+    train, validation = stratified_split(labels[rest], (1 - fraction, fraction), seed, own, own_subgroups)
     return rest[train], rest[validation]

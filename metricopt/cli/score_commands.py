@@ -9,19 +9,28 @@ from __future__ import annotations
 import shutil
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from metricopt._validation import reject
-from metricopt.cli.asked import Maximize, Minimize, SubjectTo, ThresholdPer, objective_in_words, subgroups_in
+from metricopt.cli.asked import (
+    Maximize,
+    Minimize,
+    ProgramOfLabel,
+    SubjectTo,
+    ThresholdPer,
+    objective_in_words,
+    programs_in_words,
+    subgroups_in,
+)
 from metricopt.cli.running import BAD_INPUT, Modules, bad_input, claim, fail, import_modules, number_or_word, tell_notes
 from metricopt.cli.saved_run import Columns, SavedRun, scores_in, values_in
 from metricopt.cli.written import headlines, leave, show, show_status, tell_written, usage_of, write_folder, write_json
 from metricopt.data import read_table
-from metricopt.problem.registry import get_objective
+from metricopt.problem.registry import Asked, get_objective
 from metricopt.results.from_scores import from_scores
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `metricopt fit` or `metricopt threshold` wrote.")]
@@ -49,6 +58,7 @@ def threshold_command(
     minimize: Minimize = None,
     subject_to: SubjectTo = None,
     threshold_per: ThresholdPer = None,
+    program: ProgramOfLabel = None,
     confidence: Annotated[
         str,
         typer.Option(
@@ -78,19 +88,25 @@ def threshold_command(
 
     Or with several bounds: metricopt threshold scores.csv --score risk --label sick --maximize recall
     --subject-to "precision >= 0.8" --subject-to "recall >= 0.85 in every site"
+
+    Or with a program for each of several labels: metricopt threshold scores.csv --score edema_risk --label edema
+    --score fracture_risk --label fracture --program "edema: maximise recall subject to precision >= 0.8"
+    --program "fracture: maximise f1"
     """
     with bad_input():
         import_modules(modules or [])
-        wanted = objective_in_words(
-            objective,
-            alpha,
-            beta,
-            maximize=maximize,
-            minimize=minimize,
-            subject_to=subject_to,
-            threshold_per=threshold_per,
-        )
-        asked = get_objective(wanted, alpha=alpha, beta=beta)
+        words: dict[str, Any] = {
+            "maximize": maximize,
+            "minimize": minimize,
+            "subject_to": subject_to,
+            "threshold_per": threshold_per,
+        }
+        wanted: Asked
+        if program:
+            wanted = programs_in_words(program, label, {"alpha": alpha, "beta": beta, **words})
+        else:
+            wanted = objective_in_words(objective, alpha, beta, **words)
+        asked = get_objective(wanted, alpha=alpha, beta=beta, label_names=label)
         sure = number_or_word("confidence", confidence, float, "0.9")
         if len(score) != len(label):
             got = f"{len(label)} for {len(score)}"

@@ -23,7 +23,7 @@ from metricopt.cli.parts import Dates, choose_apart, divide
 from metricopt.cli.running import now_and_then
 from metricopt.data import Findings, Table, TablePreprocessor
 from metricopt.evidence.reports import Report
-from metricopt.evidence.subgroups import SubgroupColumn, read_subgroups
+from metricopt.evidence.subgroups import SubgroupColumn, crossed_subgroups, read_subgroups
 from metricopt.problem.objectives import Objective
 from metricopt.problem.prevalence import read_prevalence
 from metricopt.problem.registry import get_objective
@@ -216,13 +216,14 @@ def train_on_table(
         table, groups = table.take(labelled), None if groups is None else groups[labelled]
         dates = dates and dates.take(labelled)
         columns = _taken(columns, labelled)
-    parts = divide(table.labels, groups, dates, options.test_fraction, options.seed)
+    of_row = crossed_subgroups(columns)
+    parts = divide(table.labels, groups, dates, options.test_fraction, options.seed, of_row)
     rows = {"train": parts.rest, "test": parts.test}
     has_folds = options.folds is not None and (options.folds != "auto" or num_processes == 1)
     if options.val_fraction != 0 and (options.val_fraction is not None or not has_folds):
         fraction = DEFAULT_FRACTION if options.val_fraction is None else options.val_fraction
         rows["train"], rows["validation"] = choose_apart(
-            table.labels, groups, parts.rest, fraction / (1 - options.test_fraction), options.seed
+            table.labels, groups, parts.rest, fraction / (1 - options.test_fraction), options.seed, of_row
         )
     preprocessor = TablePreprocessor.fit(table.features, rows["train"], dates=options.days)
     features, findings = preprocessor.transform_with_findings(table.features)

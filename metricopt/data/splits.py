@@ -21,12 +21,14 @@ def stratified_split(
     fractions: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
     groups: Sequence[Any] | NDArray[Any] | None = None,
+    subgroups: Sequence[Any] | NDArray[Any] | None = None,
 ) -> tuple[NDArray[np.intp], ...]:
     """Deal the rows out to parts that all have the prevalence of the whole. The same seed gives the same parts.
 
     Rows are dealt out stratum by stratum. A row belongs to the stratum of the rarest label that it is positive for; if
     it is positive for none, to the negatives; if it has no label, to a stratum of its own. A group belongs to the
-    rarest stratum of its rows.
+    rarest stratum of its rows. With subgroups the rows of a stratum are dealt out subgroup by subgroup, each part
+    getting what it lacks so far, so that every part has its fraction of every class of every subgroup.
 
     Parameters
     ----------
@@ -39,6 +41,9 @@ def stratified_split(
     groups : sequence, shape (n,), optional
         Rows of equal value (the images of one patient) stay in one part. The values can be anything hashable, tuples
         included.
+    subgroups : sequence, shape (n,), optional
+        Values of a column, such as the site, of which each is to be in all parts. A group belongs to the subgroup of
+        its first row.
 
     Returns
     -------
@@ -48,8 +53,8 @@ def stratified_split(
     Raises
     ------
     InvalidInputError
-        If the fractions do not sum to 1, if ``groups`` has missing values or another length than ``labels``, or, with
-        one label, if a part would have no positive or no negative.
+        If the fractions do not sum to 1, if ``groups`` or ``subgroups`` has missing values or another length than
+        ``labels``, or, with one label, if a part would have no positive or no negative.
 
     Examples
     --------
@@ -64,15 +69,23 @@ def stratified_split(
     stratum_of_group = np.full(group_of_row.max(initial=-1) + 1, columns.shape[1] + 1)
     np.minimum.at(stratum_of_group, group_of_row, _strata(columns))
     rows_of_group = np.bincount(group_of_row, minlength=len(stratum_of_group))
+    subgroup_of_group = np.zeros(len(stratum_of_group), dtype=np.intp)
+    if subgroups is not None:
+        subgroup_of_group[group_of_row[::-1]] = numbered("subgroups", subgroups, len(columns))[::-1]
 
     random = np.random.RandomState(seed)  # its stream is frozen, unlike that of the newer generators
     part_of_group = np.empty(len(stratum_of_group), dtype=np.intp)
-    cuts = np.cumsum(fractions)[:-1]
     for stratum in np.unique(stratum_of_group):
         members = random.permutation(np.flatnonzero(stratum_of_group == stratum))
-        sizes = rows_of_group[members]
-        middles = np.cumsum(sizes) - sizes / 2
-        part_of_group[members] = np.searchsorted(cuts * sizes.sum(), middles)
+        dealt = np.zeros(len(fractions))  # rows of the stratum, by part
+        for subgroup in np.unique(subgroup_of_group[members]):
+            own = members[subgroup_of_group[members] == subgroup]
+            sizes = rows_of_group[own]
+            lacking = np.maximum(np.multiply(fractions, dealt.sum() + sizes.sum()) - dealt, 0)
+            wanted = lacking / lacking.sum() if dealt.any() else np.asarray(fractions)
+            middles = np.cumsum(sizes) - sizes / 2
+            part_of_group[own] = np.searchsorted(np.cumsum(wanted)[:-1] * sizes.sum(), middles)
+            dealt += np.bincount(part_of_group[own], weights=sizes, minlength=len(fractions))
     parts = tuple(np.flatnonzero(part_of_group[group_of_row] == part) for part in range(len(fractions)))
     if columns.shape[1] == 1:
         for name, truth in (("positives", 1), ("negatives", 0)):

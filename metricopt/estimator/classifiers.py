@@ -25,6 +25,7 @@ from metricopt.data.splits import stratified_split
 from metricopt.estimator.candidates import LabelledRows, Settings
 from metricopt.evidence.cross_fit import cross_fit
 from metricopt.evidence.rule import check_confidence, read_confidence
+from metricopt.evidence.subgroups import crossed_subgroups
 from metricopt.problem.objectives import Objective
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
@@ -105,7 +106,10 @@ def train_classifier(
     else:
         parts = [np.arange(len(labels))]
         if val_fraction:
-            parts = list(stratified_split(labels, (1 - val_fraction, val_fraction), settings.seed, rows.groups))
+            fractions = (1 - val_fraction, val_fraction)
+            parts = list(
+                stratified_split(labels, fractions, settings.seed, rows.groups, crossed_subgroups(rows.subgroups))
+            )
         fitted = FittedClassifiers((train(parts[0]),))
         every = fitted.scores(rows.features)[:, 0]
         data = {

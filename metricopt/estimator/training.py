@@ -85,4 +85,4 @@ def shared_folds(folds: Any, rows: LabelledRows, seed: int) -> NDArray[np.intp]:
             reject("y", "with two rows of each class or more, for folds", fewest, "add rows, or give folds=None")
         num_groups = fewest if rows.groups is None else len(set(rows.groups))
         folds = min(DEFAULT_FOLDS, fewest, num_groups)
-    return make_folds(folds, rows.labels, groups=rows.groups, seed=seed)
+    return make_folds(folds, rows.labels, groups=rows.groups, subgroups=rows.subgroups, seed=seed)

@@ -8,6 +8,8 @@ to :mod:`metricopt.evidence.frames`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,19 @@ from torch import Tensor
 from metricopt._arrays import numbered
 from metricopt._validation import is_integer, reject
 from metricopt.data.splits import stratified_split
+from metricopt.evidence.subgroups import SubgroupColumn, crossed_subgroups, warn_of_rare
 
 DEFAULT_FOLDS = 5
 
 
-def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, seed: int = 0) -> NDArray[np.intp]:
+def make_folds(
+    folds: Any,
+    labels: NDArray[np.floating],
+    *,
+    groups: Any = None,
+    subgroups: Mapping[str, SubgroupColumn] = MappingProxyType({}),
+    seed: int = 0,
+) -> NDArray[np.intp]:
     """Return the fold of each row, a number from 0.
 
     Parameters
@@ -34,6 +44,8 @@ def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, 
         0, 1 or NaN (missing).
     groups : sequence, shape (n,), optional
         Rows of equal value (a patient's images) stay in one fold.
+    subgroups : mapping of str to SubgroupColumn, optional
+        Where ``folds`` is a number, each fold gets its part of every class of every subgroup.
     seed : int
         The same seed gives the same folds.
 
@@ -48,12 +60,17 @@ def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, 
         If there are fewer than 2 folds, more than a label has positives or negatives, or more than there are groups; if
         a splitter tests a row twice or never; if given folds divide a group or lack a row's number.
 
+    Warns
+    -----
+    UserWarning
+        If a subgroup has fewer rows of a class than there are folds to be dealt out.
+
     Examples
     --------
     >>> make_folds(2, np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])).tolist()
     [1, 0, 1, 0, 0, 1]
     """
-    divisions = make_divisions(folds, labels, groups=groups, seed=seed)
+    divisions = make_divisions(folds, labels, groups=groups, subgroups=subgroups, seed=seed)
     if divisions.shape[1] > 1:
         got = f"one that tests every row {divisions.shape[1]} times"
         reject("folds", "one that tests every row once", got, "give e.g. StratifiedKFold(5)")
@@ -61,7 +78,13 @@ def make_folds(folds: Any, labels: NDArray[np.floating], *, groups: Any = None, 
 
 
 def make_divisions(
-    folds: Any, labels: NDArray[np.floating], *, groups: Any = None, seed: int = 0, number: int = 1
+    folds: Any,
+    labels: NDArray[np.floating],
+    *,
+    groups: Any = None,
+    subgroups: Mapping[str, SubgroupColumn] = MappingProxyType({}),
+    seed: int = 0,
+    number: int = 1,
 ) -> NDArray[np.intp]:
     """Return the fold of each row in each of several divisions into folds, numbered from 0 in each of them.
 
@@ -70,7 +93,7 @@ def make_divisions(
     folds : int, splitter or array
         As for :func:`make_folds`. A splitter may divide the rows several times, one division after the other
         (``RepeatedStratifiedKFold``), and an array, shape (n, D), may have a column for each division.
-    labels, groups, seed
+    labels, groups, subgroups, seed
         As for :func:`make_folds`.
     number : int, >= 1
         How many divisions are dealt out where ``folds`` is a number.
@@ -92,7 +115,15 @@ def make_divisions(
     columns = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
     folds = folds.numpy(force=True) if isinstance(folds, Tensor) else folds
     if is_integer(folds):
-        return np.stack([_dealt_out(int(folds), columns, groups, seed + each) for each in range(number)], axis=1)
+        _check_number(int(folds), columns, groups)
+        warn_of_rare(columns, subgroups, int(folds))
+        return np.stack(
+            [
+                _dealt_out(int(folds), columns, groups, crossed_subgroups(subgroups), seed + each)
+                for each in range(number)
+            ],
+            axis=1,
+        )
     if hasattr(folds, "split") and not isinstance(folds, str):
         return _by_splitter(folds, columns, groups)
     if isinstance(folds, str) or np.ndim(folds) not in (1, 2):
@@ -103,7 +134,7 @@ def make_divisions(
     return np.stack([_as_given(division, columns, groups) for division in each_division], axis=1)
 
 
-def _dealt_out(number: int, columns: np.ndarray, groups: Any, seed: int) -> NDArray[np.intp]:
+def _check_number(number: int, columns: np.ndarray, groups: Any) -> None:
     if number < 2:
         reject("folds", "an integer >= 2", number, "give e.g. 5, or None for no folds")
     if groups is not None:
@@ -117,7 +148,10 @@ def _dealt_out(number: int, columns: np.ndarray, groups: Any, seed: int) -> NDAr
         if fewest < number:
             remedy = f"give at most {fewest}" if fewest > 1 else "give None, or add samples"
             reject("folds", f"at most the number of {name} of every label ({fewest})", number, remedy)
-    parts = stratified_split(columns, (1 / number,) * number, seed, groups)
+
+
+def _dealt_out(number: int, columns: np.ndarray, groups: Any, subgroups: Any, seed: int) -> NDArray[np.intp]:
+    parts = stratified_split(columns, (1 / number,) * number, seed, groups, subgroups)
     return _numbered_by(parts, len(columns))
 
 

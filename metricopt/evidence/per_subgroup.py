@@ -87,12 +87,13 @@ def choose_per_subgroup(
         best = joint.tightened(tightening).best(float(shared.threshold)) if tightening else loosest
         if not best.feasible:
             break
-        tried = outcome(best, loosest.value + loosest.gap - best.value, rule)
+        tried = outcome(best, loosest.gap_above(best.value), rule)
         if tried.supported:  # the less tight, the better the value
             found = tried
             break
     if found is None or (shared.supported and float(shared.value) >= float(found.value)):
-        alike = replace(shared.program, thresholds={name: float(shared.threshold) for name in parts})
+        gap = loosest.gap_above(float(shared.value)) if shared.supported else 0.0
+        alike = replace(shared.program, thresholds={name: float(shared.threshold) for name in parts}, gap=gap)
         return replace(
             shared, program=alike, empirical=replace(empirical, num_more_positives=shared.num_more_positives)
         )

@@ -81,6 +81,11 @@ class JointChoice:
     value: float
     gap: float
 
+    def gap_above(self, value: float) -> float:
+        """Return by how much the best feasible product exceeds a value at most."""
+        gap = self.value + self.gap - value
+        return gap if gap > NEGLIGIBLE else 0.0
+
 
 @dataclass(frozen=True)
 class JointProgram:
@@ -139,8 +144,8 @@ class JointProgram:
         better = smaller._exchanged(here)
         if (reached := smaller._value_of(better)) > value:
             return smaller._improved(better, separable.take(kept), bound)
-        gap = bound.value - reached
-        return smaller._choice(better, gap if gap > NEGLIGIBLE else 0.0)
+        choice = smaller._choice(better, bound.value - reached)
+        return replace(choice, gap=choice.gap_above(reached))
 
     def _product_at(self, threshold: float) -> np.ndarray:
         places = [np.searchsorted(own.lowest_flagged, threshold) for own in self.subgroups]

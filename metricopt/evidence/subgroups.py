@@ -6,6 +6,7 @@ This file decides which columns can be used. What a bound asks of a subgroup is 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from metricopt.problem.classes import as_text
 from metricopt.problem.objectives import Objective
 
 MOST_SUBGROUPS = 1000
+MOST_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,42 @@ def read_column(name: str, values: Any, num_rows: int, strict: bool) -> Subgroup
     listed = values.tolist() if hasattr(values, "tolist") else list(values)
     found, of_value = np.unique([as_text(listed[row]) for row in first], return_inverse=True)
     return SubgroupColumn(name, tuple(map(str, found)), of_value[numbers])
+
+
+def crossed_subgroups(subgroups: Mapping[str, SubgroupColumn]) -> np.ndarray | None:
+    """Return a number for each row that two rows share where they agree in all columns; None without columns."""
+    if not subgroups:
+        return None
+    values = np.column_stack([column.of_row for column in subgroups.values()])
+    return np.unique(values, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def warn_of_rare(labels: np.ndarray, subgroups: Mapping[str, SubgroupColumn], num_parts: int) -> None:
+    """Warn of subgroups that have fewer rows of a class than there are parts, so that a part lacks the class there.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n, L), float
+        0, 1 or NaN (missing). A class that a label lacks altogether is passed over.
+    subgroups : mapping of str to SubgroupColumn
+    num_parts : int
+        How many parts the rows are divided into.
+    """
+    found = []
+    for column in subgroups.values():
+        for truth, what in ((1, "positive"), (0, "negative")):
+            is_of_class = labels == truth
+            counts = np.array([np.bincount(column.of_row[own], minlength=len(column.values)) for own in is_of_class.T])
+            fewest = counts[counts.any(axis=1)].min(axis=0, initial=num_parts)
+            found += [
+                f"{column.name}={value} has {few} {what}{'' if few == 1 else 's'}"
+                for value, few in zip(column.values, fewest, strict=True)
+                if few < num_parts
+            ]
+    if found:
+        listed = ", ".join(found[:MOST_LISTED]) + (", ..." if len(found) > MOST_LISTED else "")
+        text = f"Too few rows for each of the {num_parts} parts that the rows are divided into: {listed}."
+        warnings.warn(f"{text} Merge small subgroups, bring more rows, or give fewer folds.", UserWarning, stacklevel=4)
 
 
 def bounds_of_rows(

@@ -141,6 +141,8 @@ def check_bounds(bounds: Sequence[MetricBound]) -> None:
         for other in bounds[:position]:
             got, is_same = f"{other} and {one}", one.within == other.within
             if one.metric != other.metric:
+                clash = (is_same or not one.metric.by_class) and _never_together(one, other)
+                faults.check(not clash, "subject_to", "bounds that can hold together", got, "relax one of them")
                 continue
             if one.relation == other.relation:
                 faults.check(not is_same, "subject_to", "one bound a metric", got, "give the stricter one alone")
@@ -149,6 +151,26 @@ def check_bounds(bounds: Sequence[MetricBound]) -> None:
                 can_hold = bool(np.all(np.asarray(least.bound) <= np.asarray(largest.bound)))
                 faults.check(can_hold, "subject_to", "bounds that can hold together", got, "relax one of them")
     faults.raise_if_any()
+
+
+def _never_together(one: MetricBound, other: MetricBound) -> bool:
+    """Say whether some positive sum of two excesses is positive for every row, such as those of FPR and specificity."""
+    if one.metric.by_class != other.metric.by_class or np.ndim(one.bound) or np.ndim(other.bound):
+        return False
+    forms = [bound.excess(np.zeros(())) for bound in (one, other)]
+    cells = [(form.tp + form.positives, form.positives, form.fp + form.negatives, form.negatives) for form in forms]
+    worth, its_worth = np.array(cells, dtype=float)
+    telling = (np.abs(worth) > 1e-12) | (np.abs(its_worth) > 1e-12)
+    worth, its_worth = worth[telling], its_worth[telling]
+    least, most = 0.0, np.inf  # of the factor by which the second excess is multiplied
+    for own, its in zip(worth, its_worth, strict=True):
+        if its > 0:
+            least = max(least, -own / its)
+        elif its < 0:
+            most = min(most, -own / its)
+        elif own <= 0:
+            return False
+    return bool(least * (1 + 1e-9) < most)
 
 
 def like(array: Array, values: Any) -> Array:

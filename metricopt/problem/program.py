@@ -6,7 +6,7 @@ from :class:`metricopt.problem.objectives.CountObjective`, of which FPOR, FROP a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from metricopt.problem.bounds import Bound, MetricBound, check_bounds, check_ran
 from metricopt.problem.catalogue import negated
 from metricopt.problem.objectives import CountObjective
 from metricopt.problem.ratios import LinearForm, Ratio
-from metricopt.problem.sentences import check_direction, read_bound, read_program
+from metricopt.problem.sentences import BOUND, check_direction, read_bound, read_program
 from metricopt.problem.text import read_metric
 
 
@@ -70,6 +70,8 @@ class Program(CountObjective):
             check_direction(metric, minimize is not None)
         object.__setattr__(self, "maximize", metric if minimize is None else negated(metric))
         given_bounds = [self.subject_to] if isinstance(self.subject_to, (str, MetricBound)) else self.subject_to
+        if not isinstance(given_bounds, Iterable):
+            reject("subject_to", "a list of bounds", repr(given_bounds), f"give e.g. [{BOUND!r}], or [] for none")
         bounds = tuple(map(read_bound, given_bounds))
         for bound in bounds:
             check_range(bound.metric, bound.relation, bound.bound)

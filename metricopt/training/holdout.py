@@ -7,6 +7,7 @@ are cheap and can be made afresh. This file decides that, and says why. Which ro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.utils.data import TensorDataset
 from metricopt._validation import Faults, InvalidInputError
 from metricopt.data.loaders import has_own_order, is_iterable
 from metricopt.evidence.folds import DEFAULT_FOLDS, make_divisions
+from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.training.request import Request
 
 DEFAULT_FRACTION = 0.2
@@ -68,7 +70,9 @@ class Holdout:
         why = "there are too few rows of a class for folds" if self.folds is not None else self.reason
         return f"{self.fraction:.0%} of the rows, which were held out" + (f", because {why}" if why else "")
 
-    def deal(self, labels: np.ndarray, groups: Any, seed: int) -> NDArray[np.intp] | None:
+    def deal(
+        self, labels: np.ndarray, groups: Any, subgroups: Mapping[str, SubgroupColumn], seed: int
+    ) -> NDArray[np.intp] | None:
         """Return the fold of each row in each division, shape (n, D), or None where there are no folds.
 
         Raises
@@ -79,7 +83,7 @@ class Holdout:
         if self.folds is None:
             return None
         try:
-            return make_divisions(self.folds, labels, groups=groups, seed=seed)
+            return make_divisions(self.folds, labels, groups=groups, subgroups=subgroups, seed=seed)
         except InvalidInputError:
             if self.is_default:
                 return None

@@ -31,7 +31,7 @@ from metricopt.data.loaders import (
     with_labels,
 )
 from metricopt.data.splits import stratified_split
-from metricopt.evidence.subgroups import SubgroupColumn
+from metricopt.evidence.subgroups import SubgroupColumn, crossed_subgroups, warn_of_rare
 from metricopt.problem.labels import has_both_classes
 from metricopt.processes import ALONE, Processes
 from metricopt.scoring.forward import check_features
@@ -60,7 +60,7 @@ def make_partition(
     watch: Callable[[Iterable[Any], str], Iterator[Any]],
     keep_workers: bool = True,
     processes: Processes = ALONE,
-    deal: Callable[[np.ndarray, Any], np.ndarray | None] | None = None,
+    deal: Callable[[np.ndarray, Any, Subgroups], np.ndarray | None] | None = None,
 ) -> Partition:
     """Take the user's loaders apart; the arguments are those of ``fit``.
 
@@ -74,7 +74,7 @@ def make_partition(
         Whether workers may live on from pass to pass; their random states can then not be put back.
     processes : Processes
         The processes that train together.
-    deal : callable ``(labels, groups) -> divisions or None``, optional
+    deal : callable ``(labels, groups, subgroups) -> divisions or None``, optional
         Gives the fold of each row in each division, shape (n, D); nothing is held out then.
 
     Raises
@@ -105,7 +105,7 @@ def make_partition(
         if not len(rows):
             reject("loader", "non-empty", "a data set of 0 samples", "check the data set")
         own_groups = _groups_of(rows, labels, groups)
-        divisions = None if deal is None else deal(labels[rows], own_groups)
+        divisions = None if deal is None else deal(labels[rows], own_groups, _taken(subgroups, rows))
         if divisions is not None:
             own_weight = None if weight is None else weight[rows]
             numbers = None if own_groups is None else numbered("groups", own_groups, len(rows))
@@ -114,7 +114,7 @@ def make_partition(
                 reader.check_labels_of(loader, eval_dataset, rows, labels)
             return reader.folded(loader, scored, rows, len(labels), folded, seed)
         if validation is None and val_fraction > 0:
-            rows, held_out = _hold_out(rows, labels, own_groups, val_fraction, seed)
+            rows, held_out = _hold_out(rows, labels, own_groups, _taken(subgroups, rows), val_fraction, seed)
         train = replace(reader.rows(loader, scored, rows, labels, weight), subgroups=_taken(subgroups, rows))
         if held_out is not None:
             held_out_groups = _groups_of(held_out, labels, groups)
@@ -258,7 +258,12 @@ def _taken(subgroups: Subgroups, rows: np.ndarray) -> dict[str, SubgroupColumn]:
 
 
 def _hold_out(
-    rows: np.ndarray, labels: np.ndarray, own_groups: Sequence[Any] | None, val_fraction: float, seed: int
+    rows: np.ndarray,
+    labels: np.ndarray,
+    own_groups: Sequence[Any] | None,
+    subgroups: Subgroups,
+    val_fraction: float,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that train and the rows that are held out."""
     _check_part("loader", labels[rows])
@@ -268,7 +273,9 @@ def _hold_out(
         )
         remedy = "add positives, or let the training rows choose: val_fraction=0"
         reject("labels", rule, "1 positive", remedy)
-    train, held_out = stratified_split(labels[rows], (1 - val_fraction, val_fraction), seed, own_groups)
+    warn_of_rare(labels[rows], subgroups, 2)
+    fractions = (1 - val_fraction, val_fraction)
+    train, held_out = stratified_split(labels[rows], fractions, seed, own_groups, crossed_subgroups(subgroups))
     return rows[train], rows[held_out]
 
 

@@ -227,6 +227,18 @@ def test_predictions_need_no_report_and_judgement_does(fitted, folder, tmp_path)
     assert said.exit_code == 2 and "a folder with report.json, which names the label" in said_by(said)
 
 
+def test_each_label_has_a_program_of_its_own(folder, tmp_path):
+    pairs = ["--score", "risk", "--label", "outcome", "--score", "other", "--label", "sick"]
+    programs = {"sick": "maximise f1", "outcome": "maximise recall subject to recall >= 0.3 in every site"}
+    told = [word for label, own in programs.items() for word in ("--program", f"{label}: {own}")]
+    said = run("threshold", folder / "scores.csv", *pairs, *told, "--out", tmp_path / "x")
+    assert said.exit_code == 0, said.output
+    result = load(tmp_path / "x" / "model")
+    assert [str(own) for own in result.objective.programs] == [programs["outcome"], programs["sick"]]
+    lacking = run("threshold", folder / "scores.csv", *pairs, *told[:2], "--out", tmp_path / "y")
+    assert lacking.exit_code == 2 and "none for outcome; add e.g. --program 'outcome:" in said_by(lacking)
+
+
 def test_predictions_of_several_labels_are_a_line_each(two, folder):
     frame = pd.read_csv(io.StringIO(run("predict", two[0], folder / "new.csv").stdout))
     assert list(frame.columns) == ["row", "score", "risk", "alarm", "label"] and len(frame) == 2000
@@ -254,6 +266,11 @@ def test_predictions_of_several_labels_are_a_line_each(two, folder):
             "positive .* got 'Sick'; did you mean 'sick'",
         ),
         (["--group", "ward"], "group must be one of"),
+        (["--program", "sick: maximise f1"], "alpha must be left out beside --program, got 0.8; write it into"),
+        (["--alpha", None, "--program", "maximise f1"], "program must be a label, a colon and a sentence"),
+        (["--alpha", None, "--program", "sik: maximise f1"], "label of a program must be one of .* mean 'sick'"),
+        (["--alpha", None, "--program", "sick: maximise f3x"], "f3x"),
+        (["--alpha", None, *["--program", "sick: maximise f1"] * 2], "once for each label, got two for sick"),
     ],
 )
 def test_bad_input_ends_with_code_2_and_writes_nothing(folder, tmp_path, arguments, message):
@@ -261,7 +278,9 @@ def test_bad_input_ends_with_code_2_and_writes_nothing(folder, tmp_path, argumen
     changed = {}
     for name, value in zip(arguments[::2], arguments[1::2], strict=True):
         changed.setdefault(name, []).append(value)
-    options = [word for name, values in {**given, **changed}.items() for value in values for word in (name, value)]
+    options = [
+        word for name, values in {**given, **changed}.items() for value in values if value for word in (name, value)
+    ]
     result = run("threshold", folder / "scores.csv", *options, "--out", tmp_path / "x")
     assert result.exit_code == 2 and not (tmp_path / "x").exists()
 

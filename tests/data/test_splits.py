@@ -143,3 +143,32 @@ def test_split_wants_hashable_groups():
         with pytest.raises(InvalidInputError, match="groups must be hashable values, one a row, got .*; give text"):
             stratified_split(labels, (0.5, 0.5), groups=groups)
     assert len(stratified_split(labels, (0.5, 0.5), groups=[("north", row) for row in range(100)])) == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(num_subgroups=st.integers(1, 12), rate=st.sampled_from([0.05, 0.3]), seed=st.integers(0, 50))
+def test_split_gives_each_part_its_fraction_of_each_class_of_each_subgroup(num_subgroups, rate, seed):
+    rng, fractions = np.random.default_rng(seed), (0.2, 0.2, 0.6)
+    labels, subgroups = (rng.random(300) < rate).astype(float), rng.integers(0, num_subgroups, 300)
+    labels[:6] = [0, 0, 0, 1, 1, 1]
+    parts = stratified_split(labels, fractions, seed=seed, subgroups=subgroups.astype(str))
+    assert sorted(np.concatenate(parts)) == list(range(300))
+    for truth in (0, 1):
+        for part, fraction in zip(parts, fractions, strict=True):
+            assert abs((labels[part] == truth).sum() - fraction * (labels == truth).sum()) <= 2
+            for subgroup in range(num_subgroups):
+                own = (labels == truth) & (subgroups == subgroup)
+                assert abs(own[part].sum() - fraction * own.sum()) < 2
+    if num_subgroups == 1:
+        plain = stratified_split(labels, fractions, seed=seed)
+        assert all(np.array_equal(one, other) for one, other in zip(parts, plain, strict=True))
+
+
+def test_split_keeps_groups_whole_beside_subgroups():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 120, 600)
+    labels, sites = (rng.random(600) < 0.3).astype(float), groups % 3
+    parts = stratified_split(labels, (0.5, 0.5), groups=groups, subgroups=sites)
+    assert not set(groups[parts[0]]) & set(groups[parts[1]])
+    for site in range(3):
+        assert 0.4 < (sites[parts[0]] == site).sum() / (sites == site).sum() < 0.6

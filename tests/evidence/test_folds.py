@@ -16,6 +16,7 @@ from sklearn.model_selection import (
 
 from metricopt import InvalidInputError
 from metricopt.evidence.folds import make_divisions, make_folds
+from metricopt.evidence.subgroups import SubgroupColumn
 
 
 def labels_of(num_rows=200, num_positives=23, seed=0):
@@ -136,3 +137,28 @@ def test_folds_must_not_divide_a_group():
     assert len(make_folds(groups % 2, labels, groups=groups)) == 200
     with pytest.raises(InvalidInputError, match=r"at most the number of groups \(3\), got 5"):
         make_folds(5, labels, groups=np.arange(200) % 3)
+
+
+def test_folds_have_their_part_of_each_class_of_each_subgroup():
+    rng = np.random.default_rng(0)
+    site = SubgroupColumn("site", ("A", "B"), (rng.random(400) < 0.1).astype(int))
+    sex = SubgroupColumn("sex", ("f", "m"), rng.integers(0, 2, 400))
+    labels = labels_of(400, 120)
+    folds = make_folds(4, labels, subgroups={"site": site, "sex": sex})
+    for truth in (0, 1):
+        of_class = labels == truth
+        assert np.ptp(np.bincount(folds[of_class], minlength=4)) <= 2
+        for column in (site, sex):
+            for value in (0, 1):
+                counts = np.bincount(folds[of_class & (column.of_row == value)], minlength=4)
+                assert np.ptp(counts) <= 4  # of two crossed columns, each cell within a row of its part
+
+
+def test_a_subgroup_with_fewer_rows_of_a_class_than_folds_is_named():
+    labels, of_row = labels_of(100, 20), np.zeros(100, int)
+    of_row[np.flatnonzero(labels == 1)[:3]] = 1
+    column = {"site": SubgroupColumn("site", ("A", "B"), of_row)}
+    with pytest.warns(UserWarning, match="each of the 5 parts.*: site=B has 3 positives, site=B has 0 negatives"):
+        make_folds(5, labels, subgroups=column)
+    of_row[:90] = np.arange(90) % 2
+    make_folds(5, labels, subgroups=column)

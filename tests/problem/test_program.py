@@ -95,6 +95,9 @@ def test_a_caret_points_at_the_fault(sentence, why, place, length):
         ({"maximize": "recall", "subject_to": ["precision >= 0.8", "PPV <= 0.7"]}, "hold together"),
         ({"maximize": "recall", "subject_to": ["precision >= 0.8", "PPV <= 0.7 in every site"]}, "hold together"),
         ({"maximize": "recall", "subject_to": ["precision >= 0.8", "PPV >= 0.7"]}, "stricter"),
+        ({"maximize": "recall", "subject_to": ["specificity >= 0.9", "fpr >= 0.5"]}, "hold together"),
+        ({"maximize": "recall", "subject_to": ["nne >= 2", "precision >= 0.6 in every site"]}, "hold together"),
+        ({"maximize": "recall", "subject_to": None}, "a list of bounds"),
         ({"maximize": "recall", "threshold_per": 3}, "name of a column"),
     ],
 )
@@ -108,6 +111,8 @@ def test_bounds_that_can_hold_together_are_accepted():
     between = Program("recall", ["precision >= 0.7", "precision <= 0.7", "precision >= 0.6 in every site"])
     assert len(between.bounds) == 3
     Program("f1", ["balanced_accuracy >= 0.8", "balanced_accuracy <= 0.7 in every site"])  # no mean of its parts
+    Program("recall", ["specificity >= 0.9", "fpr >= 0.05", "nne >= 2", "precision >= 0.5 in every site"])
+    Program("recall", ["recall >= 0.9", "specificity >= 0.9", "alarm_rate <= 0.01"])  # as rare as the finding may be
 
 
 @pytest.mark.parametrize(
