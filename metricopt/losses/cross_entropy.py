@@ -11,7 +11,7 @@ from metricopt.losses.base import CountingLoss, mean_over
 from metricopt.losses.class_weights import Weighting, check_weighting, class_weights
 
 
-def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None, *, num_replicas: int = 1) -> Tensor:
     """Return the mean binary cross-entropy of logits over the labels that are present.
 
     Parameters
@@ -20,6 +20,8 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) 
         Logits, and labels that are 0, 1 or NaN (missing).
     weight : Tensor, shape (B, L), float, optional
         The weight of each label.
+    num_replicas : int
+        The number of models side by side whose scores these are: the loss is then the mean of theirs.
 
     Returns
     -------
@@ -33,10 +35,12 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None) 
     0.6931
     """
     present = ~labels.isnan()
-    if not _arrays.is_on_host(scores):  # to choose rows would wait for the device
+    if num_replicas > 1 or not _arrays.is_on_host(scores):  # to choose rows would wait for the device
+        number = present.unflatten(1, (num_replicas, -1)).sum(dim=(0, 2)).clamp(min=1)  # (B, R * L) -> (R,)
+        fraction = 1 / (num_replicas * number).to(scores.dtype).repeat_interleave(labels.shape[1] // num_replicas)
+        held = torch.where(present, fraction if weight is None else weight.to(scores.dtype) * fraction, 0)
         truth = torch.where(present, labels, 0).to(scores.dtype)
-        losses = binary_cross_entropy_with_logits(torch.where(present, scores, 0), truth, weight, reduction="none")
-        return torch.where(present, losses, 0).sum() / present.sum().clamp(min=1)
+        return binary_cross_entropy_with_logits(torch.where(present, scores, 0), truth, held, reduction="sum")
     labels = labels.to(scores.dtype)  # torch gives the loss the precision of the labels
     if present.all() and present.numel():
         return binary_cross_entropy_with_logits(scores, labels, weight)

@@ -63,7 +63,7 @@ class Solver(ABC):
     needs_index: bool = False
     """Whether :meth:`loss` must be told which samples it sees (explicit slacks, subgroups)."""
     is_columnwise: bool = False
-    """Whether :meth:`loss` is the mean over the labels of losses that each depend on the label's own column alone."""
+    """Whether :meth:`loss` takes the columns of several replicas at once, and is then the mean of their losses."""
     takes_logits: bool = True
     """Whether :meth:`loss` is one of logits, not of probabilities."""
     num_replicas: int = 1

@@ -29,8 +29,8 @@ class SideBySide(Solver):
     Parameters
     ----------
     solver : Solver
-        The solver that is copied. One that treats columns apart (:attr:`~Solver.is_columnwise`) is not copied, but
-        given all columns at once, which is faster and the same up to rounding.
+        The solver that is copied. One that can be given all columns at once (:attr:`~Solver.is_columnwise`) is, which
+        is faster and the same up to rounding.
     number : int
         R.
     """
@@ -41,6 +41,8 @@ class SideBySide(Solver):
         self._number = self.num_replicas = number
         # A loss that is prepared with labels keeps what it learnt of them, so each replica has one of its own.
         self._solvers = [copy(solver)] if solver.is_columnwise else [deepcopy(solver) for _ in range(number)]
+        if solver.is_columnwise:
+            self._solvers[0].num_replicas = number
 
     def __repr__(self) -> str:
         return f"{self._solvers[0]!r} x {self._number}"

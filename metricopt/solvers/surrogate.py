@@ -36,10 +36,10 @@ class Surrogate(Solver):
     keeps_its_scale = True
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> None:
-        self._loss = loss
+        self._loss, self.is_columnwise = loss, loss is cross_entropy
         self.takes_logits = loss is cross_entropy or isinstance(loss, Loss)  # a user's own may take probabilities
         self._step, self._num_steps = 0, 1
-        self._mean_weight = 1.0
+        self._mean_weight: Tensor | None = None
         self.name = getattr(loss, "__name__", type(loss).__name__)
 
     def __repr__(self) -> str:
@@ -49,8 +49,7 @@ class Surrogate(Solver):
         if sample_weight is not None and self._loss is not cross_entropy:
             reject("sample_weight", "left out when solver is a loss", "weights", "put the weights into the loss")
         # Weights in other units, or rows of weight 0, would otherwise change the size of the steps.
-        present = np.ones(1) if sample_weight is None else sample_weight[~np.isnan(labels)]
-        self._mean_weight = float(present.mean()) if present.any() else 1.0
+        self._mean_weight = None if sample_weight is None else _mean_weight(sample_weight, labels, self.num_replicas)
         if isinstance(self._loss, Loss):
             self._loss.prepare(torch.from_numpy(labels))
             self._loss.progress = 0.0
@@ -68,7 +67,9 @@ class Surrogate(Solver):
 
     def loss(self, scores: Tensor, labels: Tensor, weight: Tensor | None = None, index: Tensor | None = None) -> Tensor:
         if self._loss is cross_entropy:
-            return cross_entropy(scores, labels, weight) / self._mean_weight
+            if weight is not None and self._mean_weight is not None:
+                weight = weight / self._mean_weight.to(weight)
+            return cross_entropy(scores, labels, weight, num_replicas=self.num_replicas)
         if labels.shape[1] == 1 and labels.isnan().any():
             present = ~labels[:, 0].isnan()
             if not present.any():
@@ -90,3 +91,11 @@ class Surrogate(Solver):
             self._loss.load_state_dict(state["loss"])
         if isinstance(self._loss, Loss):
             self._loss.progress = min(self._step / self._num_steps, 1.0)
+
+
+def _mean_weight(sample_weight: np.ndarray, labels: np.ndarray, num_replicas: int) -> Tensor:
+    """Return the mean weight of the labels that each replica has, once for each of its columns, shape (R * L,)."""
+    own = np.where(np.isnan(labels), 0.0, sample_weight).reshape(len(labels), num_replicas, -1)
+    number = (~np.isnan(labels)).reshape(own.shape).sum(axis=(0, 2))
+    mean = own.sum(axis=(0, 2)) / np.maximum(number, 1)
+    return torch.from_numpy(np.where(mean > 0, mean, 1.0).repeat(own.shape[2]))

@@ -211,9 +211,8 @@ def test_fit_waits_once_an_epoch_alone():
             torch.manual_seed(0)
             network = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1))
             loader = DataLoader(TensorDataset(x, y), batch_size=batch_size, shuffle=True)
-            metricopt.fit(
-                network, loader, "FPOR", alpha=0.5, epochs=8, progress=False, optimizer=partial(torch.optim.SGD, lr=0.1)
-            )
+            plan = {"epochs": 8, "warmup_epochs": 2, "progress": False}
+            metricopt.fit(network, loader, "FPOR", alpha=0.5, optimizer=partial(torch.optim.SGD, lr=0.1), **plan)
         counted[batch_size] = host.transfers
     more_steps = 8 * 320 // 40
     of_labels = 2 * more_steps  # "cpu" and "numpy" of labels that the loader brings, which lie on the host

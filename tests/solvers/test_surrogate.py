@@ -48,6 +48,27 @@ def test_weights_leave_the_steps_their_size(unit):
     torch.testing.assert_close(solver.loss(SCORES, LABELS), cross_entropy(SCORES, LABELS))
 
 
+@pytest.mark.parametrize("weight", [None, torch.tensor([[1.0, 2.0], [5.0, 3.0], [0.0, 7.0]]).repeat(1, 3)])
+def test_of_several_models_side_by_side_it_is_the_mean_of_what_each_has_alone(weight):
+    scores = torch.randn(3, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels = LABELS.repeat(1, 3)
+    labels[0, 2:4] = torch.nan  # the second of three models lacks a row
+    labels[:, 4:] = torch.nan  # and the third all of them
+    prepared = None if weight is None else weight.numpy()
+    together, alone = Surrogate(), Surrogate()
+    together.num_replicas = 3
+    together.prepare(FPOR(0.9), labels.numpy(), prepared)
+    loss = together.loss(scores, labels, weight)
+    expected = []
+    for first in (0, 2, 4):
+        own = slice(first, first + 2)
+        alone.prepare(FPOR(0.9), labels[:, own].numpy(), None if prepared is None else prepared[:, own])
+        expected.append(alone.loss(scores[:, own], labels[:, own], None if weight is None else weight[:, own]))
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
+    (gradient,) = torch.autograd.grad(loss, scores, retain_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad(torch.stack(expected).mean(), scores)[0])
+
+
 def test_cross_entropy_without_labels_is_a_differentiable_zero():
     scores = torch.ones(2, 1, requires_grad=True)
     loss = cross_entropy(scores, torch.full((2, 1), torch.nan))
