@@ -44,8 +44,8 @@ def cross_entropy(scores: Tensor, labels: Tensor, weight: Tensor | None = None, 
     labels = labels.to(scores.dtype)  # torch gives the loss the precision of the labels
     if present.all() and present.numel():
         return binary_cross_entropy_with_logits(scores, labels, weight)
-    held = None if weight is None else weight[present]
-    total = binary_cross_entropy_with_logits(scores[present], labels[present], held, reduction="sum")
+    of_present = None if weight is None else weight[present]
+    total = binary_cross_entropy_with_logits(scores[present], labels[present], of_present, reduction="sum")
     return total / max(int(present.sum()), 1)
 
 
