@@ -34,8 +34,8 @@ docs: $(VENV)/.docs
 INTO ?= notebooks
 notebooks: $(VENV)/.notebooks
 	ls notebooks/*.ipynb | PYTHONWARNINGS=error,ignore::PendingDeprecationWarning OMP_NUM_THREADS=1 xargs -P 2 -n 1 \
-		$(BIN)/python -m nbconvert --log-level WARN --to notebook --execute --KernelManager.transport=ipc \
-		--ExecutePreprocessor.record_timing=False --output-dir $(INTO)
+		$(BIN)/python -m nbconvert --log-level WARN --to notebook --execute \
+		--ExecutePreprocessor.startup_timeout=300 --ExecutePreprocessor.record_timing=False --output-dir $(INTO)
 
 bench-quick: $(INSTALLED)
 	$(BIN)/python -m benchmarks run tables --quick
