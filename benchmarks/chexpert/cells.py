@@ -10,12 +10,15 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 import metricopt
 from benchmarks.chexpert.methods import METHODS, WARMED, WARMUP_FRACTION
 from benchmarks.chexpert.request import Request
+from benchmarks.chexpert.self_training import drawn_labels
+from benchmarks.peers import soap
 from benchmarks.running.runner import Row
+from metricopt.data import CheXpertImages
 from metricopt.evidence.reports import evaluate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import precision_recall_curve
@@ -61,8 +64,18 @@ class ImageCell:
         parts = {
             name: request.make_images(table.take(own), model, augment=name == "train") for name, own in rows.items()
         }
+        if request.is_self_trained:
+            parts["train"] = parts["train"].with_targets(
+                drawn_labels(request, table.take(rows["train"]), parts["train"], parts["validation"], self.seed)
+            )
+        sampler = self._sampler(parts["train"])
         loaders = {
-            name: DataLoader(part, request.batch_size, shuffle=name == "train", drop_last=False)
+            name: DataLoader(
+                part,
+                request.batch_size,
+                shuffle=name == "train" and sampler is None,
+                sampler=sampler if name == "train" else None,
+            )
             for name, part in parts.items()
         }
         began = time.perf_counter()
@@ -74,7 +87,7 @@ class ImageCell:
             val_loader=loaders["validation"],
             confidence=None,
             eval_dataset=parts["train"].without_augmentation(),
-            solver=METHODS[self.method](objective),
+            solver=METHODS[self.method](objective, model),
             epochs=request.epochs,
             warmup_epochs=round(WARMUP_FRACTION * request.epochs) if self.method in WARMED else 0,
             learning_rate=request.learning_rate,
@@ -120,6 +133,14 @@ class ImageCell:
                 }
             )
         return found
+
+    def _sampler(self, images: CheXpertImages) -> Sampler[int] | None:
+        """Return the sampler that a method brings, which draws twice as many positives as there are."""
+        if self.method != "soap":
+            return None
+        labels = np.nan_to_num(images.labels[:, 0])  # its sampler knows no missing ones, and its loss passes them over
+        positive_fraction = min(2 * float(labels.mean()), 0.5)
+        return soap.make_sampler(images, labels, self.request.batch_size, positive_fraction, self.seed)
 
 
 def cells_of(request: Request, methods: tuple[str, ...], num_seeds: int) -> list[ImageCell]:

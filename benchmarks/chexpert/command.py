@@ -34,12 +34,12 @@ def compare(
     objective: Annotated[str, typer.Option(help="FPOR, FROP, OFBS or OAP.")] = "FPOR",
     alpha: Annotated[str, typer.Option(help="The bound: a number, or 'Edema=.6,Pneumonia=.3'.")] = "0.6",
     backbone: Annotated[
-        str, typer.Option(help="resnet18 ... densenet201, inception_v3, efficientnet_lite0.")
+        str, typer.Option(help="resnet18 ... densenet201, inception_v3, mobilenet_v2, efficientnet_lite0.")
     ] = "resnet18",
     cut: Annotated[str, typer.Option(help="The last unit that is kept, e.g. layer3.3; '' for the whole.")] = "layer2.1",
     weights: Annotated[str, typer.Option(help="'imagenet', a file, or '' for random ones.")] = "",
     methods: Annotated[str, typer.Option(help=f"Of {', '.join(METHODS)}.")] = "profiled,cross_entropy,focal",
-    policy: Annotated[str, typer.Option(help="ignore, zeros or ones; '' for the common mix.")] = "",
+    policy: Annotated[str, typer.Option(help="ignore, zeros, ones or self_trained; '' for the common mix.")] = "",
     view: Annotated[str, typer.Option(help="frontal, lateral or both.")] = "frontal",
     image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 64,
     epochs: Annotated[int, typer.Option(min=1)] = 8,

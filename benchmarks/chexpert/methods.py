@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch import nn
+
 from benchmarks.peers import soap
 from metricopt import losses
 from metricopt.problem.objectives import FPOR, FROP, OFBS, Objective
+from metricopt.solvers import GroupedHead, Regrouping
 
 WARMUP_FRACTION = 0.25
 
 
-def _sigmoid(objective: Objective) -> losses.Loss:
+def _regrouping(objective: Objective, network: Any) -> Regrouping:
+    """Give the network a last layer of several groups, and return what trains them."""
+    network.head = GroupedHead(network.head.in_features)
+    return Regrouping(network)
+
+
+def _sigmoid(objective: Objective, network: nn.Module) -> losses.Loss:
     bound: Any = objective.bound
     if isinstance(objective, FPOR):
         return losses.SoftRecallAtPrecision(bound)
@@ -23,23 +32,24 @@ def _sigmoid(objective: Objective) -> losses.Loss:
     return losses.SmoothAP()
 
 
-METHODS: dict[str, Callable[[Objective], Any]] = {
-    "profiled": lambda objective: "profiled",
-    "augmented_lagrangian": lambda objective: "augmented_lagrangian",
-    "lagrangian": lambda objective: "lagrangian",
-    "exact_penalty": lambda objective: "exact_penalty",
-    "cross_entropy": lambda objective: "cross_entropy",
-    "weighted": lambda objective: losses.WeightedCrossEntropy(),
-    "focal": lambda objective: losses.FocalLoss(),
-    "ldam": lambda objective: losses.LDAM(),
-    "logit_adjustment": lambda objective: losses.LogitAdjustment(),
+METHODS: dict[str, Callable[[Objective, nn.Module], Any]] = {
+    "profiled": lambda objective, network: "profiled",
+    "augmented_lagrangian": lambda objective, network: "augmented_lagrangian",
+    "lagrangian": lambda objective, network: "lagrangian",
+    "exact_penalty": lambda objective, network: "exact_penalty",
+    "cross_entropy": lambda objective, network: "cross_entropy",
+    "weighted": lambda objective, network: losses.WeightedCrossEntropy(),
+    "focal": lambda objective, network: losses.FocalLoss(),
+    "ldam": lambda objective, network: losses.LDAM(),
+    "logit_adjustment": lambda objective, network: losses.LogitAdjustment(),
+    "regrouping": _regrouping,
     "sigmoid": _sigmoid,
-    "soap": lambda objective: soap.Soap(gamma=0.9, margin=1.0, has_sigmoid=True),
+    "soap": lambda objective, network: soap.Soap(gamma=0.9, margin=1.0, has_sigmoid=True),
 }
-"""What makes the solver of a training for an objective."""
+"""What makes the solver of a training, for an objective and a network."""
 
 DIRECT = ("profiled", "augmented_lagrangian", "lagrangian", "exact_penalty")
-ONE_LABEL = ("sigmoid", "soap")
+ONE_LABEL = ("sigmoid", "soap", "regrouping")
 """Those that know no more than one label, or one bound."""
 WARMED = (*DIRECT, "sigmoid")
 """Those whose first quarter is cross-entropy; the epochs in total are the same for all."""

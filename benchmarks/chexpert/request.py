@@ -31,7 +31,8 @@ class Request:
         As in :func:`metricopt.backbones.load_backbone` and :func:`metricopt.backbones.truncate`; an empty cut keeps the
         whole network, empty weights are drawn at random.
     policy : str
-        What uncertain findings count as; empty for the common mix.
+        What uncertain findings count as; empty for the common mix. ``"self_trained"`` has a model say it for training
+        rows (:mod:`benchmarks.chexpert.self_training`).
     view : str
     image_size : int
         In pixels.
@@ -85,6 +86,11 @@ class Request:
             std=std,
             cache_dir=f"{self.root}-{self.image_size}px",
         )
+
+    @property
+    def is_self_trained(self) -> bool:
+        """Whether a model says what uncertain findings count as."""
+        return self.policy == "self_trained"
 
     def _policy(self) -> dict[str, Any]:
         return {"policy": self.policy} if self.policy else {}

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler, TensorDataset
+from torch.utils.data import Dataset, Sampler
 
 from metricopt._torchvision import import_torchvision
 from metricopt.problem.objectives import Objective
@@ -74,12 +74,23 @@ def make_optimizer(learning_rate: float) -> Callable[[Iterable[Any]], torch.opti
     return lambda parameters: SOAP(parameters, lr=learning_rate, mode="adam", device=torch.device("cpu"))
 
 
-def make_sampler(data: TensorDataset, batch_size: int, positive_fraction: float, seed: int) -> Sampler[int]:
-    """Return LibAUC's sampler: batches with a fixed share of positives; pass it with the same batch size."""
+def make_sampler(
+    data: Dataset[Any], labels: np.ndarray, batch_size: int, positive_fraction: float, seed: int
+) -> Sampler[int]:
+    """Return LibAUC's sampler: batches with a fixed share of positives; pass it with the same batch size.
+
+    Parameters
+    ----------
+    data : Dataset
+    labels : ndarray, shape (n,) or (n, 1), float
+        Those of its rows: 0 or 1.
+    batch_size : int
+    positive_fraction : float, in (0, 1)
+    seed : int
+    """
     import_torchvision()
     from libauc.sampler import DualSampler
 
-    labels = data.tensors[1].numpy()
     sampler: Sampler[int] = DualSampler(
         data, batch_size, labels=labels, sampling_rate=positive_fraction, random_seed=seed
     )

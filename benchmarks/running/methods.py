@@ -217,7 +217,7 @@ class Soap(Fitted):
 
     def make_loader(self, task: Task, setting: Setting) -> DataLoader[Any]:
         share = 2 * float(task.train.tensors[1].mean())
-        sampler = soap.make_sampler(task.train, task.batch_size, share, task.seed)
+        sampler = soap.make_sampler(task.train, task.train.tensors[1].numpy(), task.batch_size, share, task.seed)
         return DataLoader(task.train, batch_size=task.batch_size, sampler=sampler)
 
     def make_optimizer(self, learning_rate: float) -> Callable[[Any], torch.optim.Optimizer]:

@@ -148,7 +148,7 @@ def _train(
     own_loader = DataLoader(
         parts.train,
         batch_size=BATCH_SIZE,
-        sampler=soap.make_sampler(parts.train, BATCH_SIZE, share, arguments["seed"]),
+        sampler=soap.make_sampler(parts.train, parts.train.tensors[1].numpy(), BATCH_SIZE, share, arguments["seed"]),
     )
     result = metricopt.fit(
         model,

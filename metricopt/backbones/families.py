@@ -1,4 +1,4 @@
-"""How torchvision's networks are taken apart: ResNet, DenseNet, Inception v3, EfficientNet.
+"""How torchvision's networks are taken apart: ResNet, DenseNet, Inception v3, EfficientNet, MobileNetV2.
 
 This file decides the order of their modules and the names of their blocks and cuts. Modules, and so weights, keep the
 names that they have in torchvision.
@@ -19,7 +19,10 @@ from metricopt._validation import reject
 from metricopt.backbones.backbone import IMAGENET, Backbone, Normalisation
 
 # What torchvision calls the last linear layer, by the name of the network's class.
-HEADS = {"ResNet": "fc", "DenseNet": "classifier", "Inception3": "fc", "EfficientNet": "classifier.1"}
+HEADS = {
+    **{"ResNet": "fc", "DenseNet": "classifier", "Inception3": "fc"},
+    **{"EfficientNet": "classifier.1", "MobileNetV2": "classifier.1"},
+}
 
 
 def as_backbone(model: nn.Module, normalisation: Normalisation = IMAGENET) -> Backbone:
@@ -30,7 +33,7 @@ def as_backbone(model: nn.Module, normalisation: Normalisation = IMAGENET) -> Ba
 
     Parameters
     ----------
-    model : Backbone, ResNet, DenseNet, Inception3 or EfficientNet
+    model : Backbone, ResNet, DenseNet, Inception3, EfficientNet or MobileNetV2
         The network, with any number of outputs.
     normalisation : Normalisation
         The scale that the network expects of its input.
@@ -96,11 +99,26 @@ def _efficientnet(model: Any) -> Parts:
     return {"features": model.features}, {"stem": names[:1], **blocks, names[-1]: names[-1:]}
 
 
+def _mobilenet(model: Any) -> Parts:
+    names = [f"features.{name}" for name, _ in model.features.named_children()]
+    blocks: dict[str, list[str]] = {}
+    widths: list[int] = []
+    for name in names[1:-1]:  # a block is the units of one width
+        width = model.get_submodule(name).out_channels
+        if [width] != widths[-1:]:
+            widths.append(width)
+        blocks.setdefault(f"block{len(widths)}", []).append(name)
+    return {"features": model.features}, {"stem": names[:1], **blocks, names[-1]: names[-1:]}
+
+
 def _children(module: nn.Module, prefix: str) -> list[str]:
     return [f"{prefix}.{name}" for name, _ in module.named_children()]
 
 
-_FAMILIES = {"ResNet": _resnet, "DenseNet": _densenet, "Inception3": _inception, "EfficientNet": _efficientnet}
+_FAMILIES = {
+    **{"ResNet": _resnet, "DenseNet": _densenet, "Inception3": _inception},
+    **{"EfficientNet": _efficientnet, "MobileNetV2": _mobilenet},
+}
 
 
 class LastRectifier(nn.Module):

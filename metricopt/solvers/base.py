@@ -111,11 +111,18 @@ class Solver(ABC):
             Whether a linear model is trained, not a network.
         """
 
-    def fold_stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
+    def fold_stages(self, epochs: int, is_linear: bool = True, is_wide: bool = False) -> Sequence[Stage]:
         """Divide direct training into stages where the models of several folds are trained; as :meth:`stages`.
 
         Stages that polish the best model so far are left out: they would begin from weights that were chosen on rows
         which testify later.
+
+        Parameters
+        ----------
+        epochs, is_linear
+            The same as for :meth:`stages`.
+        is_wide : bool
+            Whether a linear model has about as many columns as positives.
         """
         return [stage for stage in self.stages(epochs, is_linear) if stage.start == "warm"]
 

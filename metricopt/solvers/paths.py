@@ -94,7 +94,12 @@ FOLD_PATHS = {name: LINEAR_PATHS[name] for name in ("anchored ramp", "ramp", "hi
 # goes on and hands over to the ramps by and by.
 NETWORK_PATHS = {"guided ramp": Path("ramp", (0.5, 16.0), anchor=1.0, growth=2.0)}
 
-PATHS = {**LINEAR_PATHS, **NETWORK_PATHS}
+# A linear model with about as many columns as positives can learn its rows by heart, as a network can. Paths from one
+# warm-up end in weights that are worse on new rows than cross-entropy, and so is their average: there is one path that
+# begins as cross-entropy goes on, whose ramps stay wide.
+WIDE_PATHS = {"gentle ramp": Path("ramp", (0.5, 4.0), anchor=1.0, growth=2.0)}
+
+PATHS = {**LINEAR_PATHS, **NETWORK_PATHS, **WIDE_PATHS}
 """The paths of objectives with counts at a threshold, by name."""
 
 # For rankings, where a ramp is one of the difference of two scores: narrow ramps do best where cross-entropy has found
@@ -120,16 +125,19 @@ class PathSolver(Solver):
         The paths by name that a linear model takes by default, and those that a network takes.
     fold_paths : mapping of str to Path, or None
         Those that the linear models of several folds take by default; None takes those of one model.
+    wide_paths : mapping of str to Path, or None
+        Those that they take where they have about as many columns as positives; None takes the same as for others.
     """
 
     linear_paths: ClassVar[Mapping[str, Path]] = LINEAR_PATHS
     fold_paths: ClassVar[Mapping[str, Path] | None] = FOLD_PATHS
+    wide_paths: ClassVar[Mapping[str, Path] | None] = WIDE_PATHS
     network_paths: ClassVar[Mapping[str, Path]] = NETWORK_PATHS
     _path: str | None = None
 
     def __init__(self, path: str | None = None) -> None:
         if path is not None:
-            check_choice("path", path, {**self.linear_paths, **self.network_paths})
+            check_choice("path", path, self._paths())
         self._path = path
 
     def __repr__(self) -> str:
@@ -143,13 +151,19 @@ class PathSolver(Solver):
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         paths = self.linear_paths if is_linear else self.network_paths
         if self._path is not None:
-            paths = {self._path: {**self.linear_paths, **self.network_paths}[self._path]}
+            paths = {self._path: self._paths()[self._path]}
         return stages_of(epochs, paths)
 
-    def fold_stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
-        if not is_linear or self._path is not None or self.fold_paths is None:
-            return super().fold_stages(epochs, is_linear)
-        return stages_of(epochs, self.fold_paths)
+    @classmethod
+    def _paths(cls) -> Mapping[str, Path]:
+        """Return all paths by name."""
+        return {**cls.linear_paths, **cls.network_paths, **(cls.wide_paths or {})}
+
+    def fold_stages(self, epochs: int, is_linear: bool = True, is_wide: bool = False) -> Sequence[Stage]:
+        paths = self.wide_paths if is_wide and self.wide_paths is not None else self.fold_paths
+        if not is_linear or self._path is not None or paths is None:
+            return super().fold_stages(epochs, is_linear, is_wide)
+        return stages_of(epochs, paths)
 
 
 def _interpolate(ends: tuple[float, float], progress: float) -> float:

@@ -71,7 +71,7 @@ class ProfiledRanking(PathSolver):
     name = "profiled"
     is_columnwise = True
     linear_paths = network_paths = RANKING_PATHS
-    fold_paths = None
+    fold_paths = wide_paths = None
 
     def prepare(self, objective: Objective, labels: np.ndarray, sample_weight: np.ndarray | None) -> None:
         if not isinstance(objective, OAP):

@@ -232,10 +232,15 @@ def is_linear(model: nn.Module) -> bool:
     return len(_sizes_of_trained(model)) <= 1
 
 
+def num_trained(model: nn.Module) -> int:
+    """Return the number of weights that are trained, in all layers, without biases."""
+    return sum(_sizes_of_trained(model))
+
+
 def _default_learning_rate(model: nn.Module) -> float:
     if is_linear(model):
         return 0.02
-    return 0.003 if sum(_sizes_of_trained(model)) <= 100_000 else 0.001
+    return 0.003 if num_trained(model) <= 100_000 else 0.001
 
 
 def _sizes_of_trained(model: nn.Module) -> list[int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from metricopt.solvers import WARMUP, Solver, Stage
 
 DEFAULT_STEPS = 6000
@@ -16,6 +18,8 @@ DEFAULT_STEPS_WITH_FOLDS = 1000
 MIN_DEFAULT_EPOCHS = 20
 MIN_DEFAULT_EPOCHS_WITH_FOLDS = 8
 WARMUP_FRACTION = 0.25
+ROWS_A_COLUMN = 2
+"""A linear model is wide if it has fewer rows of the rarer class for each column, on average over the labels."""
 
 
 def default_epochs(steps_per_epoch: int, *, with_folds: bool = False) -> int:
@@ -33,6 +37,26 @@ def default_warmup_epochs(solver: Solver, epochs: int) -> int:
     return round(WARMUP_FRACTION * epochs) if solver.warms_up else 0
 
 
+def is_wide(num_columns: int, labels: np.ndarray) -> bool:
+    """Say whether a linear model has fewer than two rows of the rarer class for each column.
+
+    Parameters
+    ----------
+    num_columns : int
+        The number of weights for a label.
+    labels : ndarray, shape (n, L)
+        0, 1 or NaN (missing); it is the mean over the labels that counts.
+
+    Examples
+    --------
+    >>> labels = np.array([[1.0], [1.0], [1.0], [0.0], [0.0], [0.0], [0.0]])
+    >>> is_wide(1, labels), is_wide(2, labels)
+    (False, True)
+    """
+    rarer = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    return bool(rarer.mean() < ROWS_A_COLUMN * num_columns)
+
+
 def make_plan(
     solver: Solver,
     epochs: int | None,
@@ -40,12 +64,13 @@ def make_plan(
     *,
     steps_per_epoch: int,
     is_linear: bool,
+    is_wide: bool = False,
     with_folds: bool = False,
 ) -> list[Stage]:
     """Return the stages of a training: the warm-up, if there is one, and those of the solver.
 
-    The first path of a network goes on from the warm-up with the same optimizer, as one's own loop does. Other paths
-    begin with a new one: on linear models that finds better optima.
+    The first path of a network goes on from the warm-up with the same optimizer, as one's own loop does, and the only
+    path of wide linear models, too. Other paths begin with a new one: on linear models that finds better optima.
 
     Parameters
     ----------
@@ -57,6 +82,8 @@ def make_plan(
     steps_per_epoch : int, >= 1
     is_linear : bool
         Whether a linear model is trained, not a network.
+    is_wide : bool
+        Whether it has few rows for its columns, as :func:`is_wide` says.
     with_folds : bool
         Whether the models of several folds are trained.
     """
@@ -65,7 +92,9 @@ def make_plan(
     if warmup_epochs is None:
         warmup_epochs = default_warmup_epochs(solver, epochs)
     warmup = [Stage(WARMUP, warmup_epochs, is_direct=False)] if warmup_epochs else []
-    direct = list((solver.fold_stages if with_folds else solver.stages)(epochs - warmup_epochs, is_linear))
-    if warmup and direct and not is_linear:
+    rest = epochs - warmup_epochs
+    direct = list(solver.fold_stages(rest, is_linear, is_wide) if with_folds else solver.stages(rest, is_linear))
+    is_wide_alone = is_wide and with_folds and len(direct) == 1
+    if warmup and direct and (is_wide_alone or not is_linear):
         direct[0] = replace(direct[0], goes_on=True)
     return [*warmup, *direct]

@@ -35,12 +35,13 @@ from metricopt.training.optimizers import (
     check_scheduler,
     check_trainable,
     is_linear,
+    num_trained,
     optimizer_maker,
     weights_of_loss,
 )
 from metricopt.training.partition import make_partition
 from metricopt.training.parts import FoldedRows, Partition, partition_at
-from metricopt.training.plan import make_plan
+from metricopt.training.plan import is_wide, make_plan
 from metricopt.training.random_states import RandomStates, generators_of
 from metricopt.training.replicas import fresh_models, stacked
 from metricopt.training.request import Request
@@ -133,6 +134,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         request.epochs,
         steps_per_epoch=len(parts.train_loader),
         is_linear=is_linear(single),
+        is_wide=_is_wide(single, parts),
         with_folds=parts.folded is not None,
     )
     plan = make_stages(request.warmup_epochs)
@@ -166,6 +168,11 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
         checkpoints=checkpoints,
         random_states=RandomStates([parts.order, *own_generators]),
     )
+
+
+def _is_wide(single: nn.Module, parts: Partition) -> bool:
+    rows = parts.train if parts.folded is None else parts.folded
+    return is_linear(single) and is_wide(num_trained(single) // parts.num_labels, rows.labels)
 
 
 def _make_model(request: Request, folded: FoldedRows | None, num_labels: int) -> tuple[nn.Module, nn.Module]:

@@ -26,6 +26,7 @@ NUM_POINTS = {
     "densenet201": 1 + 98 + 4,
     "inception_v3": 2 + 11,
     "efficientnet_b0": 1 + 16 + 1,
+    "mobilenet_v2": 1 + 17 + 1,
     "efficientnet_lite0": 1 + 16 + 1,
     "cbr_large_t": 5,
     **dict.fromkeys(("cbr_large_w", "cbr_small", "cbr_tiny", "cbr_tiny_narrow"), 4),
@@ -42,6 +43,7 @@ NODES = {
     },
     "inception_v3": {"maxpool1": "maxpool1", "Mixed_5d": "Mixed_5d", "Mixed_6c": "Mixed_6c", "Mixed_7c": "Mixed_7c"},
     "efficientnet_b0": {"features.0": "features.0", "features.4.1": "features.4.1", "features.8": "features.8"},
+    "mobilenet_v2": {"features.0": "features.0", "features.7": "features.7", "features.18": "features.18"},
 }
 
 

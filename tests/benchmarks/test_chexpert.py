@@ -1,13 +1,19 @@
 """The benchmark on chest X-rays, end to end on a few drawings; what is asked wrongly is told before training."""
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 from benchmarks.chexpert.methods import METHODS, obstacle
+from benchmarks.chexpert.request import Request
+from benchmarks.chexpert.self_training import drawn_labels
+from metricopt.backbones import load_backbone
 from metricopt.data import write_synthetic_chexpert
 from metricopt.problem.objectives import FPOR, OAP
+from metricopt.solvers import GroupedHead
 
 LABELS = "Pleural Effusion,Support Devices"
 
@@ -79,5 +85,23 @@ def test_what_is_wrong_is_told_before_training(small, arguments, message):
 
 def test_methods_that_cannot_run_say_why():
     assert obstacle("sigmoid", 2) == "takes one label at a time" and obstacle("sigmoid", 1) == ""
-    assert all(METHODS[name](FPOR(0.5)) is not None for name in METHODS)
-    assert METHODS["sigmoid"](OAP()) is not None
+    network = load_backbone("cbr_tiny")
+    assert all(METHODS[name](FPOR(0.5), network) is not None for name in METHODS)
+    assert METHODS["sigmoid"](OAP(), network) is not None
+    assert isinstance(network.head, GroupedHead) and network(torch.zeros(2, 3, 96, 96)).shape == (2, 1)
+
+
+def test_a_model_says_what_uncertain_training_rows_count_as(tree):
+    request = Request(
+        str(tree), ("Edema",), "FPOR", (0.5,), "resnet18", "layer1.0", "", "self_trained", "frontal", 32, 1, 16, 1e-3
+    )
+    table = request.read_table()
+    rows, model = request.split(table, 0), request.make_model(0)
+    own = table.take(rows["train"])
+    images = [request.make_images(table.take(rows[name]), model) for name in ("train", "validation")]
+    before = images[0].labels
+    drawn = drawn_labels(request, own, *images, seed=0)
+    is_uncertain = own.raw_labels == -1
+    assert is_uncertain.any() and np.isnan(before[is_uncertain]).all()
+    assert np.isin(drawn, (0, 1)).all() and (drawn == before)[~is_uncertain].all()
+    assert (drawn == drawn_labels(request, own, *images, seed=0)).all()

@@ -13,6 +13,9 @@ from benchmarks.studies.networks import (
     NARROW,
     PLAIN,
     REGROUPED,
+    SmallNetwork,
+    cells_of,
+    gains,
     means,
     network,
     picture,
@@ -65,3 +68,22 @@ def test_what_scores_allow():
     y = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])
     assert reached(torch.nn.Identity(), x, y) == 1.0  # 4 of 5 alarms are right
     assert reached(torch.nn.Identity(), -x, 1 - y) == 0.0
+
+
+def test_what_the_results_hold_is_known_by_its_cell():
+    cells = cells_of()
+    published = pd.DataFrame([{"data": SERIES, "network": FULL, "method": PLAIN, "seed": 9, "delivered": 0.5}])
+    assert networks._with_cells(published)[0]["cell"] == SmallNetwork(SERIES, FULL, PLAIN, 9).key
+    assert SmallNetwork(SERIES, FULL, PLAIN, 9) in cells and SmallNetwork(SERIES, LINEAR, PLAIN, 9) not in cells
+    assert len({cell.key for cell in cells}) == len(cells)
+
+
+def test_gains_are_paired_over_the_seeds():
+    rows = [
+        {"data": data, "network": FULL, "method": method, "seed": seed, "returned_test_recall": value, "delivered": 0.0}
+        for data, extra in ((SERIES, 0.1), (IMAGES, 0.3))
+        for seed in range(3)
+        for method, value in ((networks.DIRECT, 0.1 * seed + extra), (PLAIN, 0.1 * seed))
+    ]
+    table = gains(pd.DataFrame(rows))["test recall that scores allow"]
+    assert list(table) == ["+0.1000 [+0.1000, +0.1000]", "+0.3000 [+0.3000, +0.3000]", "+0.2000 [+0.2000, +0.2000]"]

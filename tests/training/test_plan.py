@@ -1,0 +1,34 @@
+"""Which stages a training has: those of wide linear models, where it goes on from its warm-up, and where not."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import metricopt
+from metricopt.solvers import Profiled
+from metricopt.solvers.paths import FOLD_PATHS, WIDE_PATHS
+from metricopt.solvers.profiled_ranking import ProfiledRanking
+from metricopt.training.plan import make_plan
+
+
+def plan_of(solver, **arguments):
+    stages = make_plan(solver, 100, None, steps_per_epoch=4, **{"is_linear": True, "with_folds": True, **arguments})
+    return [stage.name for stage in stages], [stage.goes_on for stage in stages[1:]]
+
+
+def test_wide_models_of_folds_go_on_from_the_warm_up_on_one_path():
+    assert plan_of(Profiled(), is_wide=True) == (["warm-up", *WIDE_PATHS], [True])
+    assert plan_of(Profiled()) == (["warm-up", *FOLD_PATHS], [False] * len(FOLD_PATHS))
+    assert plan_of(Profiled(), is_wide=True, with_folds=False) == plan_of(Profiled(), with_folds=False)
+    assert plan_of(ProfiledRanking(), is_wide=True) == plan_of(ProfiledRanking())
+
+
+@pytest.mark.parametrize(("num_columns", "paths"), [(4, FOLD_PATHS), (30, WIDE_PATHS)])
+def test_columns_and_positives_decide(num_columns, paths):
+    draw = torch.Generator().manual_seed(0)
+    y = (torch.arange(120) % 6 == 0).float()
+    x = torch.randn(120, num_columns, generator=draw) + y[:, None]
+    loader = DataLoader(TensorDataset(x, y), batch_size=60)
+    result = metricopt.fit(nn.Linear(num_columns, 1), loader, "OFBS", beta=1.0, folds=3, epochs=16, progress=False)
+    assert {record["stage"] for record in result.history} == {"warm-up", *paths}
