@@ -225,9 +225,11 @@ class _KnownDerivatives(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, loss: float | Tensor, derivatives: np.ndarray | Tensor) -> Tensor:
         known = derivatives if isinstance(derivatives, Tensor) else torch.from_numpy(derivatives)
         ctx.save_for_backward(known.to(scores), scores)
-        if isinstance(loss, Tensor):
-            return loss.to(scores)
-        return torch.tensor(loss, dtype=scores.dtype, device=scores.device)
+        return (
+            loss.to(scores)
+            if isinstance(loss, Tensor)
+            else torch.scalar_tensor(loss, dtype=scores.dtype, device=scores.device)
+        )
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:

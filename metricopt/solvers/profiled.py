@@ -124,7 +124,7 @@ class Profiled(PathSolver):
             self._there.step()
             return
         moved = self._multiplier + MULTIPLIER_STEP * self._violation
-        self._multiplier = np.clip(moved, 0, self._weighting.max_multiplier)
+        self._multiplier = np.minimum(np.maximum(moved, 0), self._weighting.max_multiplier)  # half of np.clip's time
 
     def multiplier(self) -> np.ndarray | None:
         self._fetch()

@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 SIDE_BY_SIDE = 64
 FACTORS = 64
 """Numbers from 0.5 to 1, whose product is far from the smallest number that float32 holds."""
-CHUNK = 16_384
+CHUNK = 8_192
 """Rows whose intermediate results fit into the caches of a CPU."""
 
 

@@ -115,6 +115,8 @@ def test_more_steps_stand_beside_few_where_there_are_some():
     made = [
         {"dataset": "made_up", "asked": asked, "method": method, "split": split, "steps": steps, "stage": "warm-up"}
         | {"test_curve_value": 0.5 + 0.1 * (method == DIRECT) * (steps == 1000) + 0.01 * split}
+        | {"bounded": "precision", "bound": 0.8, "test_value": 0.5 + 0.3 * (method == DIRECT)}
+        | {"test_tp": 8, "test_fp": 2 * (steps == 1000), "test_fn": 2, "test_tn": 90}
         for asked, budgets in ((BOUND, (300, 1000)), ("F1", (300,)))
         for steps in budgets
         for method in (DIRECT, PLAIN)
@@ -123,3 +125,4 @@ def test_more_steps_stand_beside_few_where_there_are_some():
     table = frozen_features.by_steps(frozen_features.pd.DataFrame(made))
     assert list(table.index) == [f"made_up, {BOUND}, 1000 steps", f"made_up, {BOUND}, 300 steps"]
     assert [cell.split()[0] for cell in table["difference"]] == ["+0.1000", "+0.0000"]
+    assert [cell.split()[0] for cell in table["delivered, difference"]] == ["+0.3000", "+0.3000"]
