@@ -1,7 +1,7 @@
 """One entry for each label, as reports and certificates hold them, and the attributes of a single label.
 
 This file decides how an entry is found. What an entry says is decided in :mod:`metricopt.evidence.reports` and
-:mod:`metricopt.evidence.certification`.
+:mod:`metricopt.evidence.certificates`.
 """
 
 from __future__ import annotations

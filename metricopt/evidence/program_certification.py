@@ -36,23 +36,15 @@ intersection-union test.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricopt.evidence.certification import (
-    NUM_THRESHOLDS,
-    LabelCertificate,
-    OneLabel,
-    import_control,
-    numbers_of,
-    on_which_data,
-)
+from metricopt.evidence.certificates import CertifiedBound, ProgramCertificate
+from metricopt.evidence.certification import NUM_THRESHOLDS, best_that_passes
 from metricopt.evidence.p_values import num_decisive, num_needed, p_values
 from metricopt.evidence.program_outcome import BoundOutcome
-from metricopt.evidence.reports import without_nan
 from metricopt.evidence.rows import LabelRows
 from metricopt.problem.bounds import MetricBound
 from metricopt.problem.objectives import CountObjective
@@ -62,122 +54,6 @@ from metricopt.problem.ratios import Counts
 
 NUM_LOOKED_AT = 100
 """So many thresholds, evenly by alarms and again by their logarithm, are looked at for the surest of them."""
-
-
-@dataclass(frozen=True)
-class CertifiedBound:
-    """One bound, over all rows or in one subgroup, at the certified threshold, or at the first tested if there is none.
-
-    Attributes
-    ----------
-    name : str
-        The metric and the rows, such as ``"recall in site=A"``.
-    asked : str
-        The relation and the number, such as ``">= 0.85"``.
-    value : float
-        The metric on the calibration data (at the prevalence that is meant); NaN where it is undefined.
-    p_value : float
-        How probable data as good as these are at most, if the bound were missed.
-    num_rows : int
-        How many rows of the calibration data decide on it: the alarms for precision, the positives for recall, ...
-    num_needed : int or None
-        How many such rows would be enough if none of them were an error; None where that is not known.
-    """
-
-    name: str
-    asked: str
-    value: float
-    p_value: float
-    num_rows: int
-    num_needed: int | None
-
-    def __str__(self) -> str:
-        value = "undefined" if np.isnan(self.value) else f"{self.value:.3f}"
-        return f"{self.name} {value} (asked {self.asked})"
-
-    @property
-    def lacking(self) -> str:
-        """What is reached on how many rows, and how many there must be."""
-        text = f"{self}, p = {self.p_value:.2g} on {self.num_rows} rows"
-        if self.num_needed is None or self.num_needed <= self.num_rows:
-            return text
-        return f"{text} where it takes {self.num_needed} at least"
-
-
-@dataclass(frozen=True)
-class ProgramCertificate(OneLabel):
-    """What calibration data certify of all bounds of one label together; ``str()`` says it in words.
-
-    Attributes
-    ----------
-    label : str
-    threshold : float
-        The certified threshold; NaN if none could be certified.
-    asked : str
-        The bounds in words.
-    confidence : float
-        All bounds hold on new data in at least this fraction of all draws of calibration data.
-    prevalence : float or None
-        The prevalence of the new data; None stands for that of the calibration data.
-    num_tested : int
-        The number of thresholds that were to be tested.
-    value_metric : str
-        The metric that is maximised.
-    value, tuned_value : float
-        This metric on the calibration data at the certified and at the tuned threshold.
-    bounds : tuple of CertifiedBound
-    num_groups : int or None
-        How many groups the calibration data had, of each of which one row counted; None where every row did.
-    """
-
-    asked: str
-    confidence: float
-    prevalence: float | None
-    num_tested: int
-    value_metric: str
-    value: float
-    tuned_value: float
-    bounds: tuple[CertifiedBound, ...]
-    num_groups: int | None = None
-
-    @property
-    def guarantee(self) -> str:
-        """What holds with which confidence, or why nothing does and what would be needed."""
-        sure, error = f"{100 * self.confidence:g} % confidence", 1 - self.confidence
-        if self.is_certified:
-            where = on_which_data(self.prevalence, self.num_groups)
-            return f"With {sure}, the threshold {self.threshold:.6g} has {self.asked} on new {where}."
-        if self.num_tested == 0:
-            return "Nothing could be certified: the label has no threshold, or lacks a class in the calibration data."
-        lacking = "; ".join(each.lacking for each in self.bounds if each.p_value > error)
-        return (
-            f"No threshold could be certified for {self.asked} with {sure}. At the likeliest one the calibration data "
-            f"leave these bounds unsure, where p must be {error:.2g} at most: {lacking}."
-        )
-
-    def __str__(self) -> str:
-        text = f"{self.label}: {self.guarantee}"
-        if not self.is_certified:
-            return text
-        return (
-            f"{text} On the calibration data it has {self.value_metric} {self.value:.3f} (the tuned threshold "
-            f"{self.tuned_value:.3f}), {', '.join(map(str, self.bounds))}."
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return numbers and names alone, for JSON; NaN is None."""
-        return {**super().to_dict(), "bounds": [without_nan(asdict(each)) for each in self.bounds]}
-
-    @classmethod
-    def from_dict(cls, saved: dict[str, Any]) -> ProgramCertificate:
-        """Return the certificate that :meth:`to_dict` wrote down."""
-        bounds = tuple(CertifiedBound(**numbers_of(each, CertifiedBound)) for each in saved["bounds"])
-        return cls(**{**numbers_of(saved, cls), "bounds": bounds})
-
-
-def certificate_from_dict(saved: dict[str, Any]) -> LabelCertificate | ProgramCertificate:
-    """Return the certificate of one label that ``to_dict`` of either kind wrote down."""
-    return ProgramCertificate.from_dict(saved) if "bounds" in saved else LabelCertificate.from_dict(saved)
 
 
 def certify_program(
@@ -233,7 +109,6 @@ def certify_program(
     thresholds = program_thresholds_to_test(objective, selection, tuned, prevalence)
     names = {name: {*parts, *selection.subgroups.get(name, {})} for name, parts in calibration.subgroups.items()}
     bounds = list(_tested(objective, calibration, thresholds, prevalence, names))
-    passed = import_control()(np.max([each.p for each in bounds], axis=0), 1 - confidence, "fixed_sequence")
     values = _value(objective, ranking, thresholds, prevalence)
     first = replace(
         none,
@@ -241,9 +116,9 @@ def certify_program(
         tuned_value=float(_value(objective, ranking, np.array([tuned]), prevalence)[0]),
         bounds=tuple(each.at(0, 1 - confidence, prevalence) for each in bounds),
     )
-    if not len(passed):
+    best = best_that_passes(np.max([each.p for each in bounds], axis=0), thresholds, values, confidence)
+    if best is None:
         return first
-    best = max(passed, key=lambda at: (values[at], thresholds[at]))
     return replace(
         first,
         threshold=float(thresholds[best]),

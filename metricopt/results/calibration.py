@@ -14,15 +14,10 @@ import numpy as np
 
 from metricopt._arrays import numbered
 from metricopt._validation import reject
-from metricopt.evidence.certification import (
-    LabelCertificate,
-    OneLabel,
-    certify_label,
-    import_control,
-    one_row_each,
-)
+from metricopt.evidence.certificates import LabelCertificate, OneLabel, ProgramCertificate
+from metricopt.evidence.certification import certify_label, import_control, one_row_each
 from metricopt.evidence.equal_rows import copies_of_each, fraction_alike, number_scores, repeated, seen_before
-from metricopt.evidence.program_certification import ProgramCertificate, certify_program
+from metricopt.evidence.program_certification import certify_program
 from metricopt.evidence.rows import Rows
 from metricopt.evidence.subgroups import read_subgroups
 from metricopt.problem.objectives import FPOR, FROP, CountObjective, Objective

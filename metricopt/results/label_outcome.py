@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metricopt.evidence.certification import OneLabel
+from metricopt.evidence.certificates import OneLabel
 from metricopt.evidence.choice import ThresholdChoice
 from metricopt.evidence.reports import LabelReport
 from metricopt.results.status import Status

@@ -16,7 +16,7 @@ import numpy as np
 
 from metricopt._arrays import Array
 from metricopt._validation import check_choice, reject
-from metricopt.evidence.certification import OneLabel
+from metricopt.evidence.certificates import OneLabel
 from metricopt.evidence.probabilities import Calibration
 from metricopt.evidence.reports import LabelReport, Report
 from metricopt.evidence.thresholds import ThresholdChoice, reachable_bound

@@ -16,7 +16,7 @@ from torch import nn
 
 from metricopt._arrays import Array
 from metricopt._validation import per_label, reject
-from metricopt.evidence.certification import Certificate, OneLabel
+from metricopt.evidence.certificates import Certificate, OneLabel
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.evidence.subgroups import read_subgroups
 from metricopt.problem.objectives import Bound, Objective

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
+from metricopt.evidence.certificates import certificate_from_dict
 from metricopt.evidence.frames import Frames
-from metricopt.evidence.program_certification import certificate_from_dict
 from metricopt.evidence.reports import Report, plain_number, with_nan, without_nan
 from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.classes import Classes

@@ -5,12 +5,7 @@ from scipy.stats import binom, norm
 
 from metricopt import FPOR, FROP, choose_threshold
 from metricopt._arrays import Samples
-from metricopt.evidence.certification import (
-    NUM_THRESHOLDS,
-    certify_label,
-    one_row_each,
-    thresholds_to_test,
-)
+from metricopt.evidence.certification import NUM_THRESHOLDS, certify_label, one_row_each, thresholds_to_test
 from metricopt.evidence.p_values import p_values
 from metricopt.problem.prevalence import weights_at
 from metricopt.problem.ranking import Ranking

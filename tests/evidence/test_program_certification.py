@@ -7,13 +7,9 @@ import pytest
 from scipy.stats import binom, norm
 
 from metricopt import FPOR, Program, RecallAtFPR, choose_threshold
+from metricopt.evidence.certificates import ProgramCertificate, certificate_from_dict
 from metricopt.evidence.certification import NUM_THRESHOLDS, certify_label
-from metricopt.evidence.program_certification import (
-    ProgramCertificate,
-    certificate_from_dict,
-    certify_program,
-    program_thresholds_to_test,
-)
+from metricopt.evidence.program_certification import certify_program, program_thresholds_to_test
 from metricopt.evidence.rows import Rows
 from metricopt.evidence.subgroups import read_subgroups
 

@@ -8,8 +8,7 @@ from scipy.stats import beta as beta_distribution
 
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
 from metricopt.evidence.by_label import OfOnlyLabel
-from metricopt.evidence.certification import Certificate, LabelCertificate
-from metricopt.evidence.program_certification import ProgramCertificate
+from metricopt.evidence.certificates import Certificate, LabelCertificate, ProgramCertificate
 from metricopt.evidence.reports import LabelReport, Report, evaluate, with_nan, without_nan
 from metricopt.problem.prevalence import weights_at
 

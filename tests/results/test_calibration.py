@@ -9,7 +9,7 @@ import torch
 
 import metricopt
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, Program, Status
-from metricopt.evidence.certification import LabelCertificate
+from metricopt.evidence.certificates import LabelCertificate
 from metricopt.results.scores import DataScores
 from tests.held_out import fit
 from tests.results.made import Scores, result_of
