@@ -40,8 +40,8 @@ FLOORS = [
     ["results"],
     ["training"],
     ["estimator", "tradeoff", "federated"],
-    ["__init__"],
     ["cli"],
+    ["__init__"],
     ["__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.data import load
-from benchmarks.running.methods import Setting, Trained
+from benchmarks.running.method import Setting, Trained
 from benchmarks.running.roster import METHODS
 from benchmarks.running.rules import RULES, thresholds_by_rule
 from benchmarks.running.runner import Row

@@ -2,8 +2,8 @@
 
 Those that choose by themselves, peers with a tuned threshold and ``auto``, have none here.
 
-This file decides settings. How a method trains is in :mod:`benchmarks.running.methods`, the losses in
-:mod:`metricopt.losses`, the peers in :mod:`benchmarks.peers`.
+This file decides settings. How a method trains is in :mod:`benchmarks.running.fitted`, :mod:`benchmarks.running.folded`
+and :mod:`benchmarks.running.called`, the losses in :mod:`metricopt.losses`, the peers in :mod:`benchmarks.peers`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.peers import cooper_proxy, light_gbm, mapie_controller, tuned_threshold
-from benchmarks.running.methods import (
-    Certified,
-    Classifier,
-    CrossFitted,
-    Fitted,
-    FittedOnFolds,
-    Method,
-    Peer,
-    Resampled,
-    Soap,
-)
+from benchmarks.running.called import Classifier, Peer
+from benchmarks.running.fitted import Certified, Fitted, Resampled, Soap
+from benchmarks.running.folded import CrossFitted, FittedOnFolds
+from benchmarks.running.method import Method
 from metricopt import losses
 from metricopt.problem.objectives import FPOR, FROP, OFBS, Objective
 

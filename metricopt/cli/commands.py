@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-import metricopt
 from metricopt._validation import check_choice, reject
 from metricopt.cli.asked import Maximize, Minimize, SubjectTo, ThresholdPer, objective_in_words, subgroups_in
 from metricopt.cli.federate_command import federate_command
@@ -365,7 +365,7 @@ def rank_cuts_command(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"metricopt {metricopt.__version__}")
+        typer.echo(f"metricopt {metadata.version('metricopt')}")
         raise typer.Exit
 
 

@@ -82,13 +82,16 @@ class Calibration:
 
     def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of each score, of the same shape."""
-        from scipy.special import expit
-
         if self.knots is None or self.log_odds is None:
-            return np.asarray(expit(self.slope * scores + self.intercept), dtype=np.float64)
+            return _probability(self.slope * scores + self.intercept)
         beyond = np.minimum(scores - self.knots[0], 0.0) + np.maximum(scores - self.knots[-1], 0.0)
         inside = np.interp(scores, self.knots, self.log_odds)
-        return np.asarray(expit(inside + self.slope * beyond), dtype=np.float64)
+        return _probability(inside + self.slope * beyond)
+
+
+def _probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + exp(-log_odds)), without overflow."""
+    return np.asarray(np.exp(-np.logaddexp(0, -log_odds)), dtype=np.float64)
 
 
 def line_to_log_odds(
@@ -125,7 +128,7 @@ def _logistic_line(
 
     line, lowest = np.zeros(2), loss(np.zeros(2))
     for _ in range(_MOST_STEPS):
-        probabilities = np.exp(-np.logaddexp(0, -(line @ columns)))
+        probabilities = _probability(line @ columns)
         gradient = columns @ (counts * (probabilities - labels)) + penalty * line
         curvature = (columns * (counts * probabilities * (1 - probabilities))) @ columns.T + np.diag(penalty)
         step = np.linalg.lstsq(curvature, gradient)[0]
@@ -190,18 +193,18 @@ def _steps(
     scores: NDArray[np.float64], labels: NDArray[np.floating], weight: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the middle of each step of isotonic regression, and its log-odds, kept finite at 0 and 1."""
-    from scipy.special import logit
-    from sklearn.isotonic import IsotonicRegression
+    from scipy.optimize import isotonic_regression  # sooner imported than scikit-learn's
 
-    if weight is not None:
-        scores, labels, weight = scores[weight > 0], labels[weight > 0], weight[weight > 0]
-    fitted = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, labels, sample_weight=weight)
+    counts = np.ones(len(scores)) if weight is None else weight
+    scores, labels, counts = scores[counts > 0], labels[counts > 0], counts[counts > 0]
+    _, place = np.unique(scores, return_inverse=True)
+    total = np.bincount(place, weights=counts)
+    fitted = isotonic_regression(np.bincount(place, weights=labels * counts) / total, weights=total).x[place]
     values, step = np.unique(fitted.round(12), return_inverse=True)
-    total = np.bincount(step, weights=weight)
-    knots = np.bincount(step, weights=scores if weight is None else scores * weight) / total
+    knots = np.bincount(step, weights=scores * counts) / np.bincount(step, weights=counts)
     sizes = np.bincount(step)
     if values[0] == 0:  # half a positive, as if one more row were seen, but less than in the next step
         values[0] = min(0.5 / (sizes[0] + 1), values[1] / 2)
     if values[-1] == 1:
         values[-1] = max(1 - 0.5 / (sizes[-1] + 1), (1 + values[-2]) / 2)
-    return knots, np.asarray(logit(values), dtype=np.float64)
+    return knots, np.log(values) - np.log1p(-values)

@@ -1,7 +1,7 @@
 """The outcome of a training: thresholds, reports, scores and history, and how they are shown.
 
 This file decides what can be read, said and drawn without the model. What takes the model is in
-:mod:`metricopt.results.result`; how the pictures look is decided in :mod:`metricopt.plots`.
+:mod:`metricopt.results.applied`; how the pictures look is decided in :mod:`metricopt.plots`.
 """
 
 from __future__ import annotations

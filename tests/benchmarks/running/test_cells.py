@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.data import BenchmarkData
 from benchmarks.running import cells
+from benchmarks.running.called import Classifier
 from benchmarks.running.cells import Cell, cells_of
-from benchmarks.running.methods import Classifier
 from benchmarks.running.roster import METHODS, NUM_SETTINGS
 from benchmarks.running.rules import RULES, thresholds_by_rule
 from benchmarks.running.task import make_task
