@@ -13,22 +13,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state, column_or_1d, get_tags
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
-from torch import Tensor, nn
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from metricopt._validation import check_choice, is_integer, reject
+from metricopt._validation import check_choice
 from metricopt.data.sparse_rows import is_sparse
 from metricopt.estimator.candidates import LabelledRows, Settings
-from metricopt.estimator.classifiers import check_classifier
+from metricopt.estimator.given import (
+    check_batch_size,
+    checked_rows,
+    checked_weight,
+    dtype_of,
+    folds_of,
+    is_boosting,
+    is_classifier,
+    kinds_of,
+    seed_of,
+    takes_sparse,
+)
 from metricopt.estimator.scorer import ObjectiveScorer
 from metricopt.estimator.target import Target, plain_target
-from metricopt.estimator.training import best_of, shared_folds, train_one, with_blend
+from metricopt.estimator.training import best_of, train_one, with_blend
 from metricopt.evidence.probabilities import Calibration
 from metricopt.evidence.subgroups import read_subgroups
-from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import Objective
 from metricopt.problem.registry import REGISTRY, get_objective
 from metricopt.results.result import FitResult
@@ -36,9 +45,7 @@ from metricopt.results.status import Status
 from metricopt.scoring.blend import Blend
 from metricopt.scoring.classifiers import FittedClassifiers
 from metricopt.solvers import Solver
-from metricopt.training.table_models import AUTO, BOOSTING, NAMED
-
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+from metricopt.training.table_models import AUTO, BOOSTING
 
 
 class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
@@ -214,22 +221,19 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If a parameter cannot be used, or the data are not as above.
         """
-        objective, dtype = self._asked(), self._checked_dtype()
-        if self.batch_size is not None and not (is_integer(self.batch_size) and self.batch_size >= 1):
-            reject(
-                "batch_size", "None or an integer >= 1", repr(self.batch_size), "give e.g. 256, or None for the default"
-            )
-        kinds = self._kinds()
-        X, y = self._validated(X, plain_target(y))
+        objective, dtype = self._asked(), dtype_of(self.dtype)
+        check_batch_size(self.batch_size)
+        kinds = kinds_of(self.model)
+        X, y = self._checked_rows(X, plain_target(y), reset=True)
         self._left_out = (BOOSTING,) if self.model == AUTO and is_sparse(X) else ()
         kinds = {name: model for name, model in kinds.items() if name not in self._left_out}
         target = Target.of(y, self.pos_label)
         self.classes_, self.positive_, self._is_second = target.classes, target.positive, target.is_second
-        weight = self._checked_weight(sample_weight, X, target.labels)
+        weight = checked_weight(sample_weight, X, target.labels)
         columns = read_subgroups(subgroups, objective.columns, len(target.labels))
         rows = LabelledRows(X, target.labels, weight, groups, target.label, columns)
-        seed = self._seed()
-        folds = self._folds_for(rows, seed)
+        seed = seed_of(self.random_state)
+        folds = folds_of(self.model, self.folds, self.val_fraction, rows, seed)
         settings = Settings(
             folds=folds,
             asked_folds=self.folds,
@@ -276,7 +280,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         ndarray, shape (n,), float64
         """
         check_is_fitted(self)
-        scores = self._scores(self._validated(X, reset=False))
+        scores = self._scores(self._checked_rows(X))
         limits, sign = self._limits(subgroups, len(scores)), 1 if self._is_second else -1
         beyond = scores - np.nextafter(limits, -np.inf) if self._is_second else limits - scores
         # No alarm: below 0 everywhere, in the order of the scores.
@@ -327,7 +331,7 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         methods. Advances in Large Margin Classifiers.
         """
         check_is_fitted(self)
-        probability = self._calibration(self._scores(self._validated(X, reset=False)))
+        probability = self._calibration(self._scores(self._checked_rows(X)))
         columns = [1 - probability, probability]
         return np.column_stack(columns if self._is_second else columns[::-1])
 
@@ -354,10 +358,10 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        if self._is_classifier:
+        if is_classifier(self.model):
             tags.input_tags = get_tags(self.model).input_tags
-        tags.input_tags.sparse = tags.input_tags.sparse or self._takes_sparse
-        tags.input_tags.allow_nan = tags.input_tags.allow_nan or self._is_boosting
+        tags.input_tags.sparse = tags.input_tags.sparse or takes_sparse(self.model)
+        tags.input_tags.allow_nan = tags.input_tags.allow_nan or is_boosting(self.model)
         return tags
 
     def _asked(self) -> Objective:
@@ -369,98 +373,8 @@ class DirectMetricClassifier(ClassifierMixin, BaseEstimator):
         given = {short: getattr(self, short) for short in REGISTRY[self.objective].short_arguments()}
         return get_objective(self.objective, **given)
 
-    def _checked_dtype(self) -> torch.dtype:
-        check_choice("dtype", self.dtype, _DTYPES)
-        return _DTYPES[self.dtype]
-
-    def _checked_weight(self, sample_weight: Any, X: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-        if sample_weight is None:
-            return None
-        weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-        weight = column_or_1d(weight)
-        check_consistent_length(X, weight)
-        if (weight < 0).any():
-            reject("sample_weight", ">= 0", f"{weight.min():g}", "give 0 to leave a row out")
-        if not has_both_classes(labels[:, np.newaxis], weight[:, np.newaxis]).all():
-            got = "none but weights of zero for one of them"
-            reject("sample_weight", "above 0 for a row of each class", got, "give some row of it a weight")
-        return weight
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, (int, np.integer)):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _kinds(self) -> dict[str, Any]:
-        """Return what is trained by its name, the simpler first."""
-        model = self.model
-        if isinstance(model, str):
-            check_choice("model", model, [*NAMED, AUTO])
-            return {name: name for name in (NAMED if model == AUTO else [model])}
-        if isinstance(model, nn.Module) or (callable(model) and not hasattr(model, "fit")):
-            return {"module": model}
-        if not hasattr(model, "fit"):
-            reject("model", "a name, a classifier, a Module or a callable", repr(model), "give e.g. 'auto' or 'mlp'")
-        check_classifier(model)
-        return {type(model).__name__: model}
-
-    def _validated(self, X: Any, *y: Any, reset: bool = True) -> Any:
-        """Return the features, and y if it is given, as the model takes them."""
-        given = {"y": y[0]} if y else {}
-        if self._is_classifier:  # what it takes, frames with text among it, is its own affair
-            return self._checked_names(X, given, reset)
-        finite = "allow-nan" if self._is_boosting else True
-        sparse = "csr" if self._takes_sparse else False
-        if is_sparse(X) and not sparse:
-            remedy = "give X.toarray() if there is room for it, or model='linear', which takes it as it is"
-            reject("X", f"dense for {BOOSTING if self._is_boosting else 'a module'}", "a sparse matrix", remedy)
-        return validate_data(
-            self, X, dtype=self.dtype, accept_sparse=sparse, ensure_all_finite=finite, reset=reset, **given
-        )
-
-    @property
-    def _is_boosting(self) -> bool:
-        return isinstance(self.model, str) and self.model == BOOSTING
-
-    @property
-    def _takes_sparse(self) -> bool:
-        """Whether ``model`` is a name whose model takes a sparse matrix."""
-        return isinstance(self.model, str) and self.model != BOOSTING
-
-    @property
-    def _is_classifier(self) -> bool:
-        """Whether ``model`` is an estimator of scikit-learn."""
-        return hasattr(self.model, "fit") and not isinstance(self.model, (nn.Module, type))
-
-    def _checked_names(self, X: Any, given: dict[str, Any], reset: bool) -> Any:
-        """Return features of any kind with rows that can be chosen, and y if it is given; names and widths agree."""
-        if is_sparse(X):
-            X = X.tocsr()
-        elif not hasattr(X, "columns"):
-            X = check_array(X, dtype=None, ensure_all_finite=False)
-        checked = validate_data(self, X, reset=reset, skip_check_array=True, **given)
-        if not given:
-            return checked
-        y = check_array(column_or_1d(checked[1], warn=True), ensure_2d=False, dtype=None, input_name="y")
-        check_consistent_length(checked[0], y)
-        return checked[0], y
-
-    def _folds_for(self, rows: LabelledRows, seed: int) -> NDArray[np.intp] | None:
-        """Return the fold of each row, the same for all candidates; None where :func:`metricopt.fit` decides, or none.
-
-        Torch models alone leave folds to :func:`metricopt.fit`.
-        """
-        if self.model != AUTO and not (self._is_boosting or self._is_classifier):
-            return None
-        folds = self.folds
-        if self.model == AUTO and (folds is None or self.val_fraction is not None):
-            reject("model", "the name of one model where there are no folds", AUTO, "give folds=5, or e.g. 'boosting'")
-        is_default = isinstance(folds, str) and folds == "auto"
-        if folds is None or (is_default and self.val_fraction is not None):
-            return None
-        if self.val_fraction is not None:
-            reject("val_fraction", "left out beside folds", self.val_fraction, "give one of the two")
-        return shared_folds(folds, rows, seed)
+    def _checked_rows(self, X: Any, *y: Any, reset: bool = False) -> Any:
+        return checked_rows(self, X, *y, model=self.model, dtype=self.dtype, reset=reset)
 
     def _keep(self, result: FitResult) -> None:
         self.result_, self.threshold_ = result, result.threshold
