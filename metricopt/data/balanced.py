@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Sampler
 
 from metricopt._validation import Faults, check_labels, is_integer, reject
-from metricopt.data.loaders import as_label_columns
+from metricopt.data.loader_labels import as_label_columns
 
 
 class BalancedBatchSampler(Sampler[list[int]]):

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.data.loader_labels import as_label_columns
+from metricopt.data.loaders import split_batch
 from metricopt.scoring.forward import forward, to_device
 from metricopt.scoring.modes import train_as_left
 from metricopt.solvers import Solver

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import InvalidInputError, reject
-from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.data.loader_labels import as_label_columns
+from metricopt.data.loaders import split_batch
 from metricopt.data.sparse_rows import SparseRows
 from metricopt.scoring.misfits import ONE_LOGIT_EACH, converted, explain_misfit, tensors_of
 from metricopt.scoring.modes import evaluating

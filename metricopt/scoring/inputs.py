@@ -18,15 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from metricopt._arrays import numbered
 from metricopt._validation import InvalidInputError, reject
-from metricopt.data.loaders import (
-    SCORING_BATCH,
-    as_label_columns,
-    check_scored_whole,
-    indexed_loader,
-    is_iterable,
-    rows_of,
-    split_batch,
-)
+from metricopt.data.loader_labels import as_label_columns
+from metricopt.data.loaders import SCORING_BATCH, check_scored_whole, indexed_loader, is_iterable, rows_of, split_batch
 from metricopt.data.sparse_rows import SparseRows, is_sparse
 from metricopt.scoring.forward import check_scores, device_of, forward, num_rows, score_loader, to_device
 from metricopt.scoring.modes import evaluating

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from metricopt import _arrays
 from metricopt._validation import reject
-from metricopt.data.loaders import as_label_columns, split_batch
+from metricopt.data.loader_labels import as_label_columns
+from metricopt.data.loaders import split_batch
 from metricopt.evidence.subgroups import bounds_of_rows
 from metricopt.progress import Display
 from metricopt.results.result import FitResult

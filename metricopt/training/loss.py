@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from metricopt._arrays import Samples, to_numpy
 from metricopt._validation import Faults, check_finite, check_labels, reject
-from metricopt.data.loaders import as_label_columns
+from metricopt.data.loader_labels import as_label_columns
 from metricopt.evidence.subgroups import read_subgroups
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.registry import Asked, get_objective

@@ -17,15 +17,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from metricopt._arrays import numbered, to_numpy
 from metricopt._validation import check_finite, check_labels, reject
+from metricopt.data.loader_labels import as_label_columns, knows_labels, read_labels
 from metricopt.data.loaders import (
     SCORING_BATCH,
-    as_label_columns,
     batch_size_of,
     check_scored_whole,
     indexed_loader,
     is_iterable,
-    knows_labels,
-    read_labels,
     rows_of,
     split_batch,
     with_labels,

@@ -16,16 +16,8 @@ from torch.utils.data import (
 )
 
 from metricopt._validation import InvalidInputError
-from metricopt.data.loaders import (
-    as_label_columns,
-    batch_size_of,
-    has_own_order,
-    indexed_loader,
-    is_iterable,
-    read_labels,
-    rows_of,
-    split_batch,
-)
+from metricopt.data.loader_labels import as_label_columns, read_labels
+from metricopt.data.loaders import batch_size_of, has_own_order, indexed_loader, is_iterable, rows_of, split_batch
 
 N = 23
 X = torch.arange(N * 2.0).reshape(N, 2)
