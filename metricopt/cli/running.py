@@ -1,6 +1,6 @@
 """How every command begins and ends: modules to import first, a folder to write to, and the exit code.
 
-This file decides what all commands have in common. What each does is in :mod:`metricopt.cli.commands`.
+This file decides what all commands have in common. Which there are is in :mod:`metricopt.cli.commands`.
 """
 
 from __future__ import annotations

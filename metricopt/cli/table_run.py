@@ -2,7 +2,7 @@
 
 This file decides what is trained on which rows, and what is compared. It leaves the rows of each part to
 :mod:`metricopt.cli.parts`, the folder of a run to :mod:`metricopt.cli.run_folder`, the commands and their output to
-:mod:`metricopt.cli.commands`, and training to :func:`metricopt.fit` and :mod:`metricopt.estimator.training`.
+:mod:`metricopt.cli.fit_command`, and training to :func:`metricopt.fit` and :mod:`metricopt.estimator.training`.
 """
 
 from __future__ import annotations
