@@ -39,7 +39,9 @@ class Classes:
 
     @classmethod
     def of(cls, column: Any, positive: Any = None, *, label: str = "label") -> Classes | None:
-        """Return the classes of a column of labels; None where it holds numbers and no positive class is named.
+        """Return the classes of a column of labels; None where it holds numbers other than two whole ones.
+
+        None also stands for 0 and 1 (or false and true) where no positive class is named.
 
         Parameters
         ----------
@@ -61,7 +63,7 @@ class Classes:
         >>> print(Classes.of(["well", "sick", None, "well"]))
         'sick', the rarer class
         """
-        if positive is None and getattr(column, "dtype", None) in _NUMBERS:
+        if positive is None and getattr(column, "dtype", None) in _NUMBERS and _are_zero_and_one(column):
             return None
         counts: Counter[str] = Counter()
         are_numbers = True
@@ -69,7 +71,7 @@ class Classes:
             if not is_blank(value):
                 counts[as_text(value)] += number
                 are_numbers = are_numbers and not isinstance(value, str)
-        if are_numbers and positive is None:
+        if are_numbers and positive is None and not _are_two_others(counts):
             return None
         if positive is None:
             chosen, is_rarer = _likely_positive(counts, label)
@@ -131,6 +133,17 @@ def as_text(value: object) -> str:
 def is_blank(value: object) -> bool:
     """Say whether a row has no class: None, NaN, or empty text."""
     return is_missing(value) or (isinstance(value, str) and not value.strip())
+
+
+def _are_zero_and_one(column: Any) -> bool:
+    values = np.asarray(column)
+    return bool(((values == 0) | (values == 1) | (values != values)).all())
+
+
+def _are_two_others(counts: Mapping[str, int]) -> bool:
+    """Say whether numbers are two whole ones, such as -1 and 1, and not 0 and 1."""
+    are_whole = all(text.removeprefix("-").isdecimal() for text in counts)
+    return len(counts) == 2 and are_whole and set(counts) != {"0", "1"}
 
 
 def _listed(column: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from metricopt._validation import Faults, InvalidInputError
 from metricopt.data.loaders import has_own_order, is_iterable
 from metricopt.evidence.folds import DEFAULT_FOLDS, make_divisions
 from metricopt.evidence.subgroups import SubgroupColumn
+from metricopt.training.replicas import trains_whole
 from metricopt.training.request import Request
 
 DEFAULT_FRACTION = 0.2
@@ -118,7 +119,7 @@ def choose_holdout(request: Request, num_processes: int = 1) -> Holdout:
 def _hindrance(request: Request, num_processes: int) -> str | None:
     """Return why folds are not the default here, None where they are."""
     loader, model = request.loader, request.model
-    if isinstance(model, nn.Module) and type(model) is not nn.Linear:
+    if isinstance(model, nn.Module) and not (type(model) is nn.Linear and trains_whole(model)):
         return "the model may have seen all rows before: pass a callable that makes it to use folds"
     if type(loader.dataset) is not TensorDataset:
         return "folds are the default for data in memory alone (a TensorDataset)"

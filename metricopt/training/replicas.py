@@ -50,6 +50,11 @@ def fresh_models(model: nn.Module | Callable[[], nn.Module], number: int, seed: 
     return models
 
 
+def trains_whole(model: nn.Module) -> bool:
+    """Say whether no weight of a model is frozen."""
+    return all(weight.requires_grad for weight in model.parameters())
+
+
 def can_start_afresh(model: nn.Module) -> bool:
     """Say whether every layer with weights or running statistics of its own knows how to draw them anew."""
     return all(hasattr(layer, "reset_parameters") for layer in model.modules() if _has_own_state(layer))
@@ -58,7 +63,7 @@ def can_start_afresh(model: nn.Module) -> bool:
 def stacked(models: Sequence[nn.Module], num_labels: int | None = None) -> nn.Module:
     """Return the models side by side; linear layers as one linear layer with more outputs, which is faster."""
     layers = [model for model in models if type(model) is nn.Linear and num_labels in (None, model.out_features)]
-    if len(layers) < len(models):
+    if len(layers) < len(models) or not all(map(trains_whole, layers)):
         return Replicas(models, num_labels)
     first = layers[0]
     together = nn.Linear(first.in_features, len(layers) * first.out_features, bias=first.bias is not None)

@@ -24,12 +24,18 @@ from metricopt.problem.classes import Classes
         ([1.0, 2.0, 2.0], "2", Classes("2", ("1",))),
         ([True, False], "False", Classes("False", ("True",))),
         (["a", "b", "c", "c"], "b", Classes("b", ("a", "c"))),
+        ([-1, 1, -1, np.nan], None, Classes("1", ("-1",), is_rarer=True)),
+        ([2.0, 1.0, 2.0], None, Classes("1", ("2",), is_rarer=True)),
         ([0, 1, 1], None, None),
+        ([1.0, np.nan, 1.0], None, None),
+        ([0, 1, 2], None, None),
+        ([0.5, 1.0, 1.0], None, None),
         ([True, None, False], None, None),
     ],
 )
 def test_classes_of_a_column(column, positive, expected):
     assert Classes.of(column, positive) == expected
+    assert Classes.of(np.array(column), positive) == expected or None in column or "" in column
     assert Classes.of(np.array(column, object), positive) == expected
 
 

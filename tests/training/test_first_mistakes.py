@@ -45,6 +45,18 @@ def test_a_model_must_have_weights_to_train(make):
     fit(frozen, loader_of(x, y), "FPOR", alpha=0.7, **FEW)
 
 
+@pytest.mark.parametrize("folds", ["auto", 3])
+def test_a_frozen_linear_layer_is_not_trained_afresh(folds):
+    x, y = blobs()
+    layer = nn.Linear(2, 1).requires_grad_(False)
+    weight = layer.weight.clone()
+    with pytest.raises(InvalidInputError, match="every weight frozen"):
+        fit(layer, loader_of(x, y), "FPOR", alpha=0.7, **FEW, folds=folds)
+    layer.bias.requires_grad_(True)
+    fit(layer, loader_of(x, y), "FPOR", alpha=0.7, **FEW)
+    assert torch.equal(layer.weight, weight)
+
+
 def test_an_optimizer_must_move_weights_of_the_model():
     x, y = blobs()
     model, other = linear(), linear()
