@@ -20,7 +20,9 @@ from rich.table import Table as Grid
 
 from metricopt._validation import check_choice, reject
 from metricopt.cli.asked import Maximize, Minimize, SubjectTo, ThresholdPer, objective_in_words, subgroups_in
+from metricopt.cli.options import Options, check_options
 from metricopt.cli.parts import Dates
+from metricopt.cli.prepared import prepare
 from metricopt.cli.run_folder import asked_confidence, comparison, notes, write_run
 from metricopt.cli.running import (
     MISSED_ON_TEST,
@@ -31,7 +33,7 @@ from metricopt.cli.running import (
     import_modules,
     number_or_word,
 )
-from metricopt.cli.table_run import Options, Run, check_options, train_on_table, was_begun
+from metricopt.cli.table_run import Run, train_on_rows, was_begun
 from metricopt.data import Table, TableWarning, load_thyroid, make_table
 from metricopt.data.tables.compact import read_compact
 from metricopt.problem.objectives import Objective
@@ -207,13 +209,13 @@ def fit_command(
         _tell(f"{len(held):,} rows and {held.features.shape[1]:,} columns beside {label} are read.")
         for caveat in held.caveats:
             _tell(f"[yellow]Note:[/] {escape(caveat)}.")
-        run = train_on_table(
-            held,
-            groups,
+        rows = prepare(held, groups, asked, options, subgroups=subgroups, dates=dates, num_processes=processes.number)
+        del held, groups, dates, subgroups  # a long table takes more memory than its features
+        run = train_on_rows(
+            rows,
+            asked,
             options,
             _tell,
-            subgroups=subgroups,
-            dates=dates,
             checkpoint_dir=checkpoint_dir,
             resume=resume,
             num_processes=processes.number,
@@ -234,7 +236,9 @@ def demo_command(
     """
     with bad_input():
         claim(out, overwrite=(out / "report.json").is_file())
-        run = train_on_table(load_thyroid(), None, Options("FPOR", alpha=0.9, model="mlp"), _tell)
+        options = Options("FPOR", alpha=0.9, model="mlp")
+        asked = check_options(options)
+        run = train_on_rows(prepare(load_thyroid(), None, asked, options), asked, options, _tell)
         write_run(run, out, {"table": "the bundled thyroid data"})
     _finish(run, out)
 
@@ -279,7 +283,7 @@ def _finish(run: Run, out: Path) -> None:
     color = "green" if run.verdict is Verdict.MET else "red" if run.verdict is Verdict.MISSED else "default"
     console.print(f"[bold {color}]{escape(run.headline)}[/]")
     asked = f"{run.result.objective}{asked_confidence(run)}"
-    console.print(f"[bold]Asked[/]   {escape(run.label)} = {escape(run.positive)}: {asked}")
+    console.print(f"[bold]Asked[/]   {escape(run.rows.label)} = {escape(run.rows.positive)}: {asked}")
     status = f"[{'green' if run.is_supported else 'red'}]{run.result.status}[/]"
     console.print(f"[bold]Status[/]  {status}. {escape(run.result.advice())}")
     header, rows = comparison(run)

@@ -81,7 +81,7 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
         return
     run.result.save(out / "model")
     kind = {"model": run.model, "scales_itself": not run.options.has_rivals}
-    _write_json(out / "preprocessing.json", {"format": FORMAT, **kind, "columns": run.preprocessor.to_dict()})
+    _write_json(out / "preprocessing.json", {"format": FORMAT, **kind, "columns": run.rows.preprocessor.to_dict()})
     _draw(run).savefig(out / "curve.png", dpi=120)
     (out / "summary.md").write_text(_as_markdown(run), encoding="utf-8")
     run.result.report(
@@ -94,14 +94,14 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
             for name in run.rivals
         },
         usage=f"metricopt predict {shlex.quote(str(out))} new_rows.csv",
-        columns=_columns(run.preprocessor),
-        notes=[*_of_the_data(run), *(f"{each}." for each in (*run.caveats, *run.findings.warnings))],
+        columns=_columns(run.rows.preprocessor),
+        notes=[*_of_the_data(run), *(f"{each}." for each in (*run.rows.caveats, *run.rows.findings.warnings))],
     )
     report = {
         "format": FORMAT,
         "asked": str(run.result.objective),
-        "label": run.label,
-        "positive": run.positive,
+        "label": run.rows.label,
+        "positive": run.rows.positive,
         "headline": run.headline,
         "verdict": None if run.verdict is None else run.verdict.value,
         "status": run.result.status.value,
@@ -117,12 +117,12 @@ def write_run(run: Run, out: Path, source: dict[str, Any]) -> None:
         **_of_rivals(run),
         "epochs": run.epochs,
         "seconds": {"training": run.result.seconds, **{_key(name): each.seconds for name, each in run.rivals.items()}},
-        "divided": run.divided,
+        "divided": run.rows.divided,
         "options": {**source, **asdict(run.options)},
-        "num_unlabelled": run.num_unlabelled,
-        "dropped_columns": run.preprocessor.dropped,
-        "caveats": run.caveats,
-        "findings": run.findings.sentences,
+        "num_unlabelled": run.rows.num_unlabelled,
+        "dropped_columns": run.rows.preprocessor.dropped,
+        "caveats": run.rows.caveats,
+        "findings": run.rows.findings.sentences,
         "versions": run.result.versions,
     }
     _write_json(out / "report.json", report)
@@ -141,8 +141,8 @@ def _columns(preprocessor: TablePreprocessor) -> dict[str, str]:
 
 def _of_the_data(run: Run) -> list[str]:
     """Return the sentences on which class is positive and which rows are where."""
-    unlabelled = [f"Left out: {run.num_unlabelled} rows without a label."] if run.num_unlabelled else []
-    return [run.meaning, *([run.divided] if run.divided else []), *unlabelled]
+    unlabelled = [f"Left out: {run.rows.num_unlabelled} rows without a label."] if run.rows.num_unlabelled else []
+    return [run.rows.meaning, *([run.rows.divided] if run.rows.divided else []), *unlabelled]
 
 
 def _key(name: str) -> str:
@@ -193,13 +193,13 @@ def _draw(run: Run) -> Any:
                 bands[name] = precision_band(scores, labels)
         role = "new to the model" if data == "test" else "chose model and threshold"
         plot_precision_recall(curves, points, bands=bands, ax=ax, title=f"{data} data ({role})")
-    figure.suptitle(f"{run.label} = {run.positive}: {run.result.objective}")
+    figure.suptitle(f"{run.rows.label} = {run.rows.positive}: {run.result.objective}")
     return figure
 
 
 def _scores(result: FitResult, data: str, run: Run) -> tuple[np.ndarray, np.ndarray]:
     if data == "test":
-        return result.scores(run.test[0]), run.test[1].numpy()
+        return result.scores(run.rows.data["test"][0]), run.rows.data["test"][1].numpy()
     part = result.selection_scores
     return part.scores[:, 0], part.labels[:, 0]
 
@@ -235,18 +235,22 @@ def asked_confidence(run: Run) -> str:
 def notes(run: Run) -> list[str]:
     """Return the sentences that say how to read the comparison."""
     sizes = "; ".join(f"{own.data} {own[0].size}" for own, _ in run.reports)
-    notes = [f"{run.meaning} Rows: {sizes}. In brackets: 95 % intervals."]
-    if run.divided:
-        notes.append(run.divided)
+    notes = [f"{run.rows.meaning} Rows: {sizes}. In brackets: 95 % intervals."]
+    if run.rows.divided:
+        notes.append(run.rows.divided)
     notes.append(_chosen(run))
     if run.verdict in (Verdict.NEAR, Verdict.MISSED) and run.is_supported:
         notes.append(
             "A bound that holds on the rows which chose the threshold can be missed on new ones, and on as few as "
             "these by chance. If you need a margin, ask for a higher confidence or a stricter bound."
         )
-    if run.num_unlabelled:
-        notes.append(f"Left out: {run.num_unlabelled} rows without a label.")
-    return [*notes, *(f"{each}." for each in (*run.caveats, *run.findings.warnings)), run.preprocessor.summary]
+    if run.rows.num_unlabelled:
+        notes.append(f"Left out: {run.rows.num_unlabelled} rows without a label.")
+    return [
+        *notes,
+        *(f"{each}." for each in (*run.rows.caveats, *run.rows.findings.warnings)),
+        run.rows.preprocessor.summary,
+    ]
 
 
 def _chosen(run: Run) -> str:
@@ -275,7 +279,7 @@ def _judges(run: Run) -> str:
 def _as_markdown(run: Run) -> str:
     header, rows = comparison(run)
     lines = [
-        f"# {run.label} = {run.positive}",
+        f"# {run.rows.label} = {run.rows.positive}",
         "",
         f"**{run.headline}**",
         "",

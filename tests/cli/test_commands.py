@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 import metricopt
 from metricopt import FPOR
 from metricopt.cli.commands import app
+from metricopt.cli.options import Options
 from metricopt.cli.run_folder import load_run, notes
-from metricopt.cli.table_run import Options
 from metricopt.data import Findings, make_table, stratified_split
 from metricopt.evidence.reports import Report, evaluate
 from metricopt.results.verdict import Verdict
@@ -376,17 +376,19 @@ def test_notes_explain_a_bound_that_is_missed_on_the_test_rows(verdict, confiden
     report = evaluate(scores, scores, np.array([1.0]), FPOR(0.7), label_names=["label"], data="validation")
     run = SimpleNamespace(
         options=Options(model="linear"),
-        divided="",
+        rows=SimpleNamespace(
+            divided="",
+            num_unlabelled=0,
+            meaning="Positive: 'sick'.",
+            caveats=(),
+            findings=Findings(4),
+            preprocessor=SimpleNamespace(summary="Features used"),
+        ),
         result=SimpleNamespace(selection=report, confidence=confidence, objective=FPOR(0.7)),
         reports=[(report, {})],
         epochs=3,
         verdict=verdict,
         is_supported=True,
-        num_unlabelled=0,
-        meaning="Positive: 'sick'.",
-        caveats=(),
-        findings=Findings(4),
-        preprocessor=SimpleNamespace(summary="Features used"),
     )
     assert notes(run)[1].endswith(f"the threshold of each is the {best}")
     *rest, last = notes(run)[2:]
