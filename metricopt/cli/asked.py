@@ -19,6 +19,8 @@ from metricopt.problem.sentences import PROGRAM
 if TYPE_CHECKING:
     import pandas as pd
 
+Alpha = Annotated[float | None, typer.Option(help="The bound, in (0, 1], if the objective has one.")]
+Beta = Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")]
 Maximize = Annotated[
     str | None,
     typer.Option(help="In place of --objective: the metric to maximise, such as recall, f1 or 'net_benefit(0.1)'."),

@@ -19,7 +19,16 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from metricopt._validation import check_choice, reject
-from metricopt.cli.asked import Maximize, Minimize, SubjectTo, ThresholdPer, objective_in_words, subgroups_in
+from metricopt.cli.asked import (
+    Alpha,
+    Beta,
+    Maximize,
+    Minimize,
+    SubjectTo,
+    ThresholdPer,
+    objective_in_words,
+    subgroups_in,
+)
 from metricopt.cli.options import Options, check_options
 from metricopt.cli.parts import Dates
 from metricopt.cli.prepared import prepare
@@ -28,6 +37,7 @@ from metricopt.cli.running import (
     MISSED_ON_TEST,
     NOT_SUPPORTED,
     Modules,
+    Overwrite,
     bad_input,
     claim,
     import_modules,
@@ -64,8 +74,8 @@ def fit_command(
             "Or the name of an objective of your own (--import)."
         ),
     ] = _DEFAULT.objective,
-    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1], if the objective has one.")] = None,
-    beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
+    alpha: Alpha = None,
+    beta: Beta = None,
     maximize: Maximize = None,
     minimize: Minimize = None,
     subject_to: SubjectTo = None,
@@ -147,7 +157,7 @@ def fit_command(
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the parts, the weights and the batches.")
     ] = _DEFAULT.seed,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = _DEFAULT.device,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")] = False,
+    overwrite: Overwrite = False,
     checkpoint_dir: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints, from which a training can be resumed.")
     ] = None,

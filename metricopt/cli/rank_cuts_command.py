@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from metricopt.cli.running import bad_input, claim
+from metricopt.cli.running import Overwrite, bad_input, claim
 from metricopt.data import read_table
 from metricopt.data.image_table import ImageTable
 
@@ -31,7 +31,7 @@ def rank_cuts_command(
     weights: Annotated[str, typer.Option(help="imagenet, or a file of weights. Nothing is downloaded.")] = "imagenet",
     image_size: Annotated[int, typer.Option(min=32, help="Side of the squares that images are squeezed into.")] = 224,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 32,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Rank the places where a pretrained network can be cut for a task, without training, by their mean rank.
 

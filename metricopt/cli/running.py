@@ -32,6 +32,7 @@ Modules = Annotated[
         "the current folder, and the option can be repeated.",
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")]
 
 
 def import_modules(modules: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ from rich.markup import escape
 
 from metricopt._validation import reject
 from metricopt.cli.asked import (
+    Alpha,
+    Beta,
     Maximize,
     Minimize,
     ProgramOfLabel,
@@ -26,7 +28,17 @@ from metricopt.cli.asked import (
     programs_in_words,
     subgroups_in,
 )
-from metricopt.cli.running import BAD_INPUT, Modules, bad_input, claim, fail, import_modules, number_or_word, tell_notes
+from metricopt.cli.running import (
+    BAD_INPUT,
+    Modules,
+    Overwrite,
+    bad_input,
+    claim,
+    fail,
+    import_modules,
+    number_or_word,
+    tell_notes,
+)
 from metricopt.cli.saved_run import Columns, SavedRun, scores_in, values_in
 from metricopt.cli.written import headlines, leave, show, show_status, tell_written, usage_of, write_folder, write_json
 from metricopt.data import read_table
@@ -34,7 +46,6 @@ from metricopt.problem.registry import Asked, get_objective
 from metricopt.results.from_scores import from_scores
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `metricopt fit` or `metricopt threshold` wrote.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")]
 
 
 def threshold_command(
@@ -52,8 +63,8 @@ def threshold_command(
         str | None, typer.Option(help="The value of the label to find. The default is 1, or the rarer of two classes.")
     ] = None,
     objective: Annotated[str, typer.Option(help="As for `metricopt fit`: FPOR, FROP, OFBS, ...")] = "FPOR",
-    alpha: Annotated[float | None, typer.Option(help="The bound, in (0, 1], if the objective has one.")] = None,
-    beta: Annotated[float | None, typer.Option(help="For OFBS: how many times recall outweighs precision.")] = None,
+    alpha: Alpha = None,
+    beta: Beta = None,
     maximize: Maximize = None,
     minimize: Minimize = None,
     subject_to: SubjectTo = None,
