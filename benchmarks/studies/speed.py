@@ -240,12 +240,12 @@ def table_rows(num_rows: int, num_rows_in_pieces: int, repeats: int) -> list[dic
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return a row a budget."""
     torch.set_num_threads(1)
-    repeats = 3 if quick else 7
+    repeats = 3 if quick else 5
     return [
         *step_ratio(FPOR(0.8), 20_000, epochs=28, repeats=repeats, budget=1.25),
         *subgroup_step_ratio(20_000, epochs=28, repeats=repeats, budget=1.3),
         *step_ratio(OAP(), 100_000, epochs=12, repeats=repeats // 2, budget=2.0),
-        *image_step_ratio(64 if quick else 128, epochs=4, repeats=2 if quick else 5),
+        *image_step_ratio(64 if quick else 128, epochs=4, repeats=2 if quick else 3),
         *threshold_ratio(**({"num_samples": 200_000, "repeats": 3} if quick else {})),
         *explicit_slack_ratio(**({"largest": 200_000, "repeats": 3} if quick else {})),
         training_cost("linear", 3_000, 25, budget=3.0),
@@ -254,7 +254,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         *([] if quick else [training_cost("linear", 100_000, 20, budget=10.0), choice_cost(100_000, 20, budget=60.0)]),
         *imported_packages(),
         *start_rows(),
-        *table_rows(*((100_000, 100_000) if quick else (1_000_000, 2_000_000)), repeats=2 if quick else 5),
+        *table_rows(*((100_000, 100_000) if quick else (1_000_000, 2_000_000)), repeats=2 if quick else 3),
     ]
 
 
