@@ -26,17 +26,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _name, _command in {
-    "fit": fit_command,
-    "predict": predict_command,
-    "threshold": threshold_command,
-    "evaluate": evaluate_command,
-    "certify": certify_command,
-    "federate": federate_command,
-    "demo": demo_command,
-    "rank-cuts": rank_cuts_command,
-}.items():
-    app.command(_name)(_command)
+app.command("fit")(fit_command)
+app.command("predict")(predict_command)
+app.command("threshold")(threshold_command)
+app.command("evaluate")(evaluate_command)
+app.command("certify")(certify_command)
+app.command("federate")(federate_command)
+app.command("demo")(demo_command)
+app.command("rank-cuts")(rank_cuts_command)
 
 
 def _print_version(wanted: bool) -> None:
