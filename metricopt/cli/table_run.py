@@ -127,7 +127,7 @@ def train_on_rows(
         epochs, result, rivals = _train_beside_cross_entropy(rows.data, options, asked, num_processes)
     else:
         model, result, rivals = _train_named(rows.data["train"], options, asked)
-    own = {"subgroups": rows.subgroups["test"]}
+    test, subgroups = rows.data["test"], rows.subgroups["test"]
     return Run(
         options=options,
         rows=rows,
@@ -135,8 +135,8 @@ def train_on_rows(
         model=model,
         result=result,
         rivals=rivals,
-        test_report=result.evaluate(rows.data["test"], **own),
-        rival_test_reports={name: rival.evaluate(rows.data["test"], **own) for name, rival in rivals.items()},
+        test_report=result.evaluate(test, subgroups=subgroups),
+        rival_test_reports={name: rival.evaluate(test, subgroups=subgroups) for name, rival in rivals.items()},
     )
 
 
