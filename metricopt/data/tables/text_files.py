@@ -36,6 +36,7 @@ _TOLD_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own first 
 _LONGEST_FIELD = 1 << 30
 _BLANK = ord(" ")
 _SHOWN = 5
+_LEAST_WORDS = 3
 _BYTES_TO_SEE_THE_END = 64
 
 
@@ -209,9 +210,10 @@ def _check_header(header: list[str], lines: list[str], separator: str) -> None:
 
 
 def _have_as_many_words(lines: list[str]) -> bool:
-    """Say whether the first lines have the same number of words, or one more than the header, as R writes them."""
-    first, *others = [len(line.split()) for line in lines[:_LINES_TO_SEE_THE_SEPARATOR] if line.strip()]
-    return first > 1 and bool(others) and set(others) in ({first}, {first + 1})
+    """Say whether the first lines have the same number of words, three at least; the header may lack one, as R's do."""
+    stripped = [line.strip() for line in lines[:_LINES_TO_SEE_THE_SEPARATOR] if line.strip()]
+    first, *others = map(len, csv.reader(stripped, delimiter=" ", skipinitialspace=True))
+    return others[:1] in ([first], [first + 1]) and others[0] >= _LEAST_WORDS and len(set(others)) == 1
 
 
 def _find_separator(lines: list[str], usual: str) -> str:

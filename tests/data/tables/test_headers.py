@@ -1,5 +1,6 @@
 """A first line that holds values is no header."""
 
+import pandas as pd
 import pytest
 
 from metricopt import InvalidInputError
@@ -50,11 +51,15 @@ def test_names_that_look_like_numbers(tmp_path, header):
     assert [name.strip() for name in header.split(",")] == list(read_table(path).columns)
 
 
-@pytest.mark.parametrize("lines", [["x y", "1 0.5 0", "2 0.7 1"], ["x  b y", "1 2  0", "3 4 1"]])
+@pytest.mark.parametrize(
+    "lines",
+    [["x y", "1 0.5 0", "2 0.7 1"], ["x  b y", "1 2  0", "3 4 1"], ['"x" "b c" "y"', '"a b" 1 0', '"d" 2 1']],
+)
 def test_columns_with_nothing_but_blanks_between_them(tmp_path, lines):
     path = tmp_path / "table.csv"
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(InvalidInputError, match="nothing but blanks between the columns .*; separate them by commas"):
         read_table(path)
-    path.write_text("full name\nAnna Maria Smith\nBo\n")
-    assert read_table(path)["full name"].tolist() == ["Anna Maria Smith", "Bo"]
+    for cells in (["Anna Maria Smith", "Bo"], ["1 234", "2 000"], ["a, b", "c, d"]):
+        pd.DataFrame({"full name": cells}).to_csv(path, index=False)
+        assert read_table(path)["full name"].tolist() == cells
