@@ -65,17 +65,20 @@ def why_no_numbers(name: str, values: NDArray[np.float64]) -> str | None:
     low, high = float(present.min()), float(present.max())
     if low == high:
         return ONE_VALUE if len(present) == len(values) else None
-    if not np.isfinite(high - low) or (present != np.rint(present)).any():
+    if not np.isfinite(high - low):
         return None
-    if low >= _FIRST_DAY and high <= _LAST_DAY and _are_compact_dates(present):
-        return DATES
-    if any(low >= each * _FIRST_SECOND and high <= each * _LAST_SECOND for each in (1, 1000)):
-        return DATES
+    may_be_compact = low >= _FIRST_DAY and high <= _LAST_DAY
     is_identifier, is_of_people = is_named_identifier(name), names_people(name)
+    are_in_range = any(low >= each * _FIRST_SECOND and high <= each * _LAST_SECOND for each in (1, 1000))
+    may_be_seconds = are_in_range and not is_identifier
     may_differ = high - low >= len(present) - 1  # else some value repeats
     is_dense = may_differ and high - low < 3 * len(present) and len(present) >= MIN_ROWS
-    if not (is_identifier or is_dense or _names_rows(name)):
+    if not (may_be_compact or may_be_seconds or is_identifier or is_dense or _names_rows(name)):
         return None
+    if (present != np.rint(present)).any():
+        return None
+    if may_be_seconds or (may_be_compact and _are_compact_dates(present)):
+        return DATES
     num_distinct = len(np.unique(present))
     differ = num_distinct == len(present)
     if differ and (is_dense or _names_rows(name)):

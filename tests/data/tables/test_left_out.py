@@ -46,11 +46,12 @@ def test_row_numbers_of_the_training_rows_alone():
     "values",
     [
         1_000_000 + SHUFFLED * 7919,
+        1_600_000_000 + SHUFFLED * 7919,
         [f"P{number:05d}" for number in SHUFFLED],
         [f"P{number // 3}" for number in SHUFFLED],
         SHUFFLED * 1000 // 3000 * 977,
     ],
-    ids=["unique numbers", "unique text", "repeated text", "repeated numbers"],
+    ids=["unique numbers", "unique numbers like seconds", "unique text", "repeated text", "repeated numbers"],
 )
 def test_identifiers_by_name(name, values):
     assert reason(name, values) in ("an identifier", "row numbers")
