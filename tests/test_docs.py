@@ -54,3 +54,14 @@ def test_the_map_of_the_house_names_every_room_and_nothing_else():
         rooms = {f"{entry.name}/" for entry in entries if (entry / "__init__.py").exists()}
         rooms |= {entry.name for entry in entries if entry.suffix == ".py"}
         assert rooms <= named, rooms - named
+
+
+def test_each_yes_beside_other_libraries_names_a_test_that_exists():
+    tests = GUIDE.parents[1] / "tests"
+    text = (GUIDE / "programs.md").read_text(encoding="utf-8")
+    said = [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| ")]
+    named = [re.findall(r"`([\w/]+\.py|test_\w+)`", cell) for cell in said if cell.startswith("yes")]
+    sources = "".join(path.read_text(encoding="utf-8") for path in tests.rglob("test_*.py"))
+    assert len(named) >= 10 and all(named)
+    for name in (name for of_line in named for name in of_line):
+        assert (tests / name).exists() if name.endswith(".py") else f"def {name}(" in sources, name

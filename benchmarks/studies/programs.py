@@ -108,7 +108,23 @@ def main(quick: Quick = False, processes: Processes = 2) -> None:
     rows = [{name: value for name, value in row.items() if name != "cell"} for row in runner.rows_of(cells, file)]
     frame = pd.DataFrame(rows)
     possible = frame[frame["optimum"].notna()]
-    table = possible.groupby("program").agg(
+    kind = possible["program"].str.extract(r"(\d bounds)")[0].fillna("bounds in every site")
+    tables = {
+        "Gaps": _gaps(possible.groupby("program")),
+        "Gaps, by what is bounded": _gaps(possible.groupby(kind.rename("bounds"))),
+    }
+    finish(
+        "programs",
+        "Random 2-D mixtures with several bounds: gap to the global optimum of linear models",
+        rows,
+        tables,
+        quick,
+    )
+
+
+def _gaps(groups: Any) -> pd.DataFrame:
+    """Return how near to the optimum the trainings of each group end."""
+    found: pd.DataFrame = groups.agg(
         problems=("gap", "size"),
         at_optimum=("gap", lambda gap: int((gap < 1e-9).sum())),
         within_003=("gap", lambda gap: int((gap < 0.003).sum())),
@@ -119,5 +135,4 @@ def main(quick: Quick = False, processes: Processes = 2) -> None:
         cross_entropy_mean_gap=("cross_entropy_gap", "mean"),
         seconds=("seconds", "mean"),
     )
-    title = "Random 2-D mixtures with several bounds: gap to the global optimum of linear models"
-    finish("programs", title, rows, {"Gaps": table}, quick)
+    return found

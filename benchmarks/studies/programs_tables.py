@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -272,22 +272,8 @@ def run_split(name: str, seed: int) -> list[dict[str, Any]]:
 
 
 def _run_split(name: str, seed: int, grouped: GroupedData) -> list[dict[str, Any]]:
-    labels, subgroup = grouped.data.labels.astype(np.int64), grouped.subgroup
-    strata = np.char.add(subgroup, labels.astype(str))
-    chosen, new = train_test_split(np.arange(len(labels)), train_size=0.6, stratify=strata, random_state=seed)
-    folds = make_folds(FOLDS, labels[chosen].astype(float), seed=seed)
     rows, models = [], None
-    for asked, program in programs_for(name).items():
-        both = (grouped.data.features[chosen], grouped.data.features[new])
-        split = Split(
-            program,
-            PARITY[asked],
-            seed,
-            both,
-            (labels[chosen], labels[new]),
-            (subgroup[chosen], subgroup[new]),
-            folds,
-        )
+    for asked, split in splits_of(name, seed, grouped):
         models = models or tuple(cross_fitted(split, make) for make in MODELS.values())
         for method, run in methods(split, *models).items():
             began = time.process_time()
@@ -295,6 +281,17 @@ def _run_split(name: str, seed: int, grouped: GroupedData) -> list[dict[str, Any
             seconds = round(time.process_time() - began, 2)
             rows.append({"dataset": name, "split": seed, "asked": asked, "method": method, **told, "seconds": seconds})
     return rows
+
+
+def splits_of(name: str, seed: int, grouped: GroupedData) -> Iterator[tuple[str, Split]]:
+    """Yield what is asked, and the same rows for each program."""
+    labels, subgroup = grouped.data.labels.astype(np.int64), grouped.subgroup
+    strata = np.char.add(subgroup, labels.astype(str))
+    chosen, new = train_test_split(np.arange(len(labels)), train_size=0.6, stratify=strata, random_state=seed)
+    folds = make_folds(FOLDS, labels[chosen].astype(float), seed=seed)
+    features, truth, of_row = ((values[chosen], values[new]) for values in (grouped.data.features, labels, subgroup))
+    for asked, program in programs_for(name).items():
+        yield asked, Split(program, PARITY[asked], seed, features, truth, of_row, folds)
 
 
 def _logistic() -> Any:

@@ -25,8 +25,8 @@ from metricopt.problem.cuts import Cuts, all_cuts, never_needs_false_alarms
 from metricopt.problem.program import Program
 from metricopt.problem.ranking import Ranking
 
-TIGHTENINGS = np.concatenate([[0.0], np.geomspace(0.003, 1.0, 11)])
-"""By which part of the way to the best value of its metric a bound over several subgroups is tightened, one after the
+MARGINS = (0.0, 1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.7, 2.0, 3.0, 5.0)
+"""How many times the distance of its limit from its value a bound over several subgroups is tightened by, one after the
 other, until the rows support it."""
 
 
@@ -83,14 +83,18 @@ def choose_per_subgroup(
     found = None
     joint, without = _joint_program(own, asked, rule)
     loosest = joint.best(float(shared.threshold))
-    for tightening in () if without else TIGHTENINGS:
-        best = joint.tightened(tightening).best(float(shared.threshold)) if tightening else loosest
+    margins = np.zeros(len(joint.bounds))
+    for times in () if without else MARGINS:
+        best = joint.tightened(times * margins).best(float(shared.threshold)) if times else loosest
         if not best.feasible:
             break
         tried = outcome(best, loosest.gap_above(best.value), rule)
         if tried.supported:  # the less tight, the better the value
             found = tried
             break
+        if not times:
+            spread = [abs(each.value - each.limit) for each in tried.program.bounds if each.bound.within != column.name]
+            margins = np.nan_to_num(np.array(spread))
     if found is None or (shared.supported and float(shared.value) >= float(found.value)):
         gap = loosest.gap_above(float(shared.value)) if shared.supported else 0.0
         alike = replace(shared.program, thresholds={name: float(shared.threshold) for name in parts}, gap=gap)

@@ -128,9 +128,10 @@ class JointProgram:
             return self._choice(found.product, 0.0 if bound.value == -np.inf else np.inf)
         return self._improved(found.product, separable, bound)
 
-    def tightened(self, part: float) -> JointProgram:
-        """Return the program with its bounds moved by a part of the way to the best value of their metrics."""
-        return replace(self, bounds=[(_tightened(bound, part), rows) for bound, rows in self.bounds])
+    def tightened(self, margins: np.ndarray) -> JointProgram:
+        """Return the program with each bound moved to the safe side, at most to the best value of its metric."""
+        bounds = zip(self.bounds, margins, strict=True)
+        return replace(self, bounds=[(_tightened(bound, margin), rows) for (bound, rows), margin in bounds])
 
     def _improved(self, product: np.ndarray, separable: SeparableProgram, bound: UpperBound) -> JointChoice:
         """Return what is better than a feasible product, among the cuts that the bound leaves."""
@@ -246,10 +247,9 @@ class _Incumbent:
         return self.program._value_of(self.product) if self.program._is_feasible(self.product) else -np.inf
 
 
-def _tightened(bound: MetricBound, part: float) -> MetricBound:
-    number, metric = float(np.asarray(bound.bound)), bound.metric
-    best = metric.high if bound.direction == "min" else metric.low
-    return replace(bound, bound=number + part * (best - number)) if np.isfinite(best) else bound
+def _tightened(bound: MetricBound, margin: float) -> MetricBound:
+    number = float(np.asarray(bound.bound)) + bound.sign * margin
+    return replace(bound, bound=float(np.clip(number, bound.metric.low, bound.metric.high)))
 
 
 def _value(ratio: Ratio, counted: np.ndarray, totals: np.ndarray) -> np.ndarray:
