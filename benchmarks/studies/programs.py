@@ -23,7 +23,7 @@ from benchmarks.studies.program_problems import SITE, best_by_sweep, draw_proble
 from benchmarks.studies.study import Processes, Quick, console, finish
 
 NEEDS: tuple[str, ...] = ()
-NUM_PROBLEMS = 23
+NUM_PROBLEMS = 9
 """So many problems are asked for several bounds over all rows."""
 NUM_WITH_SITES = 8
 """So many of them are asked for bounds in every site, too."""
