@@ -1,285 +1,275 @@
-"""Federations of 2, 5 and 20 sites: known optima on random mixtures, and three real institutions, one of them outside.
+"""Federations of several sites under one bound: real institutions, drawings, and mixtures whose optimum is known.
 
-The mixtures say whether bounds hold for the rows themselves wherever they are claimed, and how near federated training
-comes to pooled training. The institutions say what is gained at a site that took no part. Pooled training is a
-federation of one site that has all rows. All methods have the same rounds, rows and threshold rule. Batches at sites
-are as much smaller as there are more sites, so that a round has as many steps everywhere, but not below 16 rows.
+The institutions and the drawings (:mod:`benchmarks.data.federations`) say what is gained at a site that took no part,
+and how often the bound holds on new rows, inside and outside apart. The mixtures
+(:mod:`benchmarks.studies.federated_mixtures`) say how near federated training comes to pooled training and to the
+optimum.
 
-This file decides what is compared; institutions come from :mod:`benchmarks.data.institutions`, the mixtures from
-:mod:`benchmarks.studies.mixtures`.
+Pooled training is a federation of one site that has all rows. All methods have the same rows, rounds and threshold
+rule, and every site takes the same number of steps in a round.
+
+This file decides which methods are compared, and by what.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from benchmarks.data.institutions import load_institution
-from benchmarks.studies.mixtures import best_by_sweep, draw_mixture, objectives_for
-from benchmarks.studies.study import Processes, Quick, finish, run_all
+from benchmarks.data.dealing import Rows, joined
+from benchmarks.data.federations import INSIDE, OUTSIDE, Federation, of_drawings, of_institutions
+from benchmarks.reporting import files
+from benchmarks.running import runner
+from benchmarks.studies.federated_mixtures import OfMixture, table_of_mixtures
+from benchmarks.studies.study import Processes, Quick, finish
 from metricopt.federated import Aggregation, FedAMP, FedAvg, FedBN, FedProx, LocalOnly, Server, Site, federate
 
 NEEDS: tuple[str, ...] = ("torchxrayvision",)
+ALONE, POOLED = "local only", "pooled"
 AGGREGATIONS: dict[str, Callable[[], Aggregation]] = {
     "FedAvg": FedAvg,
     "FedProx": FedProx,
     "FedBN": FedBN,
     "FedAMP": FedAMP,
-    "local only": LocalOnly,
+    ALONE: LocalOnly,
+    POOLED: FedAvg,
 }
-POOLED = "pooled"
-MIXTURE_ROUNDS, INSTITUTION_ROUNDS = 30, 16
-INSIDE, OUTSIDE = ("CheXpert", "NIH"), "PadChest"
-PATIENTS, TEST_FRACTION = 3000, 0.25
-POOLED_BATCH, SMALLEST_BATCH = 64, 16
-BOUND_BY_PREVALENCE = 2.0
-"""The bound on precision, in prevalences inside: twice as many alarms are to be right as by chance."""
-
-Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
+KINDS: dict[str, Callable[[int, str, int], Federation]] = {"institutions": of_institutions, "drawings": of_drawings}
+SPLITS = {"institutions": ("equal", "skewed"), "drawings": ("prevalence", "style")}
+ROUNDS, STEPS, BATCH = 8, 3, 48
+LEARNING_RATE = 0.03
+NUM_SEEDS, NUM_MIXTURES = 10, 5
 
 
-def new_linear() -> nn.Module:
-    """Return a linear model of two features, the same each time."""
+def new_network(num_features: int) -> nn.Module:
+    """Return an MLP with a batch norm, the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return nn.Linear(2, 1)
+        return nn.Sequential(nn.BatchNorm1d(num_features), nn.Linear(num_features, 16), nn.ReLU(), nn.Linear(16, 1))
 
 
-def new_network() -> nn.Module:
-    """Return an MLP with a batch norm for the columns of the institutions, the same each time."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(9, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 1))
+@dataclass(frozen=True)
+class OfSites:
+    """One federation of institutions or drawings by one method: a piece of work.
 
-
-def site_of(
-    name: str, model: Callable[[], nn.Module], rows: Rows, seed: int, batch_size: int, min_cell: int = 1
-) -> Site:
-    """Return a site with some rows."""
-    data = TensorDataset(*map(torch.from_numpy, rows))
-    loader = DataLoader(data, batch_size=batch_size, shuffle=True)
-    return Site(name, model, loader, seed=seed, min_cell=min_cell, device="cpu")
-
-
-def batch_size_of(num_sites: int) -> int:
-    """Return the batch size at each of some sites."""
-    return max(SMALLEST_BATCH, POOLED_BATCH // num_sites)
-
-
-def joined(parts: Sequence[Rows]) -> Rows:
-    """Return the rows of several parts together."""
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def dealt(rows: Rows, number: int, seed: int) -> list[Rows]:
-    """Return rows dealt to sites, positives and negatives equally and at random."""
-    features, labels = rows
-    order = np.random.default_rng(seed).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    return [(features[order[site::number]], labels[order[site::number]]) for site in range(number)]
-
-
-def run_mixture(seed: int, name: str, number: int, min_cell: int) -> dict[str, Any]:
-    """Train on the rows of one mixture, dealt to sites, and compare with the optimum and with what is claimed."""
-    torch.set_num_threads(1)
-    mixture, objective = draw_mixture(seed), objectives_for(seed)[name]
-    parts = dealt((mixture.features, mixture.labels), number, seed)
-    sites = [
-        site_of(f"site {at}", new_linear, part, at, batch_size_of(number), min_cell) for at, part in enumerate(parts)
-    ]
-    found = federate(Server(new_linear(), objective, rounds=MIXTURE_ROUNDS, confidence=None, min_sites=number), sites)
-    scores = found.result.scores(torch.from_numpy(mixture.features))
-    allowed = metricopt.choose_threshold(scores, mixture.labels, objective)
-    reports = [site.report[0] for site in sites if site.report is not None]
-    counts = metricopt.problem.ratios.Counts(
-        *(
-            sum(getattr(report, count) for report in reports)
-            for count in ("true_positives", "false_positives", "false_negatives", "true_negatives")
-        )
-    )
-    is_feasible = found.result.status is metricopt.Status.FEASIBLE
-    return {
-        "part": "mixtures",
-        "seed": seed,
-        "objective": name,
-        "sites": number,
-        "min_cell": min_cell,
-        "optimum": best_by_sweep(mixture, objective, num_directions=2000),
-        "value": float(allowed.value) if allowed.feasible else 0.0,
-        "claimed": is_feasible,
-        "claimed_but_missed": is_feasible and not bool(objective.feasible(counts)),
-        "bytes": found.num_bytes,
-        "rounds": found.rounds,
-    }
-
-
-def deal_institutions(finding: str, number: int, split: str, seed: int) -> tuple[list[Rows], list[Rows], Rows]:
-    """Return the training and test rows of each site, and all rows of the institution outside.
-
-    Equal sites have the same number of rows of both institutions. Of skewed ones each has rows of one institution, and
-    the last of an institution up to four times as many as its first.
+    Attributes
+    ----------
+    kind : str
+        Name in :data:`KINDS`.
+    number : int
+        The number of sites.
+    split : str
+        One of :data:`SPLITS` of the kind.
+    seed : int
+    method : str
+        Name in :data:`AGGREGATIONS`.
     """
-    pools = {name: load_institution(name, finding, PATIENTS, part=seed) for name in INSIDE}
-    if split == "equal":
-        halves = [dealt(pool, number, seed) for pool in pools.values()]
-        whole = [joined(parts) for parts in zip(*halves, strict=True)]
-    else:
-        whole = []
-        for at, pool in enumerate(pools.values()):
-            own = number // 2 + (at < number % 2)
-            sizes = np.linspace(1, 4, own)
-            pieces = dealt(pool, int(sizes.round().sum()), seed)
-            ends = np.cumsum(sizes.round().astype(int))
-            whole += [joined(pieces[end - int(size) : end]) for end, size in zip(ends, sizes.round(), strict=True)]
-    quarters = [dealt(rows, round(1 / TEST_FRACTION), seed) for rows in whole]
-    return (
-        [joined(parts[1:]) for parts in quarters],
-        [parts[0] for parts in quarters],
-        load_institution(OUTSIDE, finding, PATIENTS, part=seed),
-    )
+
+    kind: str
+    number: int
+    split: str
+    seed: int
+    method: str
+
+    @property
+    def key(self) -> str:
+        """What finished work is known by."""
+        return repr(self)
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+        return f"{self.kind}, {self.number} sites, {self.split}, {self.method}"
+
+    def run(self) -> list[runner.Row]:
+        """Train and judge; return one row."""
+        began = time.process_time()
+        row = run_one(self.kind, self.number, self.split, self.seed, self.method)
+        return [row | {"seconds": round(time.process_time() - began, 2)}]
 
 
-def run_institutions(finding: str, number: int, split: str, seed: int, method: str) -> dict[str, Any]:
-    """Train at the institutions inside by one method, and judge at each site and outside."""
+def run_one(kind: str, number: int, split: str, seed: int, method: str) -> dict[str, Any]:
+    """Train a federation by one method, and judge it by new rows of each site and by rows from outside."""
     torch.set_num_threads(1)
-    train, test, outside = deal_institutions(finding, number, split, seed)
-    if method == POOLED:
-        train, test = [joined(train)], [joined(test)]
-    sites = [site_of(f"site {at}", new_network, rows, at, batch_size_of(len(train))) for at, rows in enumerate(train)]
-    aggregation = FedAvg() if method == POOLED else AGGREGATIONS[method]()
-    bound = round(BOUND_BY_PREVALENCE * float(np.mean(joined(train)[1])), 2)
-    server = Server(new_network(), "FPOR", alpha=bound, aggregation=aggregation, rounds=INSTITUTION_ROUNDS)
-    found = federate(server, sites)
-    trained = [(site, rows) for site, rows in zip(sites, test, strict=True) if site.result is not None]
-    threshold = found.result.threshold
-    own = [(site.result.scores(torch.from_numpy(rows[0])), rows[1]) for site, rows in trained if site.result]
-    inside = np.concatenate([scores for scores, _ in own]), np.concatenate([labels for _, labels in own])
-    abroad = [
-        (site.result.scores(torch.from_numpy(outside[0])), outside[1])
-        for site in ([sites[0]] if found.result.model is not None else sites)
-        if site.result is not None
+    rows = KINDS[kind](number, split, seed)
+    own, test = (rows.train, rows.test) if method != POOLED else ([joined(rows.train)], [joined(rows.test)])
+    new_model = partial(new_network, own[0][0].shape[1])
+    sites = [
+        Site(
+            f"site {at}",
+            new_model,
+            DataLoader(TensorDataset(*map(torch.from_numpy, each)), batch_size=BATCH, shuffle=True),
+            learning_rate=LEARNING_RATE,
+            seed=at,
+            device="cpu",
+        )
+        for at, each in enumerate(own)
     ]
+    server = Server(
+        new_model(),
+        "FPOR",
+        alpha=rows.bound,
+        aggregation=AGGREGATIONS[method](),
+        rounds=ROUNDS,
+        local_steps=STEPS,
+    )
+    found = federate(server, sites)
+    threshold = found.result.threshold
+    trained = [(site.result, new) for site, new in zip(sites, test, strict=True) if site.result is not None]
+    inside = [(result.scores(torch.from_numpy(new[0])), new[1]) for result, new in trained]
+    together = np.concatenate([scores for scores, _ in inside]), np.concatenate([labels for _, labels in inside])
+    images = torch.from_numpy(rows.outside[0])
+    models = trained[:1] if found.result.model is not None else trained
+    outside = [(result.scores(images), rows.outside[1]) for result, _ in models]
+    kept_at_sites = [_precision(*each, threshold) >= rows.bound for each in inside]
     return {
-        "part": "institutions",
+        "part": kind,
         "seed": seed,
-        "finding": finding,
         "sites": number,
         "split": split,
         "method": method,
-        "bound": bound,
-        "status": found.result.status.value,
-        "internal": _allowed(*inside),
-        "internal_delivered": _delivered(*inside, threshold, bound),
-        "external": float(np.mean([_allowed(*each) for each in abroad])),
-        "external_delivered": float(np.mean([_delivered(*each, threshold, bound) for each in abroad])),
-        "met_at_sites": float(np.mean([_keeps(scores, labels, threshold, bound) for scores, labels in own])),
+        "bound": rows.bound,
+        "claimed": found.result.status is metricopt.Status.FEASIBLE,
+        **_judged("internal", [together], threshold, rows.bound),
+        **_judged("external", outside, threshold, rows.bound),
+        "kept_at_sites": float(np.mean(kept_at_sites)),
+        "kept_at_every_site": all(kept_at_sites),
         "bytes": found.num_bytes,
         "rounds": found.rounds,
     }
 
 
-def _allowed(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the area under precision and recall: what the scores allow, whatever the threshold."""
-    return float(metricopt.average_precision(scores, labels))
+def _judged(where: str, scored: list[Rows], threshold: float, bound: float) -> dict[str, float]:
+    """Return average precision, the recall delivered within the bound, and how often it is kept, over some models.
+
+    ``kept`` leaves out models that raise no alarm, and is NaN where all do.
+    """
+    precisions = np.array([_precision(*each, threshold) for each in scored])
+    recalls = np.array([float((each[0][each[1] == 1] >= threshold).mean()) for each in scored])
+    kept = (precisions >= bound)[~np.isnan(precisions)]
+    return {
+        where: float(np.mean([metricopt.average_precision(*each) for each in scored])),
+        f"{where}_delivered": float(np.where(precisions >= bound, recalls, 0.0).mean()),
+        f"{where}_kept": float(kept.mean()) if len(kept) else np.nan,
+    }
 
 
-def _counts(scores: np.ndarray, labels: np.ndarray, threshold: float) -> tuple[int, int]:
+def _precision(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
     alarms = scores.astype(np.float64) >= threshold
-    return int((alarms & (labels == 1)).sum()), int((alarms & (labels == 0)).sum())
+    return float(labels[alarms].mean()) if alarms.any() else np.nan
 
 
-def _keeps(scores: np.ndarray, labels: np.ndarray, threshold: float, bound: float) -> bool:
-    right, wrong = _counts(scores, labels, threshold)
-    return right + wrong > 0 and right / (right + wrong) >= bound
+def table_of_methods(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of each method over seeds, in thousands of bytes."""
+    keys = ["sites", "split", "method"]
+    columns = ["internal", "internal_delivered", "external", "external_delivered"]
+    columns += ["kept_at_sites", "kept_at_every_site", "kilobytes"]
+    frame = frame.assign(kilobytes=frame["bytes"] / 1000, kept_at_every_site=frame["kept_at_every_site"].astype(float))
+    groups = frame.groupby(keys)
+    table = groups[columns].mean()
+    table.insert(0, "seeds", groups["seed"].nunique())
+    table["rounds"] = groups["rounds"].first()
+    return table.reindex(list(AGGREGATIONS), level="method")
 
 
-def _delivered(scores: np.ndarray, labels: np.ndarray, threshold: float, bound: float) -> float:
-    """Return the recall where the bound holds on these rows, else 0."""
-    right, _ = _counts(scores, labels, threshold)
-    return right / float((labels == 1).sum()) if _keeps(scores, labels, threshold, bound) else 0.0
-
-
-def table_of_mixtures(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return what federations reach beside pooled training, on the same mixtures."""
-    frame = pd.DataFrame(rows)
-    keys = ["objective", "seed"]
-    pooled = frame[frame["sites"] == 1].set_index(keys)["value"]
-    frame["below_pooled"] = frame.set_index(keys).index.map(pooled).to_numpy() - frame["value"]
-    frame["below_optimum"] = frame["optimum"].fillna(0.0) - frame["value"]
-    return frame.groupby(["objective", "sites", "min_cell"]).agg(
-        problems=("value", "size"),
-        mean_value=("value", "mean"),
-        below_pooled=("below_pooled", "mean"),
-        below_optimum=("below_optimum", "mean"),
-        claimed=("claimed", "sum"),
-        claimed_but_missed=("claimed_but_missed", "sum"),
-    )
-
-
-def table_of_institutions(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the means of each method over findings and seeds, in thousands of bytes."""
-    frame = pd.DataFrame(rows).assign(kilobytes=lambda own: own["bytes"] / 1000)
-    columns = ["internal", "internal_delivered", "external", "external_delivered", "met_at_sites", "kilobytes"]
-    order = [*AGGREGATIONS, POOLED]
-    table = frame.groupby(["sites", "split", "method"])[columns].mean()
-    table["rounds"] = frame.groupby(["sites", "split", "method"])["rounds"].first()
-    return table.reindex(order, level="method")
-
-
-def table_of_differences(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return by how much each method's average precision is above that of local training, on the same rows."""
-    frame = pd.DataFrame(rows)
+def table_of_bounds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return how often the bound is claimed, and kept on new rows where it is, with standard errors over seeds."""
+    by_method = [(", ".join(map(str, keys)), own) for keys, own in frame.groupby(["sites", "split", "method"])]
+    together = [(f"{number}, all of them", own) for number, own in frame.groupby("sites")]
     lines = {}
-    for method in (*list(AGGREGATIONS)[:-1], POOLED):
-        line: dict[str, Any] = {}
-        for quality in ("external", "internal"):
-            wide = frame.pivot_table(index=["sites", "split", "finding", "seed"], columns="method", values=quality)
-            paired = wide[method] - wide["local only"]
-            skewed = paired.xs("skewed", level="split")
-            line |= {
-                quality: f"{paired.mean():+.3f}",
-                f"{quality}, above": f"{int((paired > 0).sum())} of {len(paired)}",
-                f"{quality}, skewed": f"{skewed.mean():+.3f}",
-            }
-        lines[method] = line
+    for name, own in by_method + together:
+        claimed = own[own["claimed"].astype(bool)].groupby("seed")
+        lines[name] = {"claimed": f"{int(own['claimed'].sum())} of {len(own)}"} | {
+            where: _mean_over_seeds(claimed[f"{where}_kept"].mean()) for where in ("internal", "external")
+        }
     return pd.DataFrame(lines).T
 
 
-def main(quick: Quick = False, processes: Processes = 2) -> None:
-    """Train federations of several sites by every rule, beside pooled training and training alone."""
-    problems, seeds, numbers = (2, 2, (2, 5)) if quick else (5, 2, (2, 5, 20))
-    findings = ("Effusion",)
-    settings = [(1, 1), (2, 1), (5, 1), (5, 5)]
-    mixtures = [
-        partial(run_mixture, seed, name, number, min_cell)
-        for seed in range(problems)
+def table_of_differences(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return by how much each method's quality differs from that of local training, paired by seed and rows."""
+    lines = {}
+    for (number, split), own in frame.groupby(["sites", "split"]):
+        wide = own.pivot(index="seed", columns="method")
+        for method in AGGREGATIONS:
+            if method != ALONE and method in wide["external"]:
+                lines[f"{number}, {split}, {method}"] = {
+                    column: _mean_over_seeds(wide[column, method] - wide[column, ALONE], "+")
+                    for column in ("external", "external_delivered", "internal", "internal_delivered")
+                }
+    return pd.DataFrame(lines).T
+
+
+def _mean_over_seeds(each: pd.Series, sign: str = "") -> str:
+    known = each.dropna()
+    return f"{known.mean():{sign}.3f} ± {known.std() / np.sqrt(len(known)):.3f}" if len(known) else "none"
+
+
+def cells_of(quick: bool) -> list[runner.Cell]:
+    """Return all work."""
+    settings = [("institutions", 2), ("institutions", 5), ("drawings", 4)]
+    settings += [] if quick else [("institutions", 20)]  # the longest last
+    of_sites = [
+        OfSites(kind, number, split, seed, method)
+        for kind, number in settings
+        for seed in range(2 if quick else NUM_SEEDS)
+        for split in SPLITS[kind]
+        for method in AGGREGATIONS
+    ]
+    of_mixtures = [
+        OfMixture(seed, name, number, min_cell)
+        for seed in range(2 if quick else NUM_MIXTURES)
         for name in ("FPOR", "FROP")
-        for number, min_cell in settings
+        for number, min_cell in ((1, 1), (2, 1), (5, 1), (5, 5))
     ]
-    institutions = [
-        partial(run_institutions, finding, number, split, seed, method)
-        for finding in findings
-        for seed in range(seeds)
-        for number in numbers
-        for split in ("equal", "skewed")
-        for method in (*AGGREGATIONS, POOLED)
-    ]
-    rows = run_all([*mixtures, *institutions], processes)
-    of_mixtures = [row for row in rows if row["part"] == "mixtures"]
-    of_institutions = [row for row in rows if row["part"] == "institutions"]
-    tables = {
-        "Random mixtures, linear models, equal sites": table_of_mixtures(of_mixtures),
-        f"{' and '.join(INSIDE)} inside, {OUTSIDE} outside: average precision, and recall delivered at a "
-        f"precision of {BOUND_BY_PREVALENCE:g} prevalences": table_of_institutions(of_institutions),
-        "Average precision less that of local training, on the same rows": table_of_differences(of_institutions),
+    return [*of_sites, *of_mixtures]
+
+
+def tables_of(rows: Sequence[runner.Row]) -> dict[str, pd.DataFrame]:
+    """Return the tables of all rows."""
+    frame = pd.DataFrame(rows)
+    tables = {"Random mixtures, linear models, equal sites": table_of_mixtures(frame[frame["part"] == "mixtures"])}
+    headings = {
+        "institutions": f"{' and '.join(INSIDE)} inside, {OUTSIDE} outside",
+        "drawings": "Four sites with drawings",
     }
-    finish("federated", "Federations: several sites under one bound", rows, tables, quick)
+    for kind, heading in headings.items():
+        own = frame[frame["part"] == kind]
+        tables |= {
+            f"{heading}: average precision, and recall delivered within the bound": table_of_methods(own),
+            f"{heading}: how often a bound that is claimed holds on new rows": table_of_bounds(own),
+            f"{heading}: above local training, on the same rows": table_of_differences(own),
+        }
+    return tables
+
+
+def main(quick: Quick = False, processes: Processes = 2) -> None:
+    """Train federations by every rule, beside pooled and local training; what is finished is not run again.
+
+    A run that is stopped from the keyboard writes the results of what is finished.
+    """
+    cells, file = cells_of(quick), files.RUNS / f"federated{'-quick' * quick}.jsonl"
+    published = files.RESULTS / "federated.csv"
+    if quick:
+        file.unlink(missing_ok=True)
+    elif published.exists():
+        runner.take_over(cells, pd.read_csv(published).to_dict("records"), file)
+    failed: dict[str, str] = {}
+    with suppress(KeyboardInterrupt):
+        failed = runner.run("federated", cells, file, processes, Console(stderr=True))
+    rows = runner.rows_of(cells, file)
+    said = [f"Failed: {cell}: {error}" for cell, error in failed.items()]
+    if len(rows) < len(cells):
+        said.append(f"{len(rows)} of {len(cells)} federations are finished. The same command goes on with the others.")
+    finish("federated", "Federations: several sites under one bound", rows, tables_of(rows), quick, said)
