@@ -134,7 +134,7 @@ def test_figures_are_those_of_the_result(result, test_data, tmp_path):
     assert os.listdir(tmp_path / "new") == ["report.html"]
 
 
-def test_measures_of_a_clinic_are_those_of_the_test_rows(result, tmp_path):
+def test_measures_of_a_clinic_are_those_of_the_test_rows(result, tmp_path, undrawn):
     test = result.evaluate((X, Y[:, 0]))
     text = " ".join(page_of(result.report(tmp_path / "r.html", test)).text.split())
     counts = test[0].counts
@@ -174,7 +174,9 @@ def test_the_decision_curve_and_the_risks_are_those_of_the_rows_given(result, te
     assert f"{int(counts.true_positives)} found, {int(counts.false_negatives)} missed" in texts[1]
 
 
-def test_probabilities_of_other_models_must_be_of_the_rows_that_are_reported(result, test_data, several, tmp_path):
+def test_probabilities_of_other_models_must_be_of_the_rows_that_are_reported(
+    result, test_data, several, tmp_path, undrawn
+):
     other = {"cross-entropy": np.full(100, 0.2)}
     assert "Net benefit" in result.report(tmp_path / "r.html", test_data, probabilities=other).read_text("utf-8")
     with pytest.raises(
@@ -193,7 +195,7 @@ def test_reliability_is_drawn_of_rows_that_others_calibrated(result):
         trained(Y[:, 0], FPOR(0.7), val_fraction=0).plot_reliability()
 
 
-def test_columns_notes_and_groups_are_said(tmp_path):
+def test_columns_notes_and_groups_are_said(tmp_path, undrawn):
     groups = np.arange(300) // 2
     result = trained(Y[:, 0], FPOR(0.5), folds=2, groups=groups)
     columns, notes = {"numeric (2)": "age, <b>", "left out (1)": "id (an identifier)"}, ["Divided by visit & more."]
@@ -206,7 +208,7 @@ def test_columns_notes_and_groups_are_said(tmp_path):
     assert "groups (patients)" not in page.text and "Columns" not in page.text
 
 
-def test_the_table_of_candidates_is_on_the_page(tmp_path):
+def test_the_table_of_candidates_is_on_the_page(tmp_path, undrawn):
     asked = {"folds": 2, "epochs": 3, "confidence": None, "random_state": 0}
     result = DirectMetricClassifier("FPOR", alpha=0.5, model="auto", **asked).fit(X[:, :2].numpy(), Y[:, 0]).result_
     page = page_of(result.report(tmp_path / "r.html", result.evaluate(X[:, :2].numpy(), Y[:, 0].numpy())))
@@ -229,7 +231,7 @@ def test_a_page_of_many_labels_is_small(tmp_path):
     assert path.stat().st_size < 2e6 / 14 * 6 and len(page_of(path).of("img")) == 12  # 14 labels stay below 2 MB
 
 
-def test_subgroups_at_a_prevalence_state_their_own(result, tmp_path):
+def test_subgroups_at_a_prevalence_state_their_own(result, tmp_path, undrawn):
     weighted = result.evaluate((X[300:], Y[300:, 0]), by=SITE[300:], prevalence=0.05)
     page = page_of(result.report(tmp_path / "r.html", weighted))
     for group, part in weighted.subgroups.items():
@@ -237,7 +239,7 @@ def test_subgroups_at_a_prevalence_state_their_own(result, tmp_path):
         assert row == [cells(part[0], ["recall", "precision"])]
 
 
-def test_the_rest_is_said(result, test_data, tmp_path):
+def test_the_rest_is_said(result, test_data, tmp_path, undrawn):
     page = page_of(result.report(tmp_path / "r.html", test_data))
     text = " ".join(page.text.split())
     first = test_data[0]
@@ -267,13 +269,13 @@ def test_the_rest_is_said(result, test_data, tmp_path):
     assert (rows["train"][-1], rows["test"][-1]) == ("0", "not recorded")
 
 
-def test_without_test_data_it_says_so(result, tmp_path):
+def test_without_test_data_it_says_so(result, tmp_path, undrawn):
     text = " ".join(page_of(result.report(tmp_path / "r.html")).text.split())
     assert "No test data are in this report: figures on validation data are optimistic" in text
     assert f"{result.status} On {result.validation.num_samples} validation rows" in text
 
 
-def test_what_folds_do_not_support_is_said_truly(tmp_path):
+def test_what_folds_do_not_support_is_said_truly(tmp_path, undrawn):
     result = trained(Y[:, 0], FPOR(0.99), folds=3, confidence=0.9)
     assert np.isinf(result.threshold)
     page = page_of(result.report(tmp_path / "r.html"))
@@ -337,7 +339,7 @@ def test_a_ranking_on_weighted_samples_without_validation(tmp_path):
     assert page.rows_of("train (weighted)")[0][0] == "300"
 
 
-def test_slacks_and_other_methods(tmp_path):
+def test_slacks_and_other_methods(tmp_path, undrawn):
     result = trained(Y[:, 0], FPOR(0.7), solver="augmented_lagrangian")
     other = trained(Y[:, 0], FPOR(0.7), solver="cross_entropy")
     reports = [other.train, other.validation]
@@ -347,7 +349,7 @@ def test_slacks_and_other_methods(tmp_path):
 
 
 @pytest.mark.parametrize("test", [3, "several"])
-def test_other_reports_are_refused(result, several, test_data, test, tmp_path):
+def test_other_reports_are_refused(result, several, test_data, test, tmp_path, undrawn):
     wrong = several.evaluate((X, Y)) if test == "several" else test
     with pytest.raises(InvalidInputError, match=r"test must be a report on the labels \['sick'\], got .*; pass what"):
         result.report(tmp_path / "r.html", wrong)

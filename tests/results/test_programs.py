@@ -172,7 +172,7 @@ def test_certificates_of_programs_ask_for_what_they_need(shared, own):
         own.certify(new, truth, subgroups=where)
 
 
-def test_the_command_line_certifies_programs(tmp_path):
+def test_the_command_line_certifies_programs(tmp_path, undrawn):
     pytest.importorskip("mapie")
     for name, seed in (("chose", 0), ("calibration", 5)):
         scores, labels, sites = rows(seed=seed)
@@ -191,7 +191,7 @@ def test_the_command_line_certifies_programs(tmp_path):
     assert missing.exit_code == 2 and "site" in missing.output
 
 
-def test_the_command_line_trains_for_programs(tmp_path):
+def test_the_command_line_trains_for_programs(tmp_path, undrawn):
     scores, labels, _ = rows(n=300)
     table, out = tmp_path / "patients.csv", tmp_path / "run"
     pd.DataFrame({"marker": scores, "sick": labels.astype(int)}).to_csv(table, index=False)
@@ -202,7 +202,7 @@ def test_the_command_line_trains_for_programs(tmp_path):
     assert len(metricopt.load_run(out)[1].objective.bounds) == 2
 
 
-def test_the_command_line_takes_programs(tmp_path):
+def test_the_command_line_takes_programs(tmp_path, undrawn):
     scores, labels, sites = rows()
     table = tmp_path / "scores.csv"
     pd.DataFrame({"risk": scores, "sick": labels.astype(int), "site": sites}).to_csv(table, index=False)
@@ -229,7 +229,7 @@ def test_the_command_line_takes_programs(tmp_path):
         (["--maximize", "recall", "--subject-to", "recall >= 0.8 in every clinic"], "'clinic'"),
     ],
 )
-def test_the_command_line_says_what_is_wrong_with_a_program(options, said, tmp_path):
+def test_the_command_line_says_what_is_wrong_with_a_program(options, said, tmp_path, undrawn):
     table = tmp_path / "scores.csv"
     pd.DataFrame({"risk": [1.0, 2, 3, 4], "sick": [0, 1, 0, 1], "site": list("aabb")}).to_csv(table, index=False)
     run = CliRunner().invoke(app, ["threshold", str(table), "--score", "risk", "--label", "sick", *options])

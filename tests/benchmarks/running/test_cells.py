@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.data import BenchmarkData
+from benchmarks.peers import tuned_threshold
 from benchmarks.running import cells
 from benchmarks.running.called import Classifier
 from benchmarks.running.cells import Cell, cells_of
@@ -51,6 +52,8 @@ def test_test_labels_move_nothing_but_test_columns(name, monkeypatch):
     asked = [each for each in ("FPOR .8", "F1", "AP") if METHODS[name].supports(OBJECTIVES[each], model)][:1]
     if name == "auto":  # the quickest of what it trains
         monkeypatch.setitem(METHODS, name, Classifier("boosting", "mlp"))
+    monkeypatch.setattr(tuned_threshold, "NUM_FOLDS", 2)
+    monkeypatch.setattr(tuned_threshold, "FOREST_SETTINGS", ({"n_estimators": 5}, {"n_estimators": 10}))
     honest = cell(name, *asked, model=model).run()
 
     def with_shuffled_test_labels(*arguments, **rest):
