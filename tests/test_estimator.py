@@ -117,7 +117,8 @@ def test_integer_weights_equal_repeated_rows(objective, model):
     model = classifier(objective, model=model, epochs=40)
     weighted = clone(model).fit(x, y, sample_weight=times)
     repeated = clone(model).fit(np.repeat(x, times, axis=0)[order], np.repeat(y, times)[order])
-    np.testing.assert_allclose(weighted.decision_function(x), repeated.decision_function(x), rtol=1e-6)
+    # Sums over other numbers of rows round differently, on some processors more than on others.
+    np.testing.assert_allclose(weighted.decision_function(x), repeated.decision_function(x), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(weighted.predict(x), repeated.predict(x))
     assert not np.allclose(weighted.decision_function(x), clone(model).fit(x, y).decision_function(x), rtol=1e-3)
 
