@@ -5,6 +5,8 @@ from benchmarks.suites.development import FOLDS
 from benchmarks.suites.suite import Plan, Suite
 
 _MAIN = ("FPOR .8", "FROP .8", "F1", "AP")
+_WITH_BOUND = ("FPOR .8", "FPOR .9", "FROP .8")
+_ON_FOLDS = (*_WITH_BOUND, "F1")
 _FOR_ANY_MODEL = (
     "profiled",
     "cross-entropy",
@@ -42,13 +44,13 @@ SUITE = Suite(
             ("profiled", "cross-entropy", "weighted", "sigmoid", "hinge bounds"),
             models=("linear",),
         ),
-        Plan(("FPOR .8", "FROP .8"), ("boosting + tuned threshold",), models=("mlp",)),
-        Plan(("FPOR .8", "FROP .8", "F1"), FOLDS, ("linear",)),
-        Plan(("FPOR .8", "FROP .8", "F1"), ("boosting, folds",), ("mlp",)),
+        Plan(_WITH_BOUND, ("boosting + tuned threshold",), models=("mlp",)),
+        Plan(("FPOR .9",), ("logistic + tuned threshold",), models=("linear",)),
+        Plan(_ON_FOLDS, FOLDS, ("linear",)),
+        Plan(_ON_FOLDS, ("boosting, folds", "LightGBM, folds"), ("mlp",)),
         Plan(("FPOR .8", "FROP .8"), ("profiled, folds", "cross-entropy, folds"), ("mlp",)),
-        Plan(("FPOR .8", "FROP .8"), ("LightGBM, folds",), ("mlp",)),
-        Plan(("FPOR .8",), ("auto", "forest + tuned threshold"), ("mlp",)),
-        Plan(("FROP .8",), ("auto",), ("mlp",)),
+        Plan(("FPOR .8",), ("forest + tuned threshold",), ("mlp",)),
+        Plan(_WITH_BOUND, ("auto",), ("mlp",)),
     ),
     num_splits=10,
     num_steps=800,
