@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.suites import development, label_context, small, tables
+from benchmarks.suites import development, label_context, linear_folds, small, tables
 from benchmarks.suites.suite import Plan, Suite
 
 SUITES: dict[str, Suite] = {
-    suite.name: suite for suite in (tables.SUITE, small.SUITE, label_context.SUITE, development.SUITE)
+    suite.name: suite
+    for suite in (tables.SUITE, linear_folds.SUITE, small.SUITE, label_context.SUITE, development.SUITE)
 }
 
 __all__ = ["SUITES", "Plan", "Suite"]
