@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from metricopt._validation import InvalidInputError
 from metricopt.evidence.choice import ThresholdChoice
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.bounds import MetricBound
 from metricopt.problem.metrics import (

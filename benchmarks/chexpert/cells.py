@@ -19,7 +19,7 @@ from benchmarks.chexpert.self_training import drawn_labels
 from benchmarks.peers import soap
 from benchmarks.running.runner import Row
 from metricopt.data import CheXpertImages
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.metrics import precision_recall_curve
 from metricopt.scoring.forward import score_loader

@@ -25,7 +25,8 @@ from benchmarks.running.task import Task, make_task
 from benchmarks.suites import Suite
 from benchmarks.suites.suite import OBJECTIVES
 from metricopt.evidence.candidates import best_candidate
-from metricopt.evidence.reports import LabelReport, evaluate
+from metricopt.evidence.evaluation import evaluate
+from metricopt.evidence.reports import LabelReport
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
 

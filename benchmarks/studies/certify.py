@@ -1,7 +1,7 @@
 """Whether certified bounds hold as often as they say, what they cost, and whether metrics at a prevalence are right.
 
-Scores are drawn from known distributions, so what a threshold is worth on new data is known exactly. This file decides
-the populations and the judges; what is judged is :mod:`metricopt.evidence.certification`,
+Scores are drawn from :mod:`benchmarks.studies.populations`, so what a threshold is worth on new data is known exactly.
+This file decides the cases and the judges; what is judged is :mod:`metricopt.evidence.certification`,
 :mod:`metricopt.problem.prevalence`, and of MAPIE the procedures of its ``BinaryClassificationController``.
 """
 
@@ -17,16 +17,17 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
-from scipy.stats import binom, norm
+from scipy.stats import binom
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
 from benchmarks.packages import MAPIE
+from benchmarks.studies.populations import Population
 from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt._arrays import Samples
 from metricopt.evidence.certification import certify_label, thresholds_to_test
+from metricopt.evidence.evaluation import evaluate
 from metricopt.evidence.p_values import p_values
-from metricopt.evidence.reports import evaluate
 from metricopt.problem.objectives import FPOR, FROP
 from metricopt.problem.prevalence import weights_at
 from metricopt.problem.ranking import Ranking
@@ -37,56 +38,6 @@ CONFIDENCE = 0.9
 NUM_DRAWS = 500
 PROCEDURES = ("tuned", "certified", "Holm", "MAPIE, Holm", "MAPIE, fixed_sequence")
 COUNTED_TWICE = 400
-
-
-@dataclass(frozen=True)
-class Population:
-    """Scores of two classes, with the share of each class that scores at least t; ``prevalence`` of what is drawn.
-
-    ``"normal"``: negatives N(0, 1), positives N(2.5, 1). ``"flat"``: the same precision, just below ``precision``, at
-    every threshold above 1, which the share ``top`` of the positives reaches: the hardest case for a certificate, for
-    each of its tests may err.
-    """
-
-    kind: str
-    prevalence: float
-    deployed: float | None = None
-    precision: float = 0.8
-    top: float = 0.6
-
-    @property
-    def meant(self) -> float:
-        """The prevalence that the bound is meant at."""
-        return self.prevalence if self.deployed is None else self.deployed
-
-    @property
-    def false_top(self) -> float:
-        """The share of the negatives that score above 1 in the flat population."""
-        odds = self.meant / (1 - self.meant) * (1 - self.precision) / self.precision
-        return 1.0001 * self.top * odds
-
-    def draw(self, random: np.random.Generator, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores and labels, each of shape (num_samples,)."""
-        labels = (random.random(num_samples) < self.prevalence).astype(np.float64)
-        if self.kind == "normal":
-            return random.normal(size=num_samples) + 2.5 * labels, labels
-        above = random.random(num_samples) < np.where(labels == 1, self.top, self.false_top)
-        return random.random(num_samples) + above, labels
-
-    def rates(self, threshold: float) -> tuple[float, float]:
-        """Return recall and false-positive rate of a threshold on new data."""
-        if self.kind == "normal":
-            return float(norm.sf(threshold - 2.5)), float(norm.sf(threshold))
-        share = float(np.clip(2 - threshold, 0, 1))
-        below = float(np.clip(1 - threshold, 0, 1))
-        recall, wrong = (top * share + (1 - top) * below for top in (self.top, self.false_top))
-        return recall, wrong
-
-    def worth(self, threshold: float) -> Counts:
-        """Return the counts of a threshold on new data, per sample."""
-        recall, wrong = self.rates(threshold)
-        positives, negatives = self.meant, 1 - self.meant
-        return Counts(positives * recall, negatives * wrong, positives * (1 - recall), negatives * (1 - wrong))
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from benchmarks.running import runner
 from benchmarks.studies.study import Processes, Quick, finish
 from metricopt import losses
 from metricopt.data import stratified_split
+from metricopt.evidence.evaluation import evaluate
 from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
-from metricopt.evidence.reports import evaluate
 from metricopt.evidence.rule import Rule
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import FPOR, OAP, OFBS, Objective

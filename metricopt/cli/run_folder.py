@@ -19,7 +19,8 @@ from metricopt._validation import reject
 from metricopt.cli.table_run import BASELINE, Run
 from metricopt.data import TablePreprocessor
 from metricopt.evidence.bootstrap import precision_band
-from metricopt.evidence.reports import LabelReport, plain_number
+from metricopt.evidence.reports import LabelReport
+from metricopt.evidence.saved_numbers import plain_number
 from metricopt.plots import plot_precision_recall
 from metricopt.problem.metrics import PrecisionRecallCurve, precision_recall_curve
 from metricopt.problem.prevalence import weights_at

@@ -19,7 +19,8 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from metricopt.cli.running import MISSED_ON_TEST, NOT_SUPPORTED
-from metricopt.evidence.reports import LabelReport, Report, plain_number
+from metricopt.evidence.reports import LabelReport, Report
+from metricopt.evidence.saved_numbers import plain_number
 from metricopt.results.result import FitResult
 from metricopt.results.status import Status
 from metricopt.results.verdict import Verdict, headline, verdict_of

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
-from metricopt.evidence.reports import without_nan
+from metricopt.evidence.saved_numbers import without_nan
 
 Entry = TypeVar("Entry", bound="OneLabel", covariant=True)
 Result = TypeVar("Result")

@@ -1,27 +1,21 @@
 """What a threshold reaches on a data set: counts, metrics, whether the bound holds, and how sure that is.
 
-This file decides what a report holds. It leaves scores to :mod:`metricopt.scoring` and words to
-:mod:`metricopt.results`.
+This file decides what a report holds. It leaves how that is worked out to :mod:`metricopt.evidence.evaluation`, and
+words to :mod:`metricopt.results`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metricopt._arrays import Samples
-from metricopt._validation import check_choice, reject
-from metricopt.evidence.bound_reports import BoundReport, bound_reports
+from metricopt._validation import check_choice
+from metricopt.evidence.bound_reports import BoundReport
 from metricopt.evidence.by_label import ByLabel, OfOnlyLabel
-from metricopt.evidence.intervals import classes_of, intervals_of
-from metricopt.evidence.subgroups import SubgroupColumn, read_subgroups
-from metricopt.problem import metrics, ratios
-from metricopt.problem.objectives import OFBS, Objective
-from metricopt.problem.prevalence import Prevalence, prevalence_of_labels
-from metricopt.problem.ranking import Ranking
+from metricopt.evidence.saved_numbers import with_nan, without_nan
 from metricopt.problem.ratios import Counts
 
 if TYPE_CHECKING:
@@ -227,140 +221,6 @@ class Report(ByLabel[LabelReport]):
         return pd.DataFrame([{"label": label.label, **vars(each)} for label in self.labels for each in label.bounds])
 
 
-def evaluate(
-    scores: np.ndarray,
-    labels: np.ndarray,
-    threshold: np.ndarray,
-    objective: Objective,
-    *,
-    label_names: Sequence[str],
-    data: str,
-    sample_weight: np.ndarray | None = None,
-    prevalence: Prevalence | None = None,
-    by: Any = None,
-    subgroups: Any = None,
-    row_thresholds: np.ndarray | None = None,
-) -> Report:
-    """Return what fixed thresholds reach on scores and labels.
-
-    Parameters
-    ----------
-    scores, labels : ndarray, shape (n, L), float
-        Labels are 0, 1 or NaN (missing).
-    threshold : ndarray, shape (L,), float
-    objective : Objective
-    label_names : sequence of str, length L
-    data : str
-        The name of the data, for whoever reads the report.
-    sample_weight : ndarray, shape (n, L), float, optional
-    prevalence : float or tuple of float, optional
-        The fraction of positives that ``sample_weight`` makes, if it was made for that; one for all labels, or one for
-        each label.
-    by : array, shape (n,), optional
-        A value for each sample; the report then holds the same by subgroup. The samples of a subgroup keep their
-        weights. With a prevalence, each class is so weighted by the same factor in every subgroup, and the report on a
-        subgroup states the prevalence that its own samples then have.
-    subgroups : mapping of str to array of shape (n,), or a frame, optional
-        The columns that a :class:`~metricopt.Program` names.
-    row_thresholds : ndarray, shape (n, L), optional
-        What takes the place of ``threshold`` where each subgroup has its own.
-
-    Raises
-    ------
-    InvalidInputError
-        If ``by`` has another length than ``scores``.
-    """
-    samples = Samples.read(scores, labels, sample_weight)
-    limits = np.broadcast_to(threshold if row_thresholds is None else row_thresholds, scores.shape)
-    alarms = replace(samples, scores=(samples.scores.astype(np.float64) >= limits).astype(np.float64))
-    counts = metrics.confusion_counts(alarms.scores, labels, np.full(scores.shape[1], 0.5), sample_weight)
-    columns = read_subgroups(subgroups, objective.columns, len(scores), strict=False)
-    prevalences = prevalence_of_labels(prevalence, scores.shape[1])
-    reports = tuple(
-        _label_report(
-            samples, alarms, label, float(threshold[label]), single, counts[label], name, prevalences[label], columns
-        )
-        for label, (name, single) in enumerate(zip(label_names, objective.for_labels(scores.shape[1]), strict=True))
-    )
-    parts = {}
-    for value, rows in _subgroups(by, len(scores)).items():
-        weight = None if sample_weight is None else sample_weight[rows]
-        name = f"{data}, {value}"
-        report = evaluate(
-            scores[rows],
-            labels[rows],
-            threshold,
-            objective,
-            label_names=label_names,
-            data=name,
-            sample_weight=weight,
-            subgroups={column: own.take(np.flatnonzero(rows)) for column, own in columns.items()},
-            row_thresholds=None if row_thresholds is None else row_thresholds[rows],
-        )
-        own = zip(report, prevalences, strict=True)
-        parts[value] = Report(name, tuple(each if at is None else _at_own_prevalence(each) for each, at in own))
-    return Report(data, reports, parts, Scored(scores, labels, sample_weight))
-
-
-def _label_report(
-    samples: Samples,
-    alarms: Samples,
-    label: int,
-    threshold: float,
-    objective: Objective,
-    counts: Counts,
-    name: str,
-    prevalence: float | None,
-    subgroups: Mapping[str, SubgroupColumn],
-) -> LabelReport:
-    """Return the report on the label at this position, with its own objective and its counts at the threshold."""
-    ranking, bounded = Ranking.of(samples, label), objective.bounded
-    left_out = np.isnan(threshold)
-    bounds = () if left_out else bound_reports(alarms, label, objective, subgroups, CONFIDENCE)
-    met = None
-    if not left_out and objective.bounds:
-        met = all(each.met for each in bounds) if bounds else bool(objective.threshold_objective.feasible(counts))
-    return LabelReport(
-        label=name,
-        num_samples=int((~np.isnan(samples.labels[:, label])).sum()),
-        threshold=threshold,
-        true_positives=float(counts.true_positives),
-        false_positives=float(counts.false_positives),
-        false_negatives=float(counts.false_negatives),
-        true_negatives=float(counts.true_negatives),
-        precision=float(ratios.PRECISION(counts)),
-        recall=float(ratios.RECALL(counts)),
-        f_beta=float(ratios.f_beta_ratio(objective.beta if isinstance(objective, OFBS) else 1.0)(counts)),
-        average_precision=ranking.average_precision(),
-        metric=objective.metric_name,
-        value=objective.measure(ranking, counts),
-        bounded_metric=bounded.name if bounded else None,
-        bound=objective.bound if isinstance(objective.bound, float) else None,
-        bounded_value=float(bounded(counts)) if bounded else None,
-        met=met,
-        intervals=intervals_of(counts, objective, *classes_of(alarms, label, 0.5), CONFIDENCE),
-        prevalence=prevalence,
-        bounds=bounds,
-    )
-
-
-def _subgroups(by: Any, num_samples: int) -> dict[str, np.ndarray]:
-    """Return which samples have each value of ``by``."""
-    if by is None:
-        return {}
-    values = np.asarray(by)
-    if values.shape != (num_samples,):
-        reject("by", f"one value a sample ({num_samples})", f"shape {values.shape}", "give an array or a column")
-    names = values.astype(str)
-    return {str(name): names == name for name in np.unique(names)}
-
-
-def _at_own_prevalence(report: LabelReport) -> LabelReport:
-    """Return the report on a subgroup with the prevalence that its weighted samples have; None without samples."""
-    positives, total = report.counts.positives, report.counts.positives + report.counts.negatives
-    return replace(report, prevalence=float(positives / total) if total else None)
-
-
 def _one_line(report: LabelReport) -> str:
     text = f"{report.label} ({report.num_samples} samples): "
     if np.isnan(report.threshold):
@@ -372,39 +232,3 @@ def _one_line(report: LabelReport) -> str:
         return text
     text += f", {report.bounded_metric} {report.with_interval(report.bounded_metric)}"
     return f"{text}, bound {report.bound} {report.of_bound}".rstrip()
-
-
-def plain_number(value: float) -> float | str | None:
-    """Return a number as JSON can hold it: None for NaN, and text for infinity, which ``float`` reads.
-
-    Examples
-    --------
-    >>> [plain_number(value) for value in (0.5, np.inf, np.nan)]
-    [0.5, 'inf', None]
-    """
-    return None if np.isnan(value) else str(float(value)) if np.isinf(value) else float(value)
-
-
-def without_nan(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the same with :func:`plain_number` of each float."""
-    return {key: plain_number(value) if isinstance(value, float) else value for key, value in values.items()}
-
-
-def with_nan(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what :func:`without_nan` was given: NaN for None, unless a label has no bound or a solver no multiplier.
-
-    Examples
-    --------
-    >>> with_nan({"value": None, "bounded_metric": "precision", "bounded_value": None, "multiplier": None})
-    {'value': nan, 'bounded_metric': 'precision', 'bounded_value': nan, 'multiplier': None}
-    >>> with_nan({"threshold": "inf", "bounded_metric": None})
-    {'threshold': inf, 'bounded_metric': None}
-    """
-    may_be_none = {"multiplier", "agreement", "bounded_metric", "bound", "met", "prevalence"}
-    if values["bounded_metric"] is None:
-        may_be_none.add("bounded_value")
-    numbers = {None: np.nan, "inf": np.inf, "-inf": -np.inf}
-    return {
-        key: numbers[value] if value in ("inf", "-inf") or (value is None and key not in may_be_none) else value
-        for key, value in values.items()
-    }

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from metricopt.evidence.reports import Report, evaluate, with_nan, without_nan
+from metricopt.evidence.evaluation import evaluate
+from metricopt.evidence.reports import Report
+from metricopt.evidence.saved_numbers import with_nan, without_nan
 from metricopt.evidence.subgroups import SubgroupColumn, read_column
 from metricopt.federated.choosing import SITE
 from metricopt.federated.histograms import PseudoRows

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from metricopt.evidence.reports import plain_number, with_nan, without_nan
+from metricopt.evidence.saved_numbers import plain_number, with_nan, without_nan
 from metricopt.federated.guide import Guide
 from metricopt.federated.message import Message, under
 from metricopt.federated.weights import Arrays

@@ -23,7 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from metricopt._validation import Faults, InvalidInputError, check_integer, reject
-from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.evaluation import evaluate
+from metricopt.evidence.reports import Report
 from metricopt.federated.guidance import Guidance
 from metricopt.federated.histograms import count_scores
 from metricopt.federated.local_training import LocalRound, train_round

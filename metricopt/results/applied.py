@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from metricopt._validation import reject
-from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.evaluation import evaluate
+from metricopt.evidence.reports import Report
 from metricopt.evidence.subgroups import read_subgroups
 from metricopt.problem.prevalence import read_prevalence, weights_at
 from metricopt.results.given import scored_pairs, scores_of

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from metricopt._validation import reject
-from metricopt.evidence.reports import plain_number
+from metricopt.evidence.saved_numbers import plain_number
 from metricopt.problem.objectives import Objective
 from metricopt.processes import is_main_process
 from metricopt.results.status import Status

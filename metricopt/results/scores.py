@@ -14,7 +14,8 @@ import numpy as np
 
 from metricopt._validation import reject
 from metricopt.evidence.bootstrap import PrecisionBand, precision_band
-from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.evaluation import evaluate
+from metricopt.evidence.reports import Report
 from metricopt.evidence.rule import EVERY_FOLD_BY_DEFAULT
 from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.evidence.thresholds import ThresholdChoice, choose_threshold

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from metricopt._validation import InvalidInputError, reject
 from metricopt.evidence.certificates import certificate_from_dict
 from metricopt.evidence.frames import Frames
-from metricopt.evidence.reports import Report, plain_number, with_nan, without_nan
+from metricopt.evidence.reports import Report
+from metricopt.evidence.saved_numbers import plain_number, with_nan, without_nan
 from metricopt.evidence.subgroups import SubgroupColumn
 from metricopt.problem.classes import Classes
 from metricopt.problem.registry import objective_from_dict, objective_to_dict

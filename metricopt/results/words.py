@@ -108,7 +108,7 @@ def per_thousand(report: LabelReport) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from metricopt.evidence.reports import evaluate
+    >>> from metricopt.evidence.evaluation import evaluate
     >>> from metricopt.problem.objectives import FPOR
     >>> scores, labels = np.array([[3.0], [2.0], [1.0], [0.0]]), np.array([[1.0], [0.0], [1.0], [0.0]])
     >>> print(per_thousand(evaluate(scores, labels, np.array([2.0]), FPOR(0.5), label_names=("sick",), data="test")[0]))

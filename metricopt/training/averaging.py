@@ -5,8 +5,8 @@ of the best ones depends less on it. All paths start from one warm-up, so that t
 one-standard-error rule it is taken where its value is not below that of the best by more than its standard error
 (:mod:`metricopt.evidence.standard_error`), and where it is not below candidate zero.
 
-This file decides which weights are averaged and when the average counts. It leaves training and scoring to
-:mod:`metricopt.training.loop`.
+This file decides which weights are averaged and when the average counts. It leaves scoring to
+:mod:`metricopt.training.judge`.
 
 References
 ----------

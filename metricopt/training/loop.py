@@ -1,8 +1,8 @@
 """The one training loop: stages of epochs of batches, the exact metric after every epoch, the best weights kept.
 
 This file decides the order of things. It leaves the loss, with all that moves the solver, to
-:mod:`metricopt.training.loss`, thresholds to :mod:`metricopt.evidence.thresholds`, devices and precision to accelerate,
-and what a training is made of to :mod:`metricopt.training.preparation`.
+:mod:`metricopt.training.loss`, what the weights of an epoch are worth to :mod:`metricopt.training.judge`, devices and
+precision to accelerate, and what a training is made of to :mod:`metricopt.training.preparation`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from metricopt.scoring.forward import forward, score_loader, to_device
 from metricopt.scoring.modes import left_in_evaluation, train_as_left
 from metricopt.solvers import Stage
 from metricopt.solvers.agreement import SlackAgreement
-from metricopt.training.averaging import average_weights, is_as_good
 from metricopt.training.conclusion import conclude, conclude_folds
 from metricopt.training.copies import warn_of_copies
 from metricopt.training.driver import DivergedError
+from metricopt.training.judge import Judge
 from metricopt.training.partition import OTHER_LABELS
-from metricopt.training.parts import Part
 from metricopt.training.preparation import Training
 from metricopt.training.records import Callback, records_of
 from metricopt.training.replicas import without_diverged
@@ -60,6 +59,7 @@ class Loop:
         self._at_epoch_start: dict[str, Any] | None = None
         self._loss_there: Tensor | None = None
         self._learnable, self._selection = training.parts.learnable, training.selection
+        self._judge = Judge(training)
         self._num_replicas = 1 if training.parts.folded is None else training.parts.folded.num_replicas
         # A module may have been trained before; one that was made for this training was not.
         self._may_return_start = isinstance(training.given_model, nn.Module) and training.parts.folded is None
@@ -85,9 +85,9 @@ class Loop:
             if state.finished or self._is_save_due():
                 self._save()
         if isinstance(self._selection, OutOfFold):
-            best, evidence = self._selection.best(self._candidates())
-            return conclude_folds(self._training, state, best, evidence, self._scores_of)
-        return conclude(self._training, state, self._average_or_best(), self._scores_of)
+            best, evidence = self._selection.best(self._judge.candidates(state))
+            return conclude_folds(self._training, state, best, evidence, self._judge.scores_of)
+        return conclude(self._training, state, self._judge.average_or_best(state), self._judge.scores_of)
 
     def _set_plan(self, plan: Sequence[Stage]) -> None:
         self._plan = [stage for stage in plan if stage.epochs]
@@ -109,7 +109,7 @@ class Loop:
 
     def _begin(self) -> None:
         """Set up a training from its beginning."""
-        start = self._with_weights(self._candidate("start", 0, scored=self._check_parts()))
+        start = self._judge.with_weights(self._judge.candidate("start", 0, scored=self._check_parts()))
         self._state = State(start, start, start, start.weights)
         self._state.finished = not self._plan
         if self._is_one_path:
@@ -205,7 +205,7 @@ class Loop:
             self._model.load_state_dict(state.best.weights if stage.start == "best" else state.warm)
         self._stepping.begin_stage()
         if stage.is_direct:
-            scores, labels = self._scores(self._parts.train)
+            scores, labels = self._judge.scores(self._parts.train)
             if self._num_replicas > 1:  # a replica that diverged counts nowhere
                 scores = np.where(np.isfinite(scores), scores, 0.0)
             self._loss.start(stage, scores, labels if self._parts.is_stream else None)
@@ -285,7 +285,8 @@ class Loop:
         state, stage = self._state, self._plan[self._state.stage]
         candidate = None
         if self._selection.is_due(stage, state.stage_epoch + 1):
-            candidate = self._candidate(stage.name, state.epoch, self._solver.slacks() if stage.is_direct else None)
+            slack = self._solver.slacks() if stage.is_direct else None
+            candidate = self._judge.candidate(stage.name, state.epoch, slack)
         self._stepping.end_epoch(None if candidate is None else _mean_of_known(candidate.choice.value))
         if candidate is not None:
             self._consider(candidate, stage, loss)
@@ -322,7 +323,7 @@ class Loop:
             state.baseline = candidate
         if is_best:
             state.best = candidate
-        kept = self._with_weights(candidate)
+        kept = self._judge.with_weights(candidate)
         state.baseline = kept if is_baseline else state.baseline
         state.best = kept if is_best else state.best
         state.finalists = [kept if each is candidate else each for each in finalists]
@@ -331,76 +332,12 @@ class Loop:
         """Go on to the next stage, or finish."""
         state, is_warmup = self._state, not self._plan[self._state.stage].is_direct
         if is_warmup and not self._is_one_path:
-            state.warm = self._weights()
+            state.warm = self._judge.weights()
         state.stage, state.stage_epoch, state.unimproved, state.begun = state.stage + 1, 0, 0, False
         is_done = state.stopped or (self._is_perfect(state.best) and not is_warmup)
         state.finished = is_done or state.stage == len(self._plan)
         if state.finished or not self._plan[state.stage].goes_on:
             self._stepping.end_stage()
-
-    def _average_or_best(self) -> Candidate:
-        """Return the average of as many finalists as keep up with the best, or the best itself."""
-        state, finalists = self._state, [] if self._state.diverged else self._state.finalists
-        for number in range(len(finalists), 1, -1):
-            try:
-                average = self._average(finalists[:number])
-            except DivergedError:  # finite weights whose average is not
-                continue
-            if is_as_good(average, state.best, state.baseline, self._objective, self._parts.selection.labels):
-                return average
-        return state.best
-
-    def _candidates(self) -> list[Candidate]:
-        """Return the candidates of replicas: on several paths, the average of the paths' ends and candidate zero."""
-        state, selection = self._state, self._selection
-        assert isinstance(selection, OutOfFold)
-        averaged = selection.to_average(state.finalists)
-        if not averaged:
-            return state.finalists or [state.baseline]
-        try:
-            return [self._average(averaged), state.baseline]
-        except DivergedError:  # finite weights whose average is not
-            return [state.baseline]
-
-    def _average(self, finalists: Sequence[Candidate]) -> Candidate:
-        self._model.load_state_dict(average_weights(finalists))
-        average = self._with_weights(self._candidate(f"average of {len(finalists)} paths", self._state.epoch))
-        return replace(average, averaged=tuple(each.epoch for each in finalists))
-
-    def _candidate(
-        self,
-        stage: str,
-        epoch: int,
-        slack: np.ndarray | None = None,
-        scored: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> Candidate:
-        """Return what the weights as they are are worth on the rows that choose, without a copy of them."""
-        scores, labels = self._scores(self._selection.part) if scored is None else scored
-        judgement = self._selection.judge(scores, labels)
-        if judgement is None:
-            raise DivergedError
-        choice, key, evidence = judgement.choice, judgement.key, judgement.evidence
-        known = None if evidence is not None else scores, None if evidence is not None else labels
-        return Candidate(choice, key, {}, stage, epoch, evidence, slack, (), *known)
-
-    def _with_weights(self, candidate: Candidate) -> Candidate:
-        return replace(candidate, weights=self._weights())
-
-    def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores and labels of all samples of a part, of which each process scores a part."""
-        self._processes.take_buffers_of_main(self._model)
-        with self._processes.in_step():
-            scores, labels = score_loader(self._model, part.batches, self._device, must_be_finite=False)
-        return self._processes.concatenated(scores), self._processes.concatenated(labels)
-
-    def _scores_of(self, candidate: Candidate, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores and labels of a part with the weights of a candidate, which the model keeps."""
-        self._model.load_state_dict(candidate.weights)
-        return self._scores(part)
-
-    def _weights(self) -> dict[str, Tensor]:
-        """Return a copy of the weights on the host."""
-        return {name: value.detach().to("cpu", copy=True) for name, value in self._model.state_dict().items()}
 
     def _is_perfect(self, candidate: Candidate) -> bool:
         return bool((np.nan_to_num(candidate.choice.value, nan=1.0) == 1).all() and candidate.choice.feasible.all())

@@ -18,7 +18,8 @@ from metricopt.cli.commands import app
 from metricopt.cli.options import Options
 from metricopt.cli.run_folder import load_run, notes
 from metricopt.data import Findings, make_table, stratified_split
-from metricopt.evidence.reports import Report, evaluate
+from metricopt.evidence.evaluation import evaluate
+from metricopt.evidence.reports import Report
 from metricopt.results.verdict import Verdict
 
 ASKED = ["--label", "outcome", "--positive", "sick", "--alpha", 0.7, "--drop", "id", "--group", "family"]

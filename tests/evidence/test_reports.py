@@ -9,7 +9,9 @@ from scipy.stats import beta as beta_distribution
 from metricopt import FPOR, FROP, OAP, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
 from metricopt.evidence.by_label import OfOnlyLabel
 from metricopt.evidence.certificates import Certificate, LabelCertificate, ProgramCertificate
-from metricopt.evidence.reports import LabelReport, Report, evaluate, with_nan, without_nan
+from metricopt.evidence.evaluation import evaluate
+from metricopt.evidence.reports import LabelReport, Report
+from metricopt.evidence.saved_numbers import with_nan, without_nan
 from metricopt.problem.prevalence import weights_at
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricopt._validation import InvalidInputError
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem import ratios
 from metricopt.problem.metrics import confusion_counts

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from metricopt import FPOR, Program, choose_threshold, from_scores, precision_recall_curve
 from metricopt.evidence.bootstrap import precision_band
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.plots import (
     plot_decision_curve,
     plot_frontier,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from metricopt import FPOR, FROP, OAP, OFBS, RecallAtFPR, choose_threshold, precision_recall_curve
 from metricopt.evidence.bootstrap import precision_band
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.plots import plot_precision_recall
 
 RANDOM = np.random.default_rng(0)

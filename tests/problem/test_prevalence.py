@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import metricopt
 from metricopt import FPOR, OFBS, InvalidInputError, RecallAtAlarmRate, RecallAtFPR
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.prevalence import counts_at, prevalence_of_labels, read_prevalence, weights_at
 from metricopt.problem.ratios import PRECISION, Counts

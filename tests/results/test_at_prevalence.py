@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from metricopt import FPOR, OAP, OFBS, InvalidInputError, choose_threshold
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.problem.prevalence import weights_at
 from metricopt.results.scores import DataScores, scores_at
 from tests.results.made import result_of

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from metricopt import FPOR, FitResult, InvalidInputError, Status, choose_threshold, from_scores, load
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from tests.results.made import result_of
 
 RANDOM = np.random.default_rng(0)

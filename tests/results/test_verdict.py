@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metricopt import FPOR, FROP, OFBS, RecallAtFPR
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.results.verdict import Verdict, headline, verdict_of
 
 

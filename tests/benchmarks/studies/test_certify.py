@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import certify
-from benchmarks.studies.certify import Case, Population
+from benchmarks.studies.certify import Case
+from benchmarks.studies.populations import Population
 from metricopt import FPOR, FROP
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.ratios import PRECISION, RECALL
