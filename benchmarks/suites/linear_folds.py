@@ -1,4 +1,4 @@
-"""Linear models alone, each trained on folds, on twice as many splits of the main tables: what direct training gains."""
+"""Linear models alone, trained on folds, on twice as many splits of the main tables: what direct training gains."""
 
 from benchmarks.data import TABLES
 from benchmarks.suites.suite import Plan, Suite
