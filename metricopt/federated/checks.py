@@ -32,12 +32,16 @@ def fault_of(
     if answer.kind == "join":
         return fault_of_join(answer)
     if answer.kind == "train":
-        return fault_of_weights(answer, expected, num_rows["train"])
+        moving = question.under("guidance") if question.info["is_alone"] else {}
+        fault = fault_of_weights(answer, expected, num_rows["train"])
+        return fault or _fault_of_arrays(answer.under("moving"), moving)
     if answer.kind == "finish":
         return ""
     level = question.numbered("edges")[-1]
     shape = len(level), 2, level.shape[1] - 1
-    return fault_of_counts(answer, dict.fromkeys(question.info["parts"], shape), num_rows)
+    fault = fault_of_counts(answer, dict.fromkeys(question.info["parts"], shape), num_rows)
+    judged = {"key": np.zeros(2)} if question.info["is_alone"] and answer.kind == "score" else {}
+    return fault or _fault_of_arrays(answer.under("judged"), judged)
 
 
 def fault_of_join(answer: Message) -> str:
@@ -63,7 +67,11 @@ def fault_of_weights(answer: Message, expected: Mapping[str, np.ndarray], num_ro
             return f"{what} must be a positive integer, got {answer.info.get(what)!r}"
     if answer.info["num_rows"] != num_rows:
         return f"num_rows must be the {num_rows} that it joined with, got {answer.info['num_rows']}"
-    found = answer.under("weights")
+    return _fault_of_arrays(answer.under("weights"), expected)
+
+
+def _fault_of_arrays(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> str:
+    """Return how arrays differ in names, shapes and kinds from those that are expected, or what is not finite."""
     if fault := _fault_of_names(found, expected):
         return fault
     for name, array in found.items():

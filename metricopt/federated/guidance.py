@@ -5,18 +5,21 @@ from summed histograms (:mod:`metricopt.federated.guide`) and tells each site, w
 knew all rows. They stay as they are for a round. For average precision the histograms themselves are the guidance: each
 site's pairs are those with all rows of all sites.
 
+A federation of one site needs no guidance: its solver sees all rows (:mod:`metricopt.federated.alone`).
+
 This file decides how a solver works under guidance. It leaves every algorithm to :mod:`metricopt.solvers`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metricopt._validation import reject
 from metricopt.federated.histograms import PseudoRows
@@ -25,6 +28,9 @@ from metricopt.problem.objectives import Objective
 from metricopt.solvers import Profiled, Solver, Stage, Surrogate, get_solver
 from metricopt.solvers.paths import PathSolver
 from metricopt.solvers.profiled_ranking import ProfiledRanking
+
+Loss: TypeAlias = "Callable[[Tensor, Tensor, Tensor | None], Tensor]"
+"""The loss of a batch by scores, labels and index."""
 
 MOVING = ("multiplier", "threshold", "spread", "value")
 """What moves in the solver of counts, apart from its position on the path."""
@@ -61,11 +67,11 @@ def solver_to_dict(solver: Solver) -> dict[str, Any]:
     return {"name": solver.name, "path": solver.path if isinstance(solver, PathSolver) else None}
 
 
-def solver_at_site(saved: Mapping[str, Any], objective: Objective) -> Solver:
-    """Return the solver that :func:`solver_to_dict` wrote down, as a site uses it."""
+def solver_from_dict(saved: Mapping[str, Any], objective: Objective) -> Solver:
+    """Return the solver that :func:`solver_to_dict` wrote down."""
     if saved["name"] == "cross_entropy":
         return Surrogate()
-    return (ProfiledRanking if type(get_solver("profiled", objective)) is ProfiledRanking else Guided)(saved["path"])
+    return (ProfiledRanking if type(get_solver("profiled", objective)) is ProfiledRanking else Profiled)(saved["path"])
 
 
 def prepared(
@@ -108,7 +114,7 @@ class Guidance:
         The number of training rows of all sites.
     arrays : dict of str to ndarray
         ``totals``, (L, 2): negatives and positives among them; and what moves in the solver, or for average precision
-        ``counts``, (L, 2, B), and ``edges``, (L, B + 1).
+        ``counts``, (L, 2, B), and ``edges``, (L, B + 1). A site that is the only one is told the multiplier alone.
     """
 
     is_direct: bool = False
@@ -135,11 +141,39 @@ class Guidance:
         words = dict(message.info["guidance"])
         return cls(progress=tuple(words.pop("progress")), arrays=message.under("guidance"), **words)
 
+    def steps_of_path(self, num_steps: int) -> int:
+        """Return the number of steps of the whole path, if each of its rounds takes ``num_steps``."""
+        first, last = self.progress
+        return max(round(num_steps / max(last - first, 1e-9)), 1)
+
+    def loss(self, solver: Solver, objective: Objective, labels: np.ndarray, num_steps: int) -> Loss:
+        """Return the loss of the batches of a round of so many steps; each call goes one step on.
+
+        Parameters
+        ----------
+        solver : Solver
+        objective : Objective
+        labels : ndarray, shape (n, L), float32
+            The labels of the site's training rows.
+        num_steps : int
+        """
+        if self.is_direct:
+            own = self.applied(solver, objective, num_steps)
+        else:
+            own = Surrogate()
+            own.prepare(objective, labels, None)
+
+        def of_batch(scores: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
+            found = own.loss(scores, labels)
+            own.step()
+            return found if self.scale == 1.0 else found * self.scale
+
+        return of_batch
+
     def applied(self, solver: Solver, objective: Objective, num_steps: int) -> Solver:
         """Return the solver as it trains at a site in this round, which takes ``num_steps``."""
-        first, last = self.progress
-        whole = max(round(num_steps / max(last - first, 1e-9)), 1)  # steps of the whole path at this pace
-        begun = round(first * whole)
+        whole = self.steps_of_path(num_steps)
+        begun = round(self.progress[0] * whole)
         if isinstance(solver, ProfiledRanking):
             rows = PseudoRows.of({"": self.arrays["counts"]}, self.arrays["edges"], "middle")
             own, scaled = prepared(solver, objective, rows.labels, rows.weight, self.num_rows)
@@ -150,7 +184,8 @@ class Guidance:
             return own
         totals = self.arrays["totals"].T.astype(np.float64)  # (L, 2) -> (2, L)
         labels = np.repeat(np.array([[0.0], [1.0]], np.float32), totals.shape[1], axis=1)
-        own, _ = prepared(solver, objective, labels, totals, self.num_rows)
+        assert isinstance(solver, Profiled)
+        own, _ = prepared(Guided(solver.path), objective, labels, totals, self.num_rows)
         moving = {name: torch.from_numpy(self.arrays[name].copy()) for name in MOVING}
         own.load_state_dict({**moving, "path": self.path, "step": begun, "num_steps": whole})
         return own

@@ -111,8 +111,11 @@ class Guide:
                 self.multipliers[site] = mixed.reshape(moved.shape)
         self.moving["multiplier"] = moved
 
-    def guidance(self, site: str, progress: tuple[float, float]) -> Guidance:
+    def guidance(self, site: str, progress: tuple[float, float], *, is_alone: bool) -> Guidance:
         """Return what a site is told for a round on the objective."""
+        if is_alone:
+            told = {name: array for name, array in self.moving.items() if name == "multiplier"}
+            return Guidance(True, self.path, progress, arrays=told)
         assert self._edges is not None
         summed = np.sum(list(self._counts.values()), axis=0)
         if isinstance(self.solver, ProfiledRanking):

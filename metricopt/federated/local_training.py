@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from metricopt.data.loader_labels import as_label_columns
 from metricopt.data.loaders import split_batch
+from metricopt.federated.guidance import Loss
 from metricopt.scoring.forward import forward, to_device
 from metricopt.scoring.modes import train_as_left
-from metricopt.solvers import Solver
 from metricopt.training.driver import DivergedError
 from metricopt.training.parts import Partition
 
@@ -63,12 +63,11 @@ class LocalRound:
 def train_round(
     model: nn.Module,
     parts: Partition,
-    loss: Solver,
+    loss: Loss,
     optimizer: torch.optim.Optimizer,
     of_round: LocalRound,
     anchor: Mapping[str, np.ndarray],
     *,
-    scale: float,
     gradient_clip: float | None,
     left_in_evaluation: Any,
 ) -> None:
@@ -79,14 +78,12 @@ def train_round(
     model : Module
     parts : Partition
         The rows of the site.
-    loss : Solver
-        It gives the loss of each batch.
+    loss : callable ``(scores, labels, index) -> loss``
+        It gives the loss of each batch, and goes one step on.
     optimizer : Optimizer
     of_round : LocalRound
     anchor : mapping of str to ndarray
         The weights that were received, to which the proximal term pulls.
-    scale : float
-        The factor of the loss.
     gradient_clip : float or None
         The largest norm of the gradient of the loss; the proximal term is added afterwards.
     left_in_evaluation
@@ -100,17 +97,15 @@ def train_round(
     train_as_left(model, left_in_evaluation)
     device = next(model.parameters()).device
     held = _held(model, anchor, device) if of_round.proximal else []
-    for batch, _ in of_round.batches(parts):
+    for batch, index in of_round.batches(parts):
         x, y = split_batch(batch)
         labels = torch.as_tensor(as_label_columns(y), device=device)
         optimizer.zero_grad()
-        value = loss.loss(forward(model, to_device(x, device), labels.shape[1]), labels)
-        if scale != 1.0:
-            value = value * scale
+        scores = forward(model, to_device(x, device), labels.shape[1])
+        value = loss(scores, labels, None if parts.is_stream else index)
         if not math.isfinite(value.item()):
             raise DivergedError("the loss became NaN or infinite; lower learning_rate or set gradient_clip")
         value.backward()
-        loss.step()
         if gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
         for weight, received in held:

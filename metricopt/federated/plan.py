@@ -20,7 +20,7 @@ from metricopt.solvers.paths import MIN_EPOCHS_A_STAGE
 MIN_ROUNDS_A_PATH = 6
 
 
-def plan_of(solver: Solver, rounds: int, warmup_rounds: int, *, has_paths: bool) -> list[Stage]:
+def plan_of(solver: Solver, rounds: int, warmup_rounds: int, *, has_paths: bool, is_alone: bool = False) -> list[Stage]:
     """Return the stages of a federation, in rounds.
 
     Parameters
@@ -31,6 +31,8 @@ def plan_of(solver: Solver, rounds: int, warmup_rounds: int, *, has_paths: bool)
         Below ``rounds``, unless the solver is cross-entropy.
     has_paths : bool
         Whether several paths are taken, where there are rounds for them.
+    is_alone : bool
+        Whether the one site of the federation moves its solver with the batches, so that paths may be shorter.
 
     Examples
     --------
@@ -43,10 +45,13 @@ def plan_of(solver: Solver, rounds: int, warmup_rounds: int, *, has_paths: bool)
     if not solver.warms_up:
         return [Stage(WARMUP, rounds, is_direct=False)]
     direct = rounds - warmup_rounds
-    number = max(1, direct // MIN_ROUNDS_A_PATH) if has_paths else 1
-    stages: Sequence[Stage] = solver.stages(MIN_EPOCHS_A_STAGE * number, is_linear=has_paths)[:number]
-    lengths = [len(part) for part in np.array_split(np.arange(direct), len(stages))]
-    paths = [replace(stage, epochs=length) for stage, length in zip(stages, lengths, strict=True)]
+    if is_alone:
+        paths = list(solver.stages(direct, is_linear=has_paths))
+    else:
+        number = max(1, direct // MIN_ROUNDS_A_PATH) if has_paths else 1
+        stages: Sequence[Stage] = solver.stages(MIN_EPOCHS_A_STAGE * number, is_linear=has_paths)[:number]
+        lengths = [len(part) for part in np.array_split(np.arange(direct), len(stages))]
+        paths = [replace(stage, epochs=length) for stage, length in zip(stages, lengths, strict=True)]
     if not warmup_rounds:
         return paths
     if not has_paths:

@@ -102,6 +102,11 @@ class Protocol:
         self.state.shared = dict(self.travelling)
 
     @property
+    def is_alone(self) -> bool:
+        """Whether one site has joined alone, whose solver needs no guidance (:mod:`metricopt.federated.alone`)."""
+        return len(self.state.num_rows) == 1 and self.task.solver.warms_up
+
+    @property
     def identity(self) -> str:
         """What federation this is, for its checkpoints."""
         number = sum(array.size for array in self._weights.values())
@@ -116,7 +121,7 @@ class Protocol:
             kind, self._to_count
         )(site)
         about = {"task": self.task.to_dict(), "round": state.round, "best_round": state.best_round}
-        return Message(kind, arrays, about | info)
+        return Message(kind, arrays, about | {"is_alone": self.is_alone} | info)
 
     def take(self, answers: Mapping[str, Message]) -> None:
         """Go on by the answers of the sites that gave one.
@@ -149,7 +154,8 @@ class Protocol:
     def _stage_of(self, round_number: int) -> tuple[Stage, int]:
         """Return the stage of a round, and how many of its rounds come before."""
         rounds, warmup_rounds = self.effort.rounds, self.state.warmup_rounds
-        return stage_at(plan_of(self.task.solver, rounds, warmup_rounds, has_paths=self._has_paths), round_number)
+        plan = plan_of(self.task.solver, rounds, warmup_rounds, has_paths=self._has_paths, is_alone=self.is_alone)
+        return stage_at(plan, round_number)
 
     def _to_join(self, site: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return under("weights", self._weights), {}
@@ -158,7 +164,8 @@ class Protocol:
         state, guidance = self.state, Guidance()
         stage, before = self._stage_of(state.round)
         if stage.is_direct:
-            guidance = self.guide.guidance(site, (before / stage.epochs, (before + 1) / stage.epochs))
+            progress = before / stage.epochs, (before + 1) / stage.epochs
+            guidance = self.guide.guidance(site, progress, is_alone=self.is_alone)
         arrays, words = guidance.to_message()
         info = words | {
             "epochs": self.effort.local_epochs,
@@ -201,6 +208,8 @@ class Protocol:
             state.shared = next(iter(combined.values()))
         else:
             state.of_sites |= combined
+        if self.is_alone:
+            self.guide.moving |= answers[next(iter(answers))].under("moving")
         state.steps = round(np.mean([answer.info["steps"] for answer in answers.values()]))
         state.phase = "score"
 
@@ -213,9 +222,10 @@ class Protocol:
             check_counted({"train": train, "held-out": held_out})
         else:
             stage, before = self._stage_of(state.round)
-            if stage.is_direct:
+            if stage.is_direct and not self.is_alone:
                 self.guide.move((before + 1) / stage.epochs, state.steps)
-            self._judge(train, stage)
+            keys = [answer.under("judged")["key"].tolist() for answer in answers.values() if self.is_alone]
+            self._judge(train, stage, *keys)
         if state.round + 1 == self.effort.rounds:
             state.phase = "testify"
             return
@@ -248,8 +258,8 @@ class Protocol:
             self._see(seen)
         self.guide.hand_over(stage.name)
 
-    def _judge(self, train: dict[str, np.ndarray], stage: Stage) -> None:
-        """Compare the round with the best so far."""
+    def _judge(self, train: dict[str, np.ndarray], stage: Stage, key: list[float] | None = None) -> None:
+        """Compare the round with the best so far, by counts unless a site that is alone has told the exact key."""
         state, objective = self.state, self.task.objective
         choice = choice_of(train, state.levels[0], objective, "middle")
         multiplier = self.guide.moving.get("multiplier") if stage.is_direct and objective.bounds else None
@@ -257,8 +267,9 @@ class Protocol:
         bounds = [[name for _, name, _ in bounds_of_rows(objective, {})]] * len(names)
         records = records_of(choice, objective, names, bounds, multiplier, number, stage.name, math.nan)
         state.history += [{**record, "num_bytes": state.num_bytes} for record in records]
-        key = list(selection_criterion(choice, objective))
-        if state.best_round < 0 or key > state.best_key:
+        key = key or list(selection_criterion(choice, objective))
+        is_better = key > state.best_key or (key == state.best_key and not stage.is_direct)
+        if state.best_round < 0 or is_better:
             state.best_key, state.best_round, state.best, state.train = key, state.round, state.shared, train
 
     def _testified(self, answers: Mapping[str, Message]) -> None:

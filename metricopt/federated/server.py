@@ -52,9 +52,14 @@ class Server:
     Of all rounds the one that does best on the training rows gives the weights. Held-out rows are asked for these
     weights alone, and choose the threshold: so that its bound holds on new rows as often as the confidence says.
 
-    One site alone trains as :func:`metricopt.fit` does with ``folds=None``, bit for bit, until the hand-over from
-    cross-entropy. From there on threshold and multipliers move once a round, from histograms; in ``fit`` they move
-    within an epoch, from the scores themselves. And ``fit`` without folds chooses the epoch by its held-out rows.
+    A site that is the only one trains as :func:`metricopt.fit` does with ``folds=None`` and ``val_fraction=0``, bit for
+    bit, if a round is an epoch and the model draws nothing at random: weights, optimizer, threshold and multipliers
+    are alike after each round, and so is the round that is chosen. Two things differ. ``fit`` ends paths early where
+    they are in vain. And it sees by the scores of batches whether a warm-up is to be extended, a server by counts, so
+    give ``warmup_rounds`` where that matters.
+
+    With several sites, threshold and multipliers move once a round; in ``fit`` they move within an epoch. Nobody there
+    has the scores of all rows, and counts come when a round is over.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader
 from metricopt._validation import Faults, InvalidInputError, check_integer, reject
 from metricopt.evidence.evaluation import evaluate
 from metricopt.evidence.reports import Report
-from metricopt.federated.guidance import Guidance
+from metricopt.federated.alone import driver_alone, exact_key, state_of
+from metricopt.federated.guidance import Guidance, Loss
 from metricopt.federated.histograms import count_scores
 from metricopt.federated.local_training import LocalRound, train_round
 from metricopt.federated.message import Message, under
@@ -35,8 +36,8 @@ from metricopt.federated.weights import Arrays, difference_of_models, put_weight
 from metricopt.results.result import FitResult
 from metricopt.scoring.forward import score_loader
 from metricopt.scoring.modes import left_in_evaluation
-from metricopt.solvers import Surrogate
-from metricopt.training.driver import DivergedError
+from metricopt.solvers import Stage
+from metricopt.training.driver import DivergedError, Driver
 from metricopt.training.optimizers import OptimizerLike, check_trainable, optimizer_maker
 from metricopt.training.partition import make_partition
 from metricopt.training.parts import Part, Partition
@@ -46,10 +47,11 @@ from metricopt.training.replicas import fresh_models
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a site keeps between questions: all weights of its model, and the state of its optimizer."""
+    """What a site keeps between questions: the weights of its model, the states of its optimizer and of its loss."""
 
     weights: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
+    loss: Message | None = None  # of a site that is the only one
 
 
 class Site:
@@ -163,11 +165,14 @@ class Site:
 
     def state(self) -> Message:
         """Return all that moves at the site, to be stored there: personal weights and the state of the optimizer."""
-        arrays = under("best", self._best)
+        arrays, losses = under("best", self._best), {}
         for name, kept in (("now", self._now), ("before", self._before)):
             arrays |= under(f"{name}.weights", kept.weights) | under(f"{name}.optimizer", kept.optimizer)
+            if kept.loss is not None:
+                arrays |= under(f"{name}.loss", kept.loss.arrays)
+                losses[name] = kept.loss.info
         rounds = {"round": self._round, "judged": self._judged, "best_round": self._best_round}
-        return Message("state", arrays, {"site": self.name, **rounds})
+        return Message("state", arrays, {"site": self.name, **rounds, "losses": losses})
 
     def load_state(self, state: Message) -> None:
         """Take over what :meth:`state` returned.
@@ -179,8 +184,12 @@ class Site:
         """
         if state.kind != "state" or state.info.get("site") != self.name:
             reject("state", f"that of the site {self.name!r}", state.info.get("site"), "load the site's own state")
+        losses = {
+            name: Message("state", state.under(f"{name}.loss"), info) for name, info in state.info["losses"].items()
+        }
         self._now, self._before = (
-            _Kept(state.under(f"{name}.weights"), state.under(f"{name}.optimizer")) for name in ("now", "before")
+            _Kept(state.under(f"{name}.weights"), state.under(f"{name}.optimizer"), losses.get(name))
+            for name in ("now", "before")
         )
         self._best, self._round = state.under("best"), state.info["round"]
         self._judged, self._best_round = state.info["judged"], state.info["best_round"]
@@ -248,11 +257,13 @@ class Site:
         start = {**before.weights, **received} if info["replaces"] else before.weights
         put_weights(self._model, start)
         guidance, num_steps = Guidance.from_message(question), of_round.num_steps(self._parts)
-        if guidance.is_direct:
-            loss = guidance.applied(task.solver, task.objective, num_steps)
+        loss: Loss
+        if info["is_alone"]:
+            driver = driver_alone(task, self._parts.train.labels, num_steps, before.loss)
+            loss = partial(driver.step, path=self._path_alone(driver, guidance, num_steps, begins=info["begins"]))
         else:
-            loss = Surrogate()
-            loss.prepare(task.objective, self._parts.train.labels, None)
+            driver = None
+            loss = guidance.loss(task.solver, task.objective, self._parts.train.labels, num_steps)
         optimizer = optimizer_maker(self._model, self._optimizer, self._learning_rate)()
         if not info["begins"]:
             _put_state(optimizer, before.optimizer)
@@ -263,25 +274,43 @@ class Site:
             optimizer,
             of_round,
             received,
-            scale=guidance.scale,
             gradient_clip=self._gradient_clip,
             left_in_evaluation=self._left_in_evaluation,
         )
         weights = weights_of(self._model)
-        self._now, self._before, self._round = _Kept(weights, _state_of(optimizer)), before, info["round"]
-        leaving = {name: weights[name] for name in info["travelling"]}
-        return under("weights", leaving), {"num_rows": len(self._parts.train), "steps": num_steps}
+        kept_loss = None if driver is None else state_of(driver)
+        self._now, self._before = _Kept(weights, _state_of(optimizer), kept_loss), before
+        self._round = info["round"]
+        leaving = under("weights", {name: weights[name] for name in info["travelling"]})
+        if kept_loss is not None:
+            told = question.under("guidance")
+            leaving |= under("moving", {name: kept_loss.arrays[f"solver.{name}"] for name in told})
+        return leaving, {"num_rows": len(self._parts.train), "steps": num_steps}
+
+    def _path_alone(self, driver: Driver, guidance: Guidance, num_steps: int, *, begins: bool) -> Stage:
+        """Return the path of a round, and begin it where this is its first: like the stages of ``fit``."""
+        path = Stage(guidance.path, 1)
+        if guidance.is_direct and guidance.progress[0] == 0:
+            if begins:
+                scores, labels = self._scores(self._parts.train)
+                driver.memory.replace(scores, labels if self._parts.is_stream else None)
+            driver.start(path, guidance.steps_of_path(num_steps))
+        return path
 
     def _score(self, question: Message, task: Task) -> tuple[Arrays, dict[str, Any]]:
         received = question.under("weights")
         self._put_received(received)
         self._keep_best(question.info["best_round"], received)
         self._judged = question.info["round"]
-        return self._counts(question), {}
+        scored = self._scored(question)
+        arrays = self._counts(question, scored)
+        if question.info["is_alone"]:
+            arrays |= under("judged", {"key": exact_key(*scored["train"], task.objective)})
+        return arrays, {}
 
     def _testify(self, question: Message, task: Task) -> tuple[Arrays, dict[str, Any]]:
         self._put_best(question)
-        return self._counts(question), {}
+        return self._counts(question, self._scored(question)), {}
 
     def _finish(self, question: Message, task: Task) -> tuple[Arrays, dict[str, Any]]:
         self._put_best(question)
@@ -317,14 +346,14 @@ class Site:
     def _scores(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         return score_loader(self._model, part.batches, self._device, part.labels.shape[1])
 
-    def _counts(self, question: Message) -> Arrays:
-        """Return the histograms of the parts that are asked for, by the model as it is."""
-        parts, levels = {"train": self._parts.train, "held_out": self._held_out}, question.numbered("edges")
-        counted = {name: parts[name] for name in question.info["parts"]}
-        return under(
-            "counts",
-            {name: count_scores(*self._scores(part), levels, self._min_cell) for name, part in counted.items()},
-        )
+    def _scored(self, question: Message) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return scores and labels of the parts that are asked for, by the model as it is."""
+        parts = {"train": self._parts.train, "held_out": self._held_out}
+        return {name: self._scores(parts[name]) for name in question.info["parts"]}
+
+    def _counts(self, question: Message, scored: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Arrays:
+        levels = question.numbered("edges")
+        return under("counts", {name: count_scores(*own, levels, self._min_cell) for name, own in scored.items()})
 
 
 def _state_of(optimizer: torch.optim.Optimizer) -> Arrays:

@@ -11,7 +11,7 @@ from typing import Any
 
 from metricopt._validation import reject
 from metricopt.federated.choosing import SITE
-from metricopt.federated.guidance import solver_at_site, solver_to_dict
+from metricopt.federated.guidance import solver_from_dict, solver_to_dict
 from metricopt.problem.objectives import Objective
 from metricopt.problem.program import Program
 from metricopt.problem.registry import objective_from_dict, objective_to_dict
@@ -46,9 +46,9 @@ class Task:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Task:
-        """Return the task that :meth:`to_dict` wrote down, with the solver as a site uses it."""
+        """Return the task that :meth:`to_dict` wrote down."""
         objective = objective_from_dict(saved["objective"])
-        solver = solver_at_site(saved["solver"], objective)
+        solver = solver_from_dict(saved["solver"], objective)
         return cls(objective, tuple(saved["label_names"]), solver, saved["confidence"])
 
 

@@ -9,7 +9,7 @@ import torch
 from metricopt import InvalidInputError
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.federated import FedAMP, FedAvg, FedBN, FedProx, Message, Server, Site, TooFewSitesError, federate
-from metricopt.federated.guidance import solver_at_site
+from metricopt.federated.guidance import solver_from_dict
 from metricopt.federated.guide import Guide
 from metricopt.federated.histograms import PseudoRows, count_scores, first_edges
 from metricopt.problem.objectives import FPOR, OAP
@@ -111,6 +111,21 @@ def test_a_wrong_answer_is_rejected_and_named(fault):
     told = told_of(server, "south")
     assert told and all(text.startswith("rejected: ") and what in text for text in told)
     assert told_of(server, "north") == [] and np.isfinite(found.result.model.weight.detach().numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "what"),
+    [
+        ("train", "moving.multiplier", lambda array: array[:0], r"multiplier must have the shape \(1,\)"),
+        ("score", "judged.key", lambda array: array * np.nan, "key must be finite"),
+    ],
+)
+def test_what_a_site_tells_when_it_is_alone_is_checked(kind, name, change, what):
+    def spoil(_, question, answer):
+        return spoiled_arrays(name, change)(answer) if question.kind == kind else answer
+
+    with pytest.raises(TooFewSitesError, match=what):
+        run(server_of(new_linear, warmup_rounds=0), sites_of(new_linear, names=["north"]), spoil)
 
 
 def test_sites_that_do_not_fit_are_refused_and_named():
@@ -254,8 +269,8 @@ def test_guidance_is_what_the_solver_finds_in_all_rows():
     for name in ("threshold", "spread", "value", "multiplier"):
         np.testing.assert_allclose(guide.moving[name], state[name].numpy(), rtol=1e-9)
     # A site's loss of a batch is that of a solver that knows all rows, and so is the move of the multiplier.
-    at_site = guide.guidance("a", (0.0, 1.0)).applied(
-        solver_at_site({"name": "profiled", "path": None}, objective), objective, 50
+    at_site = guide.guidance("a", (0.0, 1.0), is_alone=False).applied(
+        solver_from_dict({"name": "profiled", "path": None}, objective), objective, 50
     )
     batch = torch.tensor(scores[:64], requires_grad=True), torch.tensor(labels[:64])
     gradients = []
@@ -285,8 +300,8 @@ def test_guidance_of_a_ranking_is_the_pairs_of_all_rows():
     plain.prepare(OAP(), labels, None)
     plain.refresh(scores, labels, None)
     plain.start(plain.stages(1, is_linear=False)[0], 50)
-    at_site = guide.guidance("b", (0.0, 1.0)).applied(
-        solver_at_site({"name": "profiled", "path": None}, OAP()), OAP(), 50
+    at_site = guide.guidance("b", (0.0, 1.0), is_alone=False).applied(
+        solver_from_dict({"name": "profiled", "path": None}, OAP()), OAP(), 50
     )
     gradients = []
     for solver in (plain, at_site):
