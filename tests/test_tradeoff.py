@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt.tradeoff
+import metricopt
 from metricopt import FPOR, FROP, InvalidInputError, RecallAtFPR, Status, Tradeoff, choose_threshold, tradeoff
 from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.probabilities import line_to_log_odds
 from metricopt.evidence.thresholds import selection_criterion
-from metricopt.tradeoff import _best_at
+from metricopt.tradeoff.training import _best_at
 from metricopt.training.fit import fit
 from tests.results.made import result_of
 
@@ -56,7 +56,7 @@ def found(calls):
         calls.append((objective, options, start, result))
         return result
 
-    module = sys.modules["metricopt.tradeoff"]
+    module = sys.modules["metricopt.tradeoff.training"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "fit", spied)
         return run()

@@ -118,7 +118,7 @@ def prepare(request: Request, processes: Processes, display: Display) -> Trainin
     """
     holdout = choose_holdout(request, processes.number)
     parts = _read_parts(request, holdout, processes, display)
-    label_names = _label_names(request.label_names, parts.num_labels)
+    label_names = names_of_labels(request.label_names, parts.num_labels)
     request.objective.for_labels(len(label_names))
     confidence = read_confidence(request.confidence, judges_itself=parts.folded is None and parts.validation is None)
     if processes.is_main:
@@ -243,7 +243,7 @@ def _warn_of_small_subgroups(
         warnings.warn("\n".join([*found, advice]), UserWarning, stacklevel=4)
 
 
-def _label_names(given: Sequence[str] | None, num_labels: int) -> tuple[str, ...]:
+def names_of_labels(given: Sequence[str] | None, num_labels: int) -> tuple[str, ...]:
     """Return one name for each label, the number of the label where no names are given."""
     numbered = ["label"] if num_labels == 1 else list(map(str, range(num_labels)))
     names = numbered if given is None else list(given)

@@ -1,7 +1,7 @@
-"""The best value at each of several bounds: trainings along a list of bounds, beside cross-entropy trained as long.
+"""Trainings along a list of bounds, beside cross-entropy trained as long.
 
 This file decides in which order bounds are trained, from which model a training starts, and which model is returned for
-which bound. It leaves every training to :func:`metricopt.fit`, and pictures to :mod:`metricopt.plots`.
+which bound. It leaves every training to :func:`metricopt.fit`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ import inspect
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from metricopt._validation import Faults, check_choice, check_fraction, reject
-from metricopt.evidence.reports import Report
 from metricopt.evidence.thresholds import selection_criterion
 from metricopt.problem.objectives import Bound, Objective
 from metricopt.problem.registry import get_objective
@@ -26,121 +24,16 @@ from metricopt.processes import join_launch
 from metricopt.progress import Display
 from metricopt.results.choice_of_models import best_on_folds
 from metricopt.results.result import FitResult
+from metricopt.tradeoff.frontier import Tradeoff
+from metricopt.tradeoff.together import bounds_together
 from metricopt.training.fit import fit
+from metricopt.training.holdout import choose_holdout
 from metricopt.training.random_states import RandomStates, generators_of, seeded
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
+from metricopt.training.request import Request, read_request
 
 CHAIN_LENGTH = 3
 """How many bounds are trained one after the other, each from the model of its neighbour. Chains run in parallel."""
-CROSS_ENTROPY = "cross-entropy"
 _OWN = ("loader", "model", "objective", "alpha", "beta", "progress", "callbacks", "checkpoint_dir", "resume")
-
-
-@dataclass(frozen=True, repr=False)
-class Tradeoff:
-    """Models along a list of bounds.
-
-    Attributes
-    ----------
-    bounds : tuple of float, ascending
-        The bounds.
-    results : tuple of FitResult
-        One result for each bound. Of all models that were trained, it is the best on the selection data for that bound.
-    cross_entropy : tuple of FitResult
-        The same, of as many models that were trained with cross-entropy for as many epochs.
-    """
-
-    bounds: tuple[float, ...]
-    results: tuple[FitResult, ...]
-    cross_entropy: tuple[FitResult, ...]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a table with a row for each method, bound, data set (train, validation) and label.
-
-        Returns
-        -------
-        DataFrame
-            The columns are method, bound, trained_for (the bound that the model was trained for), data, label, metric,
-            value, low and high (the 95 % interval of the value, NaN if it is not a fraction of samples),
-            bounded_metric, bound_direction, bounded_value, met, threshold, status.
-        """
-        return self._frame(lambda result: [part for part in (result.train, result.validation) if part is not None])
-
-    def evaluate(self, test_data: Any, *, data: str = "test") -> pd.DataFrame:
-        """Return the same table for other data.
-
-        Parameters
-        ----------
-        test_data : DataLoader, Dataset of (x, y), or tuple (x, y)
-            The other data.
-        data : str
-            The name of the data in the table.
-        """
-        return self._frame(lambda result: [result.evaluate(test_data, data=data)])
-
-    def plot(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
-        """Draw the values at all bounds on the selection data, for the objective and for cross-entropy.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            The axes to draw into. The default is those of a new figure.
-        label : str, optional
-            The label that is drawn. The default is the first.
-
-        Returns
-        -------
-        Axes
-            ``.figure.savefig("tradeoff.png")`` writes the picture.
-        """
-        from metricopt.plots import plot_frontier
-
-        first = self.results[0]
-        if label is not None:
-            check_choice("label", label, first.label_names)
-        name, frame = label or first.label_names[0], self.to_frame()
-        chosen = frame[(frame["data"] == first.selection.data) & (frame["label"] == name)]
-        return plot_frontier(chosen, ax=ax, title=f"{name}: {first.objective.name} on {first.selection.data} data")
-
-    def _frame(self, reports_of: Callable[[FitResult], Sequence[Report]]) -> pd.DataFrame:
-        import pandas as pd
-
-        rows = []
-        methods = {self.results[0].objective.name: self.results, CROSS_ENTROPY: self.cross_entropy}
-        for method, results in methods.items():
-            for bound, result in zip(self.bounds, results, strict=True):
-                for report in reports_of(result):
-                    for own, status in zip(report, result.statuses, strict=True):
-                        low, high = own.intervals.get(own.metric, (np.nan, np.nan))
-                        rows.append(
-                            {
-                                "method": method,
-                                "bound": bound,
-                                "trained_for": next((record["bound"] for record in result.history), np.nan),
-                                "data": report.data,
-                                "label": own.label,
-                                "metric": own.metric,
-                                "value": own.value,
-                                "low": low,
-                                "high": high,
-                                "bounded_metric": own.bounded_metric,
-                                "bound_direction": result.objective.bound_direction,
-                                "bounded_value": own.bounded_value,
-                                "met": bool(own.met),
-                                "threshold": own.threshold,
-                                "status": status.value,
-                            }
-                        )
-        return pd.DataFrame(rows)
-
-    def __repr__(self) -> str:
-        lines = [f"Tradeoff on {self.results[0].selection.data!r} data"]
-        for bound, own, other in zip(self.bounds, self.results, self.cross_entropy, strict=True):
-            lines += [f"  {bound:g}: {own!r}", f"  {' ' * len(f'{bound:g}')}  {CROSS_ENTROPY} {other!r}"]
-        return "\n".join(lines)
 
 
 def tradeoff(
@@ -159,15 +52,16 @@ def tradeoff(
               \text{bounded metric} \ge \alpha \;\; (\text{or} \le \alpha)
 
     for each :math:`\alpha` of ``alphas``. With folds, which are the default where they are for :func:`~metricopt.fit`,
-    every bound is trained by itself. Without, the bounds are divided into chains of up to three neighbours: a chain
+    the bounds of a linear model are outputs of one training (:mod:`metricopt.tradeoff.together`), and every bound of
+    another model is trained by itself. Without, the bounds are divided into chains of up to three neighbours: a chain
     begins with its strictest bound, from a new model with the usual warm-up, and each looser bound with the model of
     its neighbour, which meets it already and needs no warm-up.
 
     At the end every bound gets the best of *all* models for it. On held-out rows a looser bound so never has a worse
     value. With folds, what the best model is worth is told by the choice on the other folds
     (:mod:`metricopt.evidence.candidates`), and a looser bound can come out slightly worse by chance. Cross-entropy is
-    trained in the same way for as many epochs, and chosen among as many models. So there are twice as many trainings as
-    bounds.
+    trained for as many epochs: with folds once, since it knows no bound, else in the same chains, and chosen among as
+    many models.
 
     Parameters
     ----------
@@ -182,9 +76,9 @@ def tradeoff(
         The bounds, each once, in any order.
     num_workers : int, >= 1
         The number of processes that train chains in parallel, each on one thread. The default is the number of cores,
-        and at most the number of chains. It is one if the device is not a CPU, if several processes were launched
-        together, or if the model factory or the data cannot be sent to another process. Scripts need no main guard. The
-        results do not depend on this number.
+        and at most the number of chains. It is one where all bounds are outputs of one training, if the device is not a
+        CPU, if several processes were launched together, or if the model factory or the data cannot be sent to another
+        process. Scripts need no main guard. The results do not depend on this number.
     progress : bool
         Whether to show a progress bar. The default is to show one if standard error is a terminal.
     **options
@@ -214,22 +108,39 @@ def tradeoff(
     """
     target = _check(model_factory, objective, alphas, num_workers, options)
     bounds = sorted(float(alpha) for alpha in alphas)
-    solver = options.pop("solver", "profiled")
     # From the strictest on: a model that meets a bound meets the looser ones.
-    descending = bounds[::-1] if target.bound_direction == "min" else bounds
+    descending = [target.with_bound(bound) for bound in (bounds[::-1] if target.bound_direction == "min" else bounds)]
     chains = [descending[first : first + CHAIN_LENGTH] for first in range(0, len(bounds), CHAIN_LENGTH)]
-    tasks = [
-        (model_factory, loader, [target.with_bound(bound) for bound in chain], {**options, "solver": method})
-        for method in (solver, "cross_entropy")
-        for chain in chains
+    request = _request(model_factory, loader, target, options)
+    processes = join_launch(request.device)
+    has_folds = choose_holdout(request, processes.number).folds is not None
+    together = bounds_together(model_factory, request, descending, options) if has_folds else None
+    solver = options.pop("solver", "profiled")
+    tasks = [] if together else [(model_factory, loader, chain, {**options, "solver": solver}) for chain in chains]
+    num_direct = len(tasks)
+    # With folds cross-entropy is trained once, since it knows no bound.
+    tasks += [
+        (model_factory, loader, chain, {**options, "solver": "cross_entropy"})
+        for chain in ([descending] if has_folds else chains)
     ]
-    trained = _run(tasks, num_workers, progress)
-    half = len(bounds)
+    trained = _run(tasks, 1 if together else num_workers, progress)
+    direct = [result for chain in trained[:num_direct] for result in chain]
+    if together is not None:
+        with _from_one_state(loader, options):
+            direct = together.train(model_factory, progress=progress)
+    reference = [result for chain in trained[num_direct:] for result in chain]
     frontiers = (
-        tuple(_best_at(target.with_bound(bound), models) for bound in bounds)
-        for models in (trained[:half], trained[half:])
+        tuple(_best_at(target.with_bound(bound), models) for bound in bounds) for models in (direct, reference)
     )
     return Tradeoff(tuple(bounds), *frontiers)
+
+
+def _request(
+    model_factory: Callable[[], nn.Module], loader: Any, objective: Objective, options: dict[str, Any]
+) -> Request:
+    """Return what a training for one of the bounds asks for."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(fit).parameters.items()}
+    return read_request(**{**defaults, **options, "model": model_factory, "loader": loader, "objective": objective})
 
 
 def _check(
@@ -268,7 +179,7 @@ def _makes_new_models(model_factory: Any) -> bool:
     return isinstance(first, nn.Module) and isinstance(second, nn.Module) and first is not second
 
 
-def _run(tasks: list[tuple[Any, ...]], num_workers: int | None, progress: bool | None) -> list[FitResult]:
+def _run(tasks: list[tuple[Any, ...]], num_workers: int | None, progress: bool | None) -> list[list[FitResult]]:
     """Train the chains, in other processes where that is wanted and possible, and return their results in order."""
     from joblib import Parallel, cpu_count, delayed
 
@@ -284,12 +195,12 @@ def _run(tasks: list[tuple[Any, ...]], num_workers: int | None, progress: bool |
             with Display(progress) as display:
                 outcomes = parallel(delayed(_train_chain)(*task, progress=False) for task in tasks)
                 watched = display.watch(outcomes, "training along bounds", len(tasks))
-                return [result for chain in watched for result in chain]
+                return list(watched)
         except pickle.PicklingError as error:
             if num_workers is not None:
                 got = f"some that cannot be pickled ({error.__cause__ or error})"
                 reject("model_factory and loader", "ones that other processes can get", got, "give num_workers=1")
-    return [result for task in tasks for result in _train_chain(*task, progress=progress)]
+    return [_train_chain(*task, progress=progress) for task in tasks]
 
 
 def _train_chain(
@@ -304,6 +215,8 @@ def _train_chain(
     results: list[FitResult] = []
     with _from_one_state(loader, options):
         for objective in objectives:
+            if results and _has_folds(results[-1]) and options["solver"] == "cross_entropy":
+                break
             model: Any = model_factory
             if results and not _has_folds(results[-1]):
                 model = model_factory()
