@@ -128,7 +128,7 @@ def bounds_together(
     given = {
         **options,
         "folds": dealt,
-        "label_names": [f"{name} at {objective.bound:g}" for objective in objectives for name in names],
+        "label_names": [f"{name} at {objective.bound}" for objective in objectives for name in names],
         "prevalence": _repeated(request.prevalence, number),
         "sample_weight": _repeated_columns(request.sample_weight, number),
     }
