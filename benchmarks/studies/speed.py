@@ -219,6 +219,25 @@ def choice_cost(num_rows: int, num_features: int, budget: float) -> dict[str, An
     return {"what": what, "cpu_seconds": round(seconds, 2), "budget": budget, "within_budget": seconds <= budget}
 
 
+def tradeoff_cost(num_rows: int, num_features: int, bounds: tuple[float, ...], budget: float) -> dict[str, Any]:
+    """Measure what a linear model for each of several bounds costs, with cross-entropy beside them, with the defaults.
+
+    Parameters
+    ----------
+    num_rows, num_features, budget
+        As for :func:`training_cost`.
+    bounds : tuple of float
+        On precision.
+    """
+    loader = DataLoader(TensorDataset(*_table(num_rows, num_features)), batch_size=256, shuffle=True)
+    make_model = partial(TABLE_MODELS["linear"], num_features)
+    began = time.process_time()
+    metricopt.tradeoff(make_model, loader, "FPOR", alphas=bounds, num_workers=1, progress=False)
+    seconds = time.process_time() - began
+    what = f"training: linear, {len(bounds)} bounds of tradeoff beside cross-entropy, {num_rows:,} x {num_features}"
+    return {"what": what, "cpu_seconds": round(seconds, 2), "budget": budget, "within_budget": seconds <= budget}
+
+
 def imported_packages() -> list[dict[str, Any]]:
     """Count the heavy packages that ``import metricopt`` loads, in a fresh process."""
     heavy = ("sklearn", "torchvision", "matplotlib", "pandas", "cooper", "accelerate", "mapie")
@@ -250,6 +269,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         *explicit_slack_ratio(**({"largest": 200_000, "repeats": 3} if quick else {})),
         training_cost("linear", 3_000, 25, budget=3.0),
         training_cost("mlp", 3_000, 25, budget=10.0),
+        tradeoff_cost(3_000, 25, (0.5, 0.6, 0.7, 0.8, 0.9), budget=6.0),
         choice_cost(3_000, 25, budget=10.0),
         *([] if quick else [training_cost("linear", 100_000, 20, budget=10.0), choice_cost(100_000, 20, budget=60.0)]),
         *imported_packages(),
