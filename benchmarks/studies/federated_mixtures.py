@@ -27,8 +27,10 @@ from metricopt.federated import Server, Site, federate
 from metricopt.problem.metrics import confusion_counts
 from metricopt.problem.objectives import CountObjective
 
-ROUNDS, BATCH, SMALLEST_BATCH = 24, 64, 16
+ROUNDS, LOCAL_EPOCHS, BATCH, SMALLEST_BATCH = 24, 4, 64, 16
 NUM_ROWS, NUM_NEW = 1000, 50_000
+NEAR = 0.02
+"""How far below pooled training a federation may stay, to count as near."""
 NOISE = 0.3
 """The standard deviation of the noise, in those of the features."""
 
@@ -105,7 +107,7 @@ def run_mixture(seed: int, name: str, number: int, min_cell: int) -> dict[str, A
         )
         for at, part in enumerate(dealt((drawn.features, drawn.labels), number, seed))
     ]
-    server = Server(_new_model(), objective, rounds=ROUNDS, min_sites=number)
+    server = Server(_new_model(), objective, rounds=ROUNDS, local_epochs=LOCAL_EPOCHS, min_sites=number)
     result = federate(server, sites).result
     allowed = metricopt.choose_threshold(result.scores(torch.from_numpy(drawn.features)), drawn.labels, objective)
     held_out = [site.report[0] for site in sites if site.report is not None]
@@ -144,21 +146,26 @@ def table_of_mixtures(frame: pd.DataFrame) -> pd.DataFrame:
     """Return what federations reach beside pooled training on the same rows, and how often claims hold."""
     keys = ["objective", "seed"]
     pooled = frame[frame["sites"] == 1].set_index(keys)["value"]
-    claimed = frame["claimed"].astype(bool)
     frame = frame.assign(
         min_cell=frame["min_cell"].astype(int),
         below_pooled=frame.set_index(keys).index.map(pooled).to_numpy() - frame["value"],
         below_optimum=frame["optimum"] - frame["value"],
-        held_out=frame["holds_on_held_out"].where(claimed).astype(float),
-        new=frame["holds_on_new"].where(claimed).astype(float),
     )
-    return frame.groupby(["objective", "sites", "min_cell"]).agg(
-        problems=("value", "size"),
-        mean_value=("value", "mean"),
-        below_pooled=("below_pooled", "mean"),
-        most_below_pooled=("below_pooled", "max"),
-        below_optimum=("below_optimum", "mean"),
-        claimed=("claimed", "sum"),
-        holds_on_held_out=("held_out", "mean"),
-        holds_on_new=("new", "mean"),
-    )
+    lines = {}
+    for setting, own in frame.groupby(["objective", "sites", "min_cell"]):
+        claims = own[own["claimed"].astype(bool)]
+        lines[", ".join(map(str, setting))] = {
+            "mean_value": own["value"].mean(),
+            "below_pooled": f"{own['below_pooled'].mean():+.3f} ± {own['below_pooled'].sem():.3f}",
+            f"within_{NEAR}_of_pooled": _part_of(own["below_pooled"] <= NEAR),
+            "most_below_pooled": own["below_pooled"].max(),
+            "below_optimum": own["below_optimum"].mean(),
+            "claimed": _part_of(own["claimed"]),
+            "holds_on_held_out": _part_of(claims["holds_on_held_out"]),
+            "holds_on_new": _part_of(claims["holds_on_new"]),
+        }
+    return pd.DataFrame(lines).T
+
+
+def _part_of(each: pd.Series) -> str:
+    return f"{int(each.astype(bool).sum())} of {len(each)}"
