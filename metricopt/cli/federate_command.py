@@ -49,6 +49,7 @@ def federate_command(
     For example: metricopt federate hospitals.py --sites north,south,west --out runs/hospitals
     """
     with bad_input():
+        from metricopt.federated.folder import MODEL
         from metricopt.federated.runs import FederationStoppedError, simulate, submit
 
         claim(out, overwrite or resume)
@@ -62,7 +63,7 @@ def federate_command(
                 found = submit(project, startup_kit, out, timeout=timeout, resume=resume)
         except FederationStoppedError as error:
             fail(str(error), PROCESS_LOST)
-        found.result.save(out / "model")
+        found.result.save(out / MODEL)
         found.report(out / "report.html")
         (out / "summary.txt").write_text(found.summary() + "\n", encoding="utf-8")
     console = Console(highlight=False)

@@ -26,7 +26,7 @@ from typing import Any
 from nvflare.collab import collab
 
 from metricopt._validation import InvalidInputError
-from metricopt.federated.folder import ENDED_BY_FLARE, KEPT, SERVER, add_to_log, clear, read_state, write_state
+from metricopt.federated.folder import ENDED_BY_FLARE, KEPT, MODEL, SERVER, add_to_log, clear, read_state, write_state
 from metricopt.federated.message import Message
 from metricopt.federated.project import Project
 from metricopt.federated.result import entry_in_words
@@ -178,7 +178,7 @@ class FlareSite:
         answer = self._site.answer(question)
         write_state(folder, self._site.state())
         if self._site.result is not None:
-            self._site.result.save(folder / "model")
+            self._site.result.save(folder / MODEL)
             told = f"{self._site.result.summary()}\n\n{self._site.report}\n"
             (folder / "summary.txt").write_text(told, encoding="utf-8")
         return answer

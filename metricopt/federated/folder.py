@@ -14,6 +14,10 @@ from metricopt.federated.message import Message
 # Inside of a folder that is FLARE's, what is kept lies in this one.
 KEPT = "metricopt"
 SERVER = "server"
+MODEL = "model"
+WORKSPACE = "flare"
+TAKEN = (SERVER, MODEL, WORKSPACE)
+"""The folders beside those of the sites, in the folder of a federation on one machine."""
 LOG = "log.txt"
 # With these words the log ends where neither the server nor a site gave a run up.
 ENDED_BY_FLARE = "FLARE ended the run"

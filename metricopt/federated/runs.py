@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metricopt._validation import Faults, reject
-from metricopt.federated.folder import ENDED_BY_FLARE, KEPT, SERVER, has_state, last_of_log, read_state
+from metricopt.federated.folder import (
+    ENDED_BY_FLARE,
+    KEPT,
+    SERVER,
+    TAKEN,
+    WORKSPACE,
+    has_state,
+    last_of_log,
+    read_state,
+)
 from metricopt.federated.project import Project
 from metricopt.federated.result import FederatedResult
 from metricopt.federated.server import Server
@@ -71,7 +80,7 @@ def simulate(
         reject("folder", "one with the state of a server, to resume", str(folder), "begin anew without resume")
     recipe = _recipe(project, str(folder), timeout, resume, working_folder=here)
     try:
-        recipe.run(SimEnv(clients=list(sites), workspace_root=str(folder / "flare"), log_config="concise"))
+        recipe.run(SimEnv(clients=list(sites), workspace_root=str(folder / WORKSPACE), log_config="concise"))
     except RuntimeError as error:
         raise FederationStoppedError(last_of_log(folder / SERVER) or str(error)) from error
     finally:
@@ -145,8 +154,9 @@ def _checked(project: str | Path, sites: Sequence[str], timeout: float) -> Serve
         len(set(sites)) == len(sites), "sites", "of different names", list(sites), "give each a name of its own"
     )
     for site in sites:
-        rule = f"letters, digits and hyphens, and not {SERVER!r}"
-        holds = isinstance(site, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", site) is not None and site != SERVER
+        rule = f"letters, digits and hyphens, and none of {', '.join(TAKEN)}"
+        is_sound = isinstance(site, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", site) is not None
+        holds = is_sound and site.lower() not in TAKEN  # some file systems take them for the same
         faults.check(holds, "the name of a site", rule, repr(site), "give e.g. 'north'")
     faults.check(timeout > 0, "timeout", "a positive number of seconds", timeout, "give e.g. 600")
     faults.raise_if_any()

@@ -412,6 +412,7 @@ class TestBadInput:
             ([str(PROJECT)], "sites must be the names of one or more sites"),
             ([str(PROJECT), "--sites", "north,north"], "sites must be of different names"),
             ([str(PROJECT), "--sites", "north,server"], "the name of a site must be"),
+            ([str(PROJECT), "--sites", "Model,north"], "none of server, model, flare"),
             ([str(PROJECT), "--sites", "north", "--timeout", "0"], "timeout must be a positive number"),
             ([str(PROJECT), "--sites", "north", "--resume"], "one with the state of a server, to resume"),
             ([str(PROJECT), "--startup-kit", "nowhere"], "startup_kit must be a folder"),
