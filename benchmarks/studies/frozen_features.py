@@ -3,7 +3,8 @@
 A fixed part of every data set tests: the later posts, or two fifths of the images. Ten splits draw four fifths of the
 other rows to know, and half of the test rows to be judged on. All methods share rows, folds, steps, batch size and
 learning rate; each is trained once, with its defaults, one model for each of 5 folds, and averaged. Thresholds are
-chosen on the out-of-fold scores by the default rule of the library.
+chosen on the out-of-fold scores by the default rule of the library. Mails lie in no package of Python and are left out
+unless ``--root`` names their folder; what the results hold is not run again.
 
 The splits of a data set are trained side by side: each is a label of one linear layer, missing in the rows that the
 split does not know. Losses that know no objective are trained once for all of them, and average precision chooses among
@@ -14,21 +15,36 @@ epoch is chosen for all ten splits. This file decides the protocol; data and fea
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
+import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from benchmarks.data.catalogue import FROZEN_FEATURES
+from benchmarks.data.catalogue import FROM_A_FOLDER, FROZEN_FEATURES
 from benchmarks.data.problem import BenchmarkData
-from benchmarks.packages import CLOTHES, LITE0, MINILM, MNIST, POSTS, TORCHVISION, TRANSFORMERS, WORDLLAMA
+from benchmarks.data.spam import HOW_TO_GET
+from benchmarks.packages import (
+    CLOTHES,
+    LITE0,
+    MINILM,
+    MNIST,
+    MOBILENET,
+    PILLOW,
+    POSTS,
+    SOLAR,
+    TORCHVISION,
+    TRANSFORMERS,
+    WORDLLAMA,
+)
 from benchmarks.reporting import delivered, files
 from benchmarks.reporting.statistics import t_interval
 from benchmarks.running import runner
@@ -41,7 +57,8 @@ from metricopt.evidence.rule import Rule
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.objectives import FPOR, OAP, OFBS, Objective
 
-NEEDS: tuple[str, ...] = (CLOTHES, LITE0, MINILM, MNIST, POSTS, TORCHVISION, TRANSFORMERS, WORDLLAMA)
+_OF_IMAGES = (CLOTHES, LITE0, MNIST, MOBILENET, PILLOW, SOLAR, TORCHVISION)
+NEEDS: tuple[str, ...] = (*_OF_IMAGES, MINILM, POSTS, TRANSFORMERS, WORDLLAMA)
 OBJECTIVES: dict[str, Objective] = {
     "recall at precision .8": FPOR(0.8),
     "recall at precision .9": FPOR(0.9),
@@ -71,12 +88,14 @@ class Heads:
     Attributes
     ----------
     dataset : str
-        Name in :data:`benchmarks.data.catalogue.FROZEN_FEATURES`.
+        Name in :data:`benchmarks.data.catalogue.FROZEN_FEATURES` or :data:`benchmarks.data.catalogue.FROM_A_FOLDER`.
     method : str
         One of :data:`METHODS`.
     objectives : tuple of str
         Names in :data:`OBJECTIVES`; one of them for a method of :data:`FOR_EACH_OBJECTIVE`.
     num_splits, num_steps : int
+    root : Path, optional
+        The folder of the files of a set that lies in no package.
     """
 
     dataset: str
@@ -84,6 +103,7 @@ class Heads:
     objectives: tuple[str, ...]
     num_splits: int = NUM_SPLITS
     num_steps: int = NUM_STEPS
+    root: Path | None = field(default=None, repr=False)
 
     @property
     def key(self) -> str:
@@ -98,7 +118,15 @@ class Heads:
     def run(self) -> list[runner.Row]:
         """Train, and judge every split on its test rows."""
         torch.set_num_threads(1)
-        return rows_of(FROZEN_FEATURES[self.dataset](self.dataset), self)
+        return rows_of(load(self.dataset, self.root), self)
+
+
+def load(dataset: str, root: Path | None) -> BenchmarkData:
+    """Return a data set of a package, or of the folder ``root``."""
+    if dataset in FROZEN_FEATURES:
+        return FROZEN_FEATURES[dataset](dataset)
+    assert root is not None  # only then there is such a cell
+    return FROM_A_FOLDER[dataset](dataset, root)
 
 
 def rows_of(data: BenchmarkData, heads: Heads) -> list[dict[str, Any]]:
@@ -225,13 +253,13 @@ def _judged(
     }
 
 
-def cells_of(num_splits: int = NUM_SPLITS, num_steps: int = NUM_STEPS) -> list[Heads]:
-    """Return all work, data set by data set."""
+def cells_of(num_splits: int = NUM_SPLITS, num_steps: int = NUM_STEPS, root: Path | None = None) -> list[Heads]:
+    """Return all work, data set by data set; those of a folder only if there is one."""
     cells = []
-    for dataset in FROZEN_FEATURES:
+    for dataset in (*FROZEN_FEATURES, *(FROM_A_FOLDER if root else ())):
         for method in METHODS:
             asked = [(name,) for name in OBJECTIVES] if method in FOR_EACH_OBJECTIVE else [tuple(OBJECTIVES)]
-            cells += [Heads(dataset, method, objectives, num_splits, num_steps) for objectives in asked]
+            cells += [Heads(dataset, method, objectives, num_splits, num_steps, root) for objectives in asked]
     return cells
 
 
@@ -353,24 +381,42 @@ def by_steps(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index").sort_index()
 
 
-def main(quick: Quick = False, processes: Processes = 2) -> None:
+def main(
+    quick: Quick = False,
+    processes: Processes = 2,
+    root: Annotated[Path | None, typer.Option(help="The folder of the mails; without it they are left out.")] = None,
+) -> None:
     """Train linear heads on frozen features, on the objective and on losses; killed, it goes on where it was."""
-    cells = cells_of(3, 40) if quick else [*cells_of(), *longer_cells()]
-    file = files.RUNS / f"frozen_features{'-quick' * quick}.jsonl"
+    cells = cells_of(3, 40, root) if quick else [*cells_of(root=root), *longer_cells()]
+    file, published = files.RUNS / f"frozen_features{'-quick' * quick}.jsonl", files.RESULTS / "frozen_features.csv"
     if quick:
         file.unlink(missing_ok=True)
+    elif published.exists():
+        runner.take_over(cells, _with_cells(pd.read_csv(published, keep_default_na=False, na_values=[""])), file)
     failed = runner.run("frozen_features", cells, file, processes, Console(stderr=True))
     frame = pd.DataFrame(runner.rows_of(cells, file))
     frame["steps"] = frame.pop("cell").map({cell.key: cell.num_steps for cell in cells})
     main_rows = frame[frame["steps"] != MORE_STEPS]
-    said = [*_READING, *conclusions(main_rows), *(f"Failed: {cell}: {error}" for cell, error in failed.items())]
+    left_out = f"The mails were left out: run {HOW_TO_GET} and give --root package."
+    failures = (f"Failed: {cell}: {error}" for cell, error in failed.items())
+    said = [*_READING, *conclusions(main_rows), *([] if root else [left_out]), *failures]
     shown = tables(main_rows)
     if (frame["steps"] == MORE_STEPS).any():
         shown[f"With {MORE_STEPS} steps: what test scores allow, and what is delivered"] = by_steps(frame)
     names = dict.fromkeys(frame["dataset"])
-    shown["Data"] = pd.DataFrame({name: _about(FROZEN_FEATURES[name](name)) for name in names}).T
+    shown["Data"] = pd.DataFrame({name: _about(load(name, root)) for name in names}).T
     title = "Linear heads on frozen features of texts and images"
     finish("frozen_features", title, frame.to_dict("records"), shown, quick, said)
+
+
+def _with_cells(published: pd.DataFrame) -> list[runner.Row]:
+    """Return the rows of a table of results with the cells that they come from."""
+    rows = published.drop(columns="steps").astype({"bounded": object}).to_dict("records")
+    for row, steps in zip(rows, published["steps"], strict=True):
+        alone = row["method"] in FOR_EACH_OBJECTIVE
+        asked = (str(row["asked"]),) if alone else tuple(OBJECTIVES)
+        row["cell"] = Heads(str(row["dataset"]), str(row["method"]), asked, num_steps=int(steps)).key
+    return rows
 
 
 def _about(data: BenchmarkData) -> dict[str, Any]:

@@ -3,14 +3,11 @@
 A convolutional network is trained on the objective, on cross-entropy, weighted cross-entropy and groups of the
 negatives, from the same first weights, for as many epochs. After each epoch the recall that the scores allow at the
 bound is taken on training rows and on test rows: a method that is ahead on the first alone has learnt its rows by
-heart. The same is done with fewer layers, down to a linear head. This file decides the problems, the networks and the
-curves; thresholds are those of ``fit``, with its default evidence on the rows that it holds out.
+heart. The same is done with fewer layers, down to a linear head. This file decides the problems and the networks.
 """
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,28 +17,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt
 from benchmarks.data.fashion import draw_clothes
 from benchmarks.data.heartbeats import read_all_beats
 from benchmarks.data.thinning import thin
 from benchmarks.packages import BEATS, CLOTHES
 from benchmarks.reporting import files
+from benchmarks.reporting.learning_curves import curves, means
 from benchmarks.reporting.pictures import BLACK, BLUE, GREEN, ORANGE
 from benchmarks.reporting.statistics import t_interval
 from benchmarks.running import runner
+from benchmarks.running.learning_curve import train_with_curve
 from benchmarks.studies.study import Processes, Quick, finish
-from metricopt.data import stratified_split
 from metricopt.losses import WeightedCrossEntropy
+from metricopt.problem.objectives import FPOR
 from metricopt.solvers import GroupedHead, Regrouping
 
 NEEDS: tuple[str, ...] = (BEATS, CLOTHES)
 MIN_PRECISION = 0.8
-PARTS = (0.4, 0.2, 0.4)
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 8, 64, 0.003
 NUM_SEEDS, NUM_SEEDS_OF_MAIN = 5, 10
 """Of all trainings, and of those of the full networks on the bound and on cross-entropy."""
@@ -143,8 +138,6 @@ def run_one(data: str, size: str, method: str, seed: int, epochs: int = EPOCHS) 
     """Train once; return a row an epoch with what the scores allow, and what was delivered."""
     torch.set_num_threads(1)
     x, labels = DATA[data]()
-    y = torch.from_numpy(labels).float()
-    train, validation, test = stratified_split(labels, PARTS, seed)
     torch.manual_seed(seed)
     model = network(data, size, is_grouped=method == REGROUPED)
     solver: Any = {
@@ -153,70 +146,18 @@ def run_one(data: str, size: str, method: str, seed: int, epochs: int = EPOCHS) 
         WEIGHTED: WeightedCrossEntropy(),
         REGROUPED: Regrouping(model) if method == REGROUPED else None,
     }[method]
-    began = time.perf_counter()
-    parts = (("train", train), ("test", test))
-    curve: list[dict[str, Any]] = []
-
-    def record(records: list[dict[str, Any]]) -> None:
-        allowed = {f"{name}_recall": reached(model, x[rows], y[rows]) for name, rows in parts}
-        curve.append({"epoch": len(curve) + 1, **allowed})
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a bound is not supported: what is delivered shows it
-        result = metricopt.fit(
-            model,
-            DataLoader(TensorDataset(x[train], y[train]), batch_size=BATCH_SIZE, shuffle=True),
-            "FPOR",
-            alpha=MIN_PRECISION,
-            val_loader=DataLoader(TensorDataset(x[validation], y[validation]), batch_size=1000),
-            solver=solver,
-            epochs=epochs,
-            learning_rate=LEARNING_RATE,
-            seed=seed,
-            progress=False,
-            callbacks=[record],
-        )
-    at_threshold = result.evaluate((x[test], y[test]))[0]
-    known = {"data": data, "network": size, "method": method, "seed": seed}
-    found = {
-        "returned_train_recall": reached(model, x[train], y[train]),
-        "returned_test_recall": reached(model, x[test], y[test]),
-        "delivered": at_threshold.recall if at_threshold.met else 0.0,
-        "alarms": int(at_threshold.true_positives + at_threshold.false_positives),
-        "stage": result.selected_stage,
-        "status": str(result.status),
-        "seconds": round(time.perf_counter() - began, 1),
-    }
-    return [{**known, **each, **found} for each in curve]
-
-
-def reached(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Return the highest recall at the bound that the scores of some rows allow, 0 where they allow none."""
-    was_training = model.training
-    with torch.no_grad():
-        scores = torch.cat([model.eval()(batch)[:, 0] for batch in x.split(1000)])
-    model.train(was_training)
-    choice = metricopt.choose_threshold(scores, y, "FPOR", alpha=MIN_PRECISION)
-    return float(choice.value) if choice.feasible else 0.0
-
-
-def means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a line for each problem, network and method: what its scores allow, what it delivers, and the gain."""
-    runs = frame.drop_duplicates(["data", "network", "method", "seed"])
-    lines = {}
-    for (data, size), own in runs.groupby(["data", "network"], sort=False):
-        by_seed = own.pivot(index="seed", columns="method", values="returned_test_recall")
-        for method in (name for name in METHODS if name in by_seed):
-            of_method = own[own["method"] == method]
-            lines[data, size, method] = {
-                "train": of_method["returned_train_recall"].mean(),
-                "test": of_method["returned_test_recall"].mean(),
-                f"test, minus {PLAIN}": "" if method == PLAIN else str(t_interval(by_seed[method] - by_seed[PLAIN])),
-                "delivered": of_method["delivered"].mean(),
-                "with alarms": f"{(of_method['alarms'] > 0).sum()} of {len(of_method)}",
-                "seconds": of_method["seconds"].mean(),
-            }
-    return pd.DataFrame.from_dict(lines, orient="index")
+    rows = train_with_curve(
+        model,
+        x,
+        labels,
+        {"bound": FPOR(MIN_PRECISION)},
+        solver,
+        seed=seed,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        optimizer=partial(torch.optim.Adam, lr=LEARNING_RATE),
+    )["bound"]
+    return [{"data": data, "network": size, "method": method, "seed": seed, **row} for row in rows]
 
 
 def gains(frame: pd.DataFrame) -> pd.DataFrame:
@@ -224,29 +165,12 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     runs = frame.drop_duplicates(["data", "network", "method", "seed"])
     runs = runs[runs["network"] == FULL]
     found = {}
-    for name, column in (("test recall that scores allow", "returned_test_recall"), ("delivered", "delivered")):
+    for name, column in (("test recall that scores allow", "returned_test_value"), ("delivered", "delivered")):
         values = runs.pivot(index=["seed", "data"], columns="method", values=column)
         by_data = (values[DIRECT] - values[PLAIN]).unstack("data")[list(dict.fromkeys(runs["data"]))]
         found[name] = {data: str(t_interval(by_data[data])) for data in by_data}
         found[name]["mean of all"] = str(t_interval(by_data.mean(axis=1, skipna=False)))
     return pd.DataFrame(found)
-
-
-def picture(frame: pd.DataFrame) -> Figure:
-    """Draw the curves of the full networks: training rows dashed, test rows solid, a panel a problem."""
-    own = frame[frame["network"] == FULL]
-    problems = list(dict.fromkeys(own["data"]))
-    figure = Figure(figsize=(3.6 * len(problems), 3.6), layout="constrained")
-    for axes, data in zip(np.atleast_1d(figure.subplots(1, len(problems), sharey=True)), problems, strict=True):
-        for method, rows in own[own["data"] == data].groupby("method", sort=False):
-            by_epoch = rows.groupby("epoch")[["train_recall", "test_recall"]].mean()
-            for part, style in (("train", "--"), ("test", "-")):
-                axes.plot(by_epoch[f"{part}_recall"], style, color=COLORS[str(method)], label=f"{method}, {part}")
-        axes.set(title=data, xlabel="epoch", ylim=(0, 1))
-        axes.grid(color="0.93", linewidth=0.6)
-    figure.axes[0].set_ylabel(f"recall at precision {MIN_PRECISION:g}")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    return figure
 
 
 _READING = (
@@ -268,13 +192,15 @@ def main(quick: Quick = False, processes: Processes = 2) -> None:
     failed = runner.run("networks", cells, file, processes, Console(stderr=True))
     frame = pd.DataFrame(runner.rows_of(cells, file)).drop(columns="cell")
     tables = {
-        "Recall at precision .8 that scores allow, and what is delivered": means(frame),
+        "Recall at precision .8 that scores allow, and what is delivered": means(frame, PLAIN),
         f"Full networks: {DIRECT} minus {PLAIN}, paired over the seeds": gains(frame),
     }
     said = [_READING, *(f"Failed: {cell}: {error}" for cell, error in failed.items())]
     finish("networks", "Small networks on heartbeats and clothes", frame.to_dict("records"), tables, quick, said)
     if not quick:
-        picture(frame).savefig(files.RESULTS / "networks.png", dpi=110, metadata={"Software": None})
+        curves(frame, FULL, f"recall at precision {MIN_PRECISION:g}", COLORS).savefig(
+            files.RESULTS / "networks.png", dpi=110, metadata={"Software": None}
+        )
 
 
 def _with_cells(published: pd.DataFrame) -> list[runner.Row]:

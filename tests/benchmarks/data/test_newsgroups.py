@@ -20,9 +20,9 @@ def posts(tmp_path, monkeypatch):
     monkeypatch.setattr(newsgroups, "NUM_LATER", 8)
     lengths = {"lengths": lambda texts: np.array([[len(text)] for text in texts], dtype=np.float32)}
     monkeypatch.setattr(newsgroups, "ENCODERS", lengths)
-    newsgroups._encoded.cache_clear()
+    newsgroups._drawn.cache_clear()
     yield tmp_path
-    newsgroups._encoded.cache_clear()
+    newsgroups._drawn.cache_clear()
 
 
 def test_topics_and_texts_as_they_stand(posts):

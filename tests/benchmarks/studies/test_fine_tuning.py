@@ -1,0 +1,77 @@
+"""Tokens made up here, and a small layer in the place of the encoder's last one."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.studies import fine_tuning
+from benchmarks.studies.fine_tuning import (
+    DIRECT,
+    HEAD,
+    LAYER,
+    METHODS,
+    OBJECTIVES,
+    PLAIN,
+    Tuning,
+    capacity,
+    cells_of,
+    rows_of,
+)
+
+RANDOM = np.random.RandomState(0)
+LABELS = (RANDOM.rand(300) < 0.2).astype(np.float64)
+TOKENS = torch.from_numpy((RANDOM.randn(300, 5, 6) + LABELS[:, None, None]).astype(np.float32))
+
+
+class Layer(nn.Module):
+    def __init__(self, num_layers):
+        super().__init__()
+        torch.manual_seed(1)  # pretrained: the same for everyone
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, tokens):
+        return self.linear(tokens).tanh().mean(dim=1)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Give the rows of every method on the layer, and the first weights that each began with."""
+    monkeypatch.setattr(fine_tuning, "LastLayers", Layer)
+    rows = []
+    for cell in cells_of(num_seeds=1, epochs=2):
+        x = TOKENS if cell.network == LAYER else TOKENS.mean(dim=1)
+        rows += rows_of(cell, x, LABELS, torch.zeros(6), torch.ones(6))
+    return pd.DataFrame(rows)
+
+
+def test_every_method_is_judged_by_every_objective(trained):
+    runs = trained.drop_duplicates(["data", "network", "method", "seed"])
+    assert len(runs) == len(OBJECTIVES) * len(METHODS) * 2
+    assert set(runs["network"]) == {HEAD, LAYER} and set(runs["data"]) == set(OBJECTIVES)
+    assert trained[["train_value", "test_value", "delivered"]].stack().between(0, 1).all()
+    table = capacity(pd.concat([trained, trained.assign(seed=1)]))
+    line = table.loc[f"F1, {PLAIN}", "", LAYER]
+    by_network = runs[(runs["data"] == "F1") & (runs["method"] == PLAIN)].set_index("network")["returned_test_value"]
+    assert line[f"test, minus {HEAD}"].startswith(f"{by_network[LAYER] - by_network[HEAD]:+.4f}")
+
+
+def test_the_layers_move_at_their_own_rate(monkeypatch):
+    made = []
+    adam = torch.optim.Adam
+    monkeypatch.setattr(fine_tuning, "LastLayers", Layer)
+    monkeypatch.setattr(torch.optim, "Adam", lambda groups: made.append(adam(groups)) or made[-1])
+    rows_of(Tuning("x", LAYER, PLAIN, ("F1",), 0, 1), TOKENS, LABELS, torch.zeros(6), torch.ones(6))
+    sizes = [(group["lr"], sum(weight.numel() for weight in group["params"])) for group in made[0].param_groups]
+    assert sizes == [(fine_tuning.RATE_OF_HEAD, 7), (fine_tuning.RATE_OF_LAYERS, 42)]
+
+
+def test_what_the_results_hold_is_known_by_its_cell():
+    cells = cells_of()
+    assert len({cell.key for cell in cells}) == len(cells) == 2 * fine_tuning.NUM_SEEDS * (len(METHODS) + 1)
+    for cell in cells:
+        known = {"topic": cell.topic, "network": cell.network, "method": cell.method, "seed": cell.seed}
+        published = pd.DataFrame([{"data": name, **known} for name in cell.asked])
+        assert {row["cell"] for row in fine_tuning._with_cells(published)} == {cell.key}
+    assert {cell.method for cell in cells if len(cell.asked) == 1} == {DIRECT}
