@@ -392,7 +392,7 @@ def main(
     if quick:
         file.unlink(missing_ok=True)
     elif published.exists():
-        runner.take_over(cells, _with_cells(pd.read_csv(published, keep_default_na=False, na_values=[""])), file)
+        runner.take_over(cells, _with_cells(pd.read_csv(published)), file)
     failed = runner.run("frozen_features", cells, file, processes, Console(stderr=True))
     frame = pd.DataFrame(runner.rows_of(cells, file))
     frame["steps"] = frame.pop("cell").map({cell.key: cell.num_steps for cell in cells})
@@ -411,7 +411,7 @@ def main(
 
 def _with_cells(published: pd.DataFrame) -> list[runner.Row]:
     """Return the rows of a table of results with the cells that they come from."""
-    rows = published.drop(columns="steps").astype({"bounded": object}).to_dict("records")
+    rows = published.drop(columns="steps").fillna({"bounded": ""}).to_dict("records")
     for row, steps in zip(rows, published["steps"], strict=True):
         alone = row["method"] in FOR_EACH_OBJECTIVE
         asked = (str(row["asked"]),) if alone else tuple(OBJECTIVES)

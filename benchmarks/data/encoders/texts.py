@@ -127,7 +127,7 @@ def _content(texts: Sequence[str]) -> bytes:
 def mean_of_tokens(tokens: Tensor, is_token: Tensor) -> Tensor:
     """Return the mean over the tokens of each text: (B, T, d) and (B, T) to (B, d)."""
     kept = is_token.unsqueeze(-1)
-    return (tokens * kept).sum(dim=1) / kept.sum(dim=1)
+    return (tokens.float() * kept).sum(dim=1) / kept.sum(dim=1)
 
 
 def _folder() -> str:
