@@ -32,16 +32,16 @@ def means(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
             lines[data, size, method] = {
                 "train": of_method["returned_train_value"].mean(),
                 "test": of_method["returned_test_value"].mean(),
-                f"test, minus {reference}": _gain(own, method, reference, "returned_test_value"),
+                f"test, minus {reference}": gain(own, method, reference, "returned_test_value"),
                 "delivered": of_method["delivered"].mean(),
-                f"delivered, minus {reference}": _gain(own, method, reference, "delivered"),
+                f"delivered, minus {reference}": gain(own, method, reference, "delivered"),
                 "with alarms": f"{(of_method['alarms'] > 0).sum()} of {len(of_method)}",
                 "seconds": of_method["seconds"].mean(),
             }
     return pd.DataFrame.from_dict(lines, orient="index")
 
 
-def _gain(runs: pd.DataFrame, method: object, reference: str, column: str) -> str:
+def gain(runs: pd.DataFrame, method: object, reference: str, column: str) -> str:
     """Return the mean difference over the seeds that both have, with its interval; nothing for a method alone."""
     values = runs.pivot(index="seed", columns="method", values=column)
     if method == reference or reference not in values:

@@ -32,7 +32,7 @@ from benchmarks.data.encoders.texts import LastLayers, token_vectors
 from benchmarks.data.newsgroups import draw_posts
 from benchmarks.packages import MINILM, POSTS, TORCHVISION, TRANSFORMERS
 from benchmarks.reporting import files
-from benchmarks.reporting.learning_curves import curves, means
+from benchmarks.reporting.learning_curves import TRAINING, curves, gain, means
 from benchmarks.reporting.pictures import BLACK, BLUE, GREEN, ORANGE, PURPLE
 from benchmarks.running import runner
 from benchmarks.running.learning_curve import train_with_curve
@@ -227,6 +227,22 @@ def capacity(frame: pd.DataFrame) -> pd.DataFrame:
     return means(frame.assign(data=frame["data"] + ", " + frame["method"], method=frame["network"], network=""), HEAD)
 
 
+def conclusions(frame: pd.DataFrame) -> list[str]:
+    """Say what the direct method gains over cross-entropy, with a head alone and with the last layer."""
+    runs = frame.drop_duplicates(TRAINING)
+    said = []
+    for (data, network), own in runs.groupby(["data", "network"], sort=False):
+        of_test, of_train, delivered = (
+            gain(own, DIRECT, PLAIN, column) for column in ("returned_test_value", "returned_train_value", "delivered")
+        )
+        if of_test:
+            said.append(
+                f"**{data}, {network}**: {DIRECT} minus {PLAIN} {of_test} on test rows, {of_train} on training rows; "
+                f"delivered {delivered}."
+            )
+    return said
+
+
 def main(quick: Quick = False, processes: Processes = 1) -> None:
     """Fine-tune a text encoder's last layer; what the results hold, or a killed run left, is not run again."""
     cells = cells_of(1, 1) if quick else cells_of()
@@ -241,7 +257,7 @@ def main(quick: Quick = False, processes: Processes = 1) -> None:
         "What scores allow, and what is delivered": means(frame, PLAIN),
         f"What the {LAYER} adds to a {HEAD} alone": capacity(frame),
     }
-    said = [_READING, *(f"Failed: {cell}: {error}" for cell, error in failed.items())]
+    said = [_READING, *conclusions(frame), *(f"Failed: {cell}: {error}" for cell, error in failed.items())]
     finish("fine_tuning", "A text encoder, fine-tuned", frame.to_dict("records"), tables, quick, said)
     if not quick:
         picture = curves(frame, LAYER, "best value within the bound", COLORS)

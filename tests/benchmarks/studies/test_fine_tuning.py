@@ -17,6 +17,7 @@ from benchmarks.studies.fine_tuning import (
     Tuning,
     capacity,
     cells_of,
+    conclusions,
     rows_of,
 )
 
@@ -76,3 +77,15 @@ def test_what_the_results_hold_is_known_by_its_cell():
         published = pd.DataFrame([{"data": name, **known} for name in cell.asked])
         assert {row["cell"] for row in fine_tuning._with_cells(published)} == {cell.key}
     assert {cell.method for cell in cells if len(cell.asked) == 1} == {DIRECT}
+
+
+def test_gains_are_paired_over_the_seeds_that_both_methods_have():
+    rows = [
+        {"data": "F1", "network": LAYER, "method": method, "seed": seed, "delivered": 0.0}
+        | {"returned_test_value": 0.1 * seed + extra, "returned_train_value": 0.5 + extra}
+        for method, extra, num in ((DIRECT, 0.25, 4), (PLAIN, 0.0, 3))
+        for seed in range(num)
+    ]
+    (said,) = conclusions(pd.DataFrame(rows))
+    assert "direct minus cross-entropy +0.2500 [+0.2500, +0.2500] on test rows" in said
+    assert conclusions(pd.DataFrame([row for row in rows if row["method"] == DIRECT])) == []
