@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import metricopt
 from benchmarks.running.runner import Row
 from metricopt.data import stratified_split
-from metricopt.evidence.reports import evaluate
+from metricopt.evidence.evaluation import evaluate
 from metricopt.evidence.thresholds import choose_threshold, selection_criterion
 from metricopt.problem.objectives import Objective
 
