@@ -74,8 +74,8 @@ def train_with_curve(
             curves[each].append({"epoch": len(curves[each]) + 1, **values})
         if kept:
             scores["validation"] = scores_of(model, x[validation])
-        for each in kept.values():
-            each.look(scores)
+        for best in kept.values():
+            best.look(scores)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that a bound is not supported: what is delivered shows it
@@ -131,7 +131,8 @@ class _BestEpoch:
     def __init__(self, objective: Objective, labels: np.ndarray) -> None:
         self._objective, self._labels, self._epochs = objective, labels, 0
         self._best = (-np.inf, -np.inf)
-        self.epoch, self.threshold, self.scores = 0, np.nan, {}
+        self.epoch, self.threshold = 0, np.nan
+        self.scores: dict[str, np.ndarray] = {}
 
     def look(self, scores: Mapping[str, np.ndarray]) -> None:
         """Judge an epoch by its scores of the validation rows."""

@@ -80,13 +80,13 @@ class Tuned(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the scores, shape (B, 1)."""
-        return self.head((vectors_of(self.layers, tokens) - self.mean) / self.spread)  # type: ignore[no-any-return]
+        return self.head((vectors_of(self.layers, tokens) - self.mean) / self.spread)
 
 
 def vectors_of(layers: nn.Module, tokens: Tensor) -> Tensor:
     """Return what the last layers make of tokens, in bfloat16 inside, which takes half of the time."""
     with torch.autocast("cpu", torch.bfloat16):
-        return layers(tokens)  # type: ignore[no-any-return]
+        return layers(tokens)
 
 
 @cache
