@@ -24,6 +24,7 @@ from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.data import stratified_split
 from metricopt.problem.objectives import FPOR, FROP, CountObjective
 from metricopt.solvers import ExactPenalty, Profiled, Solver
+from metricopt.solvers.array_steps import Ramps, cross_entropy
 from metricopt.solvers.explicit import ANCHOR
 from metricopt.solvers.lagrangian import AugmentedLagrangian, Lagrangian
 
@@ -51,14 +52,14 @@ class ProfiledTerms(Profiled):
     def __init__(self, terms: Terms) -> None:
         self._link, self._anchor = float(terms == "both"), ANCHOR if terms == "both" else 1.0
 
-    def _soft_errors(
+    def _count(
         self,
         scores: np.ndarray,
         labels: np.ndarray,
         weight: np.ndarray | None,
-        class_weights: np.ndarray,
-        cost: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        ramps: Ramps,
+        cell: np.ndarray | None,
+    ) -> tuple[np.ndarray, float, np.ndarray]:
         path, progress = self._position.path, self._position.progress
         strength, margin = path.strength(progress), path.margin(progress)
         sign = 2 * labels - 1
@@ -72,7 +73,12 @@ class ProfiledTerms(Profiled):
         errors = np.minimum(if_right, if_wrong) * path.height(progress)
         by_class = np.stack([(errors * (labels == truth)).sum(axis=0) for truth in (0, 1)])
         in_scores = in_u * path.height(progress) * sign / self._spread
-        return by_class, np.where(labels == 1, cost[1], cost[0]) * in_scores
+        loss = float((ramps.cost * by_class).sum())
+        derivatives = np.where(labels == 1, ramps.cost[1], ramps.cost[0]) * in_scores
+        if ramps.anchor is None:
+            return by_class, loss, derivatives
+        losses, residuals = cross_entropy(scores, labels == 1)
+        return by_class, loss + float((ramps.anchor * losses).sum()), derivatives + ramps.anchor * residuals
 
 
 def methods(dataset: str) -> dict[tuple[str, str, str], Solver]:

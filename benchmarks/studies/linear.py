@@ -24,6 +24,7 @@ from benchmarks.studies.study import Processes, Quick, finish, run_all
 from metricopt.data import stratified_split
 from metricopt.problem.objectives import FPOR, FROP, OFBS, CountObjective
 from metricopt.solvers import Profiled, Solver, Stage, Surrogate
+from metricopt.solvers.array_steps import Ramps
 
 DATASETS = ("page_blocks", "yeast3", "spambase", "magic", "satimage")
 NEEDS = packages_of(DATASETS)
@@ -55,19 +56,20 @@ class SigmoidRelaxation(Profiled):
     def stages(self, epochs: int, is_linear: bool = True) -> Sequence[Stage]:
         return [Stage("ramp", epochs)]
 
-    def _soft_errors(
+    def _count(
         self,
         scores: np.ndarray,
         labels: np.ndarray,
         weight: np.ndarray | None,
-        class_weights: np.ndarray,
-        cost: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        ramps: Ramps,
+        cell: np.ndarray | None,
+    ) -> tuple[np.ndarray, float, np.ndarray]:
         first, last = self._slope
         slope = first * (last / first) ** self._position.progress / self._spread
         alarm = expit(slope * (scores - self._threshold))
         errors = np.stack([(alarm * (1 - labels)).sum(axis=0), ((1 - alarm) * labels).sum(axis=0)])
-        return errors, np.where(labels == 1, -cost[1], cost[0]) * slope * alarm * (1 - alarm)
+        derivatives = np.where(labels == 1, -ramps.cost[1], ramps.cost[0]) * slope * alarm * (1 - alarm)
+        return errors, float((ramps.cost * errors).sum()), derivatives
 
 
 def run_one(dataset: str, split: int, batch_size: int | None) -> list[dict[str, Any]]:

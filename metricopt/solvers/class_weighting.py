@@ -19,6 +19,8 @@ from metricopt.solvers.cells import Cells
 MULTIPLIER_STEP = 0.05
 """How far the bound's multiplier moves after a batch, per unit of violation."""
 MAX_MULTIPLIER = 1000.0
+SMALLEST = np.finfo(np.float64).tiny
+"""What is divided by where nothing weighs anything."""
 
 
 class ClassWeighting:
@@ -115,8 +117,8 @@ class ClassWeighting:
         elif len(of_bounds):
             weights = weights + (own * of_bounds).sum(axis=0)
         weights = np.maximum(weights, 0)
-        heaviest = weights.reshape(-1, weights.shape[-1]).max(axis=0)
-        return weights / np.where(heaviest > 0, heaviest, 1.0)
+        heaviest = np.maximum.reduce(weights, axis=tuple(range(weights.ndim - 1)))
+        return weights / np.maximum(heaviest, SMALLEST)
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return a, b and c, each (2, L), of the weights a + b * value + c * multiplier before they are scaled.

@@ -32,11 +32,11 @@ from metricopt._validation import reject
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.problem.labels import has_both_classes
 from metricopt.problem.objectives import CountObjective, Objective
+from metricopt.solvers.array_steps import Ramps, array_errors
 from metricopt.solvers.base import Stage, spread_of, with_derivatives
 from metricopt.solvers.class_weighting import MULTIPLIER_STEP, ClassWeighting
 from metricopt.solvers.paths import PathSolver, Position
 from metricopt.solvers.profiled_on_device import OnDevice
-from metricopt.solvers.reformulation import class_errors
 from metricopt.solvers.tensor_steps import tensor_errors
 
 LARGE_BATCH = 16_384
@@ -97,25 +97,13 @@ class Profiled(PathSolver):
         if self.works_on_device and not _arrays.is_on_host(scores):
             return self._on(scores.device).loss(scores, labels, weight, path, progress, self.scale)
         self._fetch()
-        cell = self._cells_of(index)
-        class_weights = self._weighting.class_weights(self._multiplier)
-        error_scale = self._weighting.error_scale(len(scores)) * self.scale
-        cost = path.weight(progress) * class_weights * error_scale
-        if cell is None and scores.numel() >= LARGE_BATCH and scores.device.type == "cpu":
-            return self._loss_of_large(scores, labels, weight, class_weights, cost, path.anchor * error_scale)
-        own, truth = scores.detach().cpu().numpy(), labels.cpu().numpy()
-        own_weight = None if weight is None else weight.cpu().numpy()
-        if cell is None:
-            errors, derivatives = self._soft_errors(own, truth, own_weight, class_weights, cost)
-        else:
-            errors, derivatives = self._soft_errors_of_cells(own, truth, own_weight, class_weights, cost, cell)
-        self._violation = self._weighting.violation(errors, len(scores))
-        loss = float((cost * errors).sum())
-        anchor = path.anchor
-        if anchor:
-            cross_entropy, residuals = _cross_entropy(own, truth, own_weight)
-            loss += float((anchor * error_scale * cross_entropy).sum())
-            derivatives = derivatives + anchor * error_scale * residuals
+        cell, size = self._cells_of(index), len(scores)
+        ramps = self._ramps(size)
+        if cell is None and scores.numel() >= LARGE_BATCH and _arrays.is_on_host(scores):
+            return self._loss_of_large(scores, labels, weight, ramps)
+        arrays = (None if each is None else each.detach().cpu().numpy() for each in (scores, labels, weight))
+        errors, loss, derivatives = self._count(*arrays, ramps, cell)
+        self._violation = self._weighting.violation(errors, size)
         return with_derivatives(scores, loss, derivatives)
 
     def step(self) -> None:
@@ -168,110 +156,51 @@ class Profiled(PathSolver):
             reject("index", "given for bounds in subgroups", None, "pass the row of each sample")
         return cells.of_row[index.cpu().numpy()]
 
-    def _loss_of_large(
-        self,
-        scores: Tensor,
-        labels: Tensor,
-        weight: Tensor | None,
-        class_weights: np.ndarray,
-        cost: np.ndarray,
-        anchor: np.ndarray,
-    ) -> Tensor:
-        """Return the loss of a large batch on the host, where torch is faster than NumPy."""
+    def _ramps(self, size: int) -> Ramps:
+        """Return the ramps of the next step, on a batch of a size."""
         path, progress = self._position.path, self._position.progress
-        offset, slopes = self._slopes(class_weights)
+        weights = self._weighting.class_weights(self._multiplier)
+        of_error = self._weighting.error_scale(size) * self.scale
+        slope = path.slope(progress) / self._spread
+        is_ramp = path.surrogate == "ramp"
+        return Ramps(
+            threshold=self._threshold,
+            slopes=slope / np.maximum(weights, 1e-6) if is_ramp else np.broadcast_to(slope, weights.shape),
+            cost=path.weight(progress) * weights * of_error,
+            anchor=path.anchor * of_error if path.anchor else None,
+            offset=0.5 if is_ramp else 1.0,
+            height=path.height(progress),
+        )
+
+    def _count(
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        ramps: Ramps,
+        cell: np.ndarray | None,
+    ) -> tuple[np.ndarray, float, np.ndarray]:
+        """Return errors, loss and derivatives of a batch; see :func:`array_errors`."""
+        sums = None if cell is None else self._weighting.cells.sums
+        return array_errors(scores, labels, weight, ramps, cell, sums)
+
+    def _loss_of_large(self, scores: Tensor, labels: Tensor, weight: Tensor | None, ramps: Ramps) -> Tensor:
+        """Return the loss of a large batch on the host, where torch is faster than NumPy."""
         own = scores.detach()
         count = partial(
             tensor_errors,
             own,
             labels.to(own.dtype),
             None if weight is None else weight.to(own.dtype),
-            threshold=torch.from_numpy(self._threshold).to(own.dtype),
-            slopes=torch.from_numpy(np.array(slopes)).to(own.dtype),  # a copy: it may be a view that cannot be written
-            cost=torch.from_numpy(cost).to(own.dtype),
-            offset=offset,
-            height=path.height(progress),
-            anchor=torch.from_numpy(anchor).to(own.dtype) if path.anchor else None,
+            threshold=torch.from_numpy(ramps.threshold).to(own.dtype),
+            slopes=torch.from_numpy(np.array(ramps.slopes)).to(own.dtype),  # a copy: it may be a view
+            cost=torch.from_numpy(ramps.cost).to(own.dtype),
+            offset=ramps.offset,
+            height=ramps.height,
+            anchor=None if ramps.anchor is None else torch.from_numpy(ramps.anchor).to(own.dtype),
         )
         errors, loss, derivatives = count(has_missing=self._has_missing)
         if math.isnan(loss.item()) and not self._has_missing:  # labels of other samples may be missing
             errors, loss, derivatives = count(has_missing=True)
         self._violation = self._weighting.violation(errors.numpy().astype(np.float64), len(scores))
         return with_derivatives(scores, loss, derivatives)
-
-    def _slopes(self, class_weights: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the height of the ramps at the threshold, and their slopes, of the shape of the weights."""
-        path = self._position.path
-        slope = path.slope(self._position.progress) / self._spread
-        if path.surrogate == "ramp":
-            return 0.5, slope / np.maximum(class_weights, 1e-6)
-        return 1.0, np.broadcast_to(slope, class_weights.shape)
-
-    def _soft_errors(
-        self,
-        scores: np.ndarray,
-        labels: np.ndarray,
-        weight: np.ndarray | None,
-        class_weights: np.ndarray,
-        cost: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the soft errors of (negatives, positives), and the derivatives of what they cost in the scores.
-
-        Parameters
-        ----------
-        scores, labels, weight : ndarray, shape (B, L)
-        class_weights, cost : ndarray, shape (2, L)
-            What an error weighs against one of the other class, and what it costs in the loss.
-        """
-        path, progress = self._position.path, self._position.progress
-        offset, slopes = self._slopes(class_weights)
-        return class_errors(
-            scores - self._threshold,
-            labels,
-            weight,
-            offset=offset,
-            slopes=slopes,
-            height=path.height(progress),
-            class_weights=cost,
-        )
-
-    def _soft_errors_of_cells(
-        self,
-        scores: np.ndarray,
-        labels: np.ndarray,
-        weight: np.ndarray | None,
-        class_weights: np.ndarray,
-        cost: np.ndarray,
-        cell: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Do the same for rows that weigh by their cells (B,): weights, costs and errors have the shape (2, C, L)."""
-        path, progress = self._position.path, self._position.progress
-        offset, slopes = self._slopes(class_weights)
-        threshold = self._threshold if self._threshold.ndim == 1 else self._threshold[cell]
-        return class_errors(
-            scores - threshold,
-            labels,
-            weight,
-            offset=offset,
-            slopes=slopes[:, cell],  # (2, C, L) -> (2, B, L)
-            height=path.height(progress),
-            class_weights=cost[:, cell],
-            sums=partial(self._weighting.cells.sums, cell=cell),
-        )
-
-
-def _cross_entropy(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return each sample's cross-entropy and its derivative in the score, 0 where the label is missing."""
-    sign = labels + labels
-    sign -= 1
-    with np.errstate(invalid="ignore"):  # missing labels, and infinite scores
-        wrong = np.negative(scores * sign)
-        losses = np.logaddexp(0, wrong)
-        residuals = np.exp(wrong - losses)  # the sigmoid of wrong
-    residuals *= -sign
-    present = labels == labels
-    if weight is None and present.all():
-        return losses, residuals
-    held = np.where(present, 1.0 if weight is None else weight, 0.0).astype(losses.dtype)
-    # Not a product with 0 alone, which an infinite loss would turn into NaN.
-    return np.where(held > 0, losses, 0) * held, np.where(held > 0, residuals, 0) * held

@@ -1,8 +1,7 @@
 r"""From indicators to slacks and back: what stands for 1{u > 0} while a model is trained.
 
 Everything here is elementwise in :math:`u = (z - t) / \sigma`, the score's distance to the threshold in spreads of the
-scores. The link, the closed-form slack and the elementwise surrogates are the definitions; :func:`class_errors` is the
-same summed for a training step, which is all that the profiled solver needs.
+scores. What a training step needs of them, sums by class and derivatives, is in :mod:`metricopt.solvers.array_steps`.
 
 This file decides the surrogates; which class weighs how much comes from :mod:`metricopt.problem.objectives`, and when
 to use which surrogate from :mod:`metricopt.solvers`.
@@ -15,7 +14,6 @@ in binary imbalanced classification. The link g and the constrained programs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -173,61 +171,6 @@ def hinge_to_ramp(u: Tensor, labels: Tensor, steepness: PerSample, cap: PerSampl
         The number of errors that a sample counts; 0 where the label is missing.
     """
     return ramp(u, labels, offset=1.0, slope=steepness, height=cap)
-
-
-def class_errors(
-    u: np.ndarray,
-    labels: np.ndarray,
-    weight: np.ndarray | None,
-    *,
-    offset: float,
-    slopes: np.ndarray,
-    height: float,
-    class_weights: np.ndarray,
-    sums: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ramps of a batch summed by class, and the derivatives of their weighted sum.
-
-    This is the same as :func:`ramp` and its gradient: all that a training step needs of them. It works on NumPy arrays,
-    because a batch has few scores, for which torch operations with autograd take several times as long.
-
-    Parameters
-    ----------
-    u, labels : ndarray, shape (B, L), float
-        Labels are 0, 1 or NaN (missing).
-    weight : ndarray, shape (B, L), float, or None
-        The weights of the samples.
-    offset, height : float
-        The same as in :func:`ramp`.
-    slopes : ndarray, shape (2, L), or (2, B, L) for each row
-        The slopes of the negatives' ramp and of the positives' ramp.
-    class_weights : ndarray, shape (2, L), or (2, B, L)
-        The weights of an error of a negative and of an error of a positive.
-    sums : callable ``(errors, is_positive) -> ndarray``, optional
-        What sums errors (B, L) in place of a sum over each class.
-
-    Returns
-    -------
-    errors : ndarray, shape (2, L)
-        The sums over the negatives and over the positives, or what ``sums`` makes of the errors.
-    derivatives : ndarray, shape (B, L)
-        The derivatives of the weighted sum of all errors in ``u``.
-    """
-    is_positive = labels == 1
-    rise = np.where(is_positive, -slopes[1], slopes[0])
-    lifted = offset + rise * u
-    errors = np.minimum(np.maximum(lifted, 0), height)
-    derivatives = np.where(is_positive, -slopes[1] * class_weights[1], slopes[0] * class_weights[0])
-    derivatives *= lifted == errors
-    present = labels == labels
-    if not present.all():
-        weight = present if weight is None else present * weight
-    if weight is not None:
-        errors, derivatives = errors * weight, derivatives * weight
-    if sums is not None:
-        return sums(errors, is_positive), derivatives
-    of_positives = (errors * is_positive).sum(axis=0)
-    return np.array([errors.sum(axis=0) - of_positives, of_positives]), derivatives
 
 
 def ramp(u: Tensor, labels: Tensor, *, offset: float, slope: PerSample, height: PerSample) -> Tensor:

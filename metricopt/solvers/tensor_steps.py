@@ -1,9 +1,8 @@
 r"""What a batch adds to the profiled solver, in torch: for accelerators, and for batches so large that NumPy is slower.
 
-It is the twin of :func:`~metricopt.solvers.reformulation.class_errors` with cross-entropy beside it: elementwise
-operations and sums by column, none of which waits for a number on the host. On a CPU a vector over a few labels is
-slow to combine with a long batch, so there 64 samples lie side by side in a row, and classes are told apart by
-arithmetic, for which torch has vector instructions.
+It is the twin of :mod:`metricopt.solvers.array_steps`: elementwise operations and sums by column, none of which waits
+for a number on the host. On a CPU a vector over a few labels is slow to combine with a long batch, so there 64 samples
+lie side by side in a row, and classes are told apart by arithmetic, for which torch has vector instructions.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from torch.nn.functional import softplus
 SIDE_BY_SIDE = 64
 FACTORS = 64
 """Numbers from 0.5 to 1, whose product is far from the smallest number that float32 holds."""
-CHUNK = 8_192
-"""Rows whose intermediate results fit into the caches of a CPU."""
+CHUNK = 2**18
+"""Scores whose intermediate results fit into the caches of a CPU, and take much longer than the calls."""
 
 
 @torch.no_grad()
@@ -57,7 +56,7 @@ def tensor_errors(
     derivatives : Tensor, shape (B, L)
     """
     num_rows, num_labels = scores.shape
-    beside, chunk = (SIDE_BY_SIDE, CHUNK) if scores.device.type == "cpu" else (1, num_rows)
+    beside, chunk = (SIDE_BY_SIDE, _chunk(num_labels)) if scores.device.type == "cpu" else (1, num_rows)
     derivatives = torch.empty_like(scores, memory_format=torch.contiguous_format)
     whole = num_rows - num_rows % beside
     pulls, of_anchor = slopes * cost, cost[0] if anchor is None else anchor
@@ -84,6 +83,11 @@ def tensor_errors(
     errors = torch.stack([sums[0] - sums[1], sums[1]])
     loss = (cost * errors).sum()
     return errors, loss if anchor is None else loss + (anchor * sums[2]).sum(), derivatives
+
+
+def _chunk(num_labels: int) -> int:
+    """Return the number of rows that are counted at once on a CPU, a multiple of :data:`SIDE_BY_SIDE`."""
+    return max(CHUNK // (SIDE_BY_SIDE * num_labels), 1) * SIDE_BY_SIDE
 
 
 class _Room:

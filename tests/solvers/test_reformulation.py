@@ -4,9 +4,10 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
+from torch.nn.functional import binary_cross_entropy_with_logits
 
+from metricopt.solvers.array_steps import Ramps, array_errors
 from metricopt.solvers.reformulation import (
-    class_errors,
     closed_form_slack,
     eliminated_penalty,
     hinge_to_ramp,
@@ -202,27 +203,28 @@ def test_gradients_of_the_link_are_finite_differences():
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("has_missing", [False, True])
-@pytest.mark.parametrize(("offset", "height"), [(0.5, 1.0), (1.0, 3.0)])
-def test_class_errors_are_the_ramps_summed_by_class(offset, height, has_missing, is_weighted):
-    slopes = double([[0.7, 2.0], [1.1, 0.3]])
+@pytest.mark.parametrize(("offset", "height", "anchor"), [(0.5, 1.0, None), (1.0, 3.0, None), (1.0, 3.0, [0.2, 0.0])])
+def test_a_step_takes_the_ramps_summed_by_class(offset, height, anchor, has_missing, is_weighted):
+    slopes, threshold, cost = double([[0.7, 2.0], [1.1, 0.3]]), double([0.4, -2.0]), double([[0.3, 1.0], [2.0, 0.1]])
     u, labels, weight = batch_away_from_kinks(offset, slopes, height)
     labels = labels if has_missing else labels.nan_to_num()
     weight = weight if is_weighted else None
     slope = torch.where(labels == 1, slopes[1], slopes[0])
-    plain = ramp(u, labels, offset=offset, slope=slope, height=height)
-    plain = plain if weight is None else plain * weight
-
-    class_weights = double([[0.3, 1.0], [2.0, 0.1]])
-    errors, derivatives = class_errors(
-        u.detach().numpy(),
-        labels.numpy(),
-        None if weight is None else weight.numpy(),
-        offset=offset,
-        slopes=slopes.numpy(),
-        height=height,
-        class_weights=class_weights.numpy(),
-    )
+    held = (~labels.isnan()).double() if weight is None else weight * ~labels.isnan()
+    plain = ramp(u, labels, offset=offset, slope=slope, height=height) * held
     by_class = torch.stack([(plain * (labels == truth)).sum(dim=0) for truth in (0, 1)])
+    total = (cost * by_class).sum()
+    if anchor is not None:
+        truth = labels.nan_to_num()
+        entropy = binary_cross_entropy_with_logits(u + threshold, truth, held, reduction="none")
+        total = total + (double(anchor) * entropy).sum()
+
+    scores = torch.where(labels.isnan(), torch.inf, u.detach() + threshold)  # that of a missing label does not matter
+    arrays = (None if each is None else each.numpy() for each in (scores, labels, weight))
+    ramps = Ramps(threshold.numpy(), slopes.numpy(), cost.numpy(), None, offset, height)
+    errors, loss, derivatives = array_errors(
+        *arrays, ramps._replace(anchor=None if anchor is None else np.array(anchor))
+    )
     torch.testing.assert_close(torch.from_numpy(errors), by_class.detach())
-    total = (class_weights * by_class).sum()
+    assert loss == pytest.approx(total.item())
     torch.testing.assert_close(torch.from_numpy(derivatives), torch.autograd.grad(total, u)[0])
