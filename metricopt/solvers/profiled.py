@@ -101,8 +101,9 @@ class Profiled(PathSolver):
         ramps = self._ramps(size)
         if cell is None and scores.numel() >= LARGE_BATCH and _arrays.is_on_host(scores):
             return self._loss_of_large(scores, labels, weight, ramps)
-        arrays = (None if each is None else each.detach().cpu().numpy() for each in (scores, labels, weight))
-        errors, loss, derivatives = self._count(*arrays, ramps, cell)
+        own_weight = None if weight is None else weight.cpu().numpy()
+        counted = self._count(scores.detach().cpu().numpy(), labels.cpu().numpy(), own_weight, ramps, cell)
+        errors, loss, derivatives = counted
         self._violation = self._weighting.violation(errors, size)
         return with_derivatives(scores, loss, derivatives)
 
