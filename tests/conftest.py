@@ -5,12 +5,13 @@ cases carry the mark themselves; a case that takes over a second alone is named 
 """
 
 import os
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+
+from tests.undrawn import savefig
 
 # With every seed, torch keeps the stack of the call for each kind of device that is not there yet: that takes longer
 # than all else that small trainings draw.
@@ -25,14 +26,7 @@ SECONDS = 2.0
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Let figures be made but not drawn, which takes most of the time of a command that writes pages."""
-
-    def savefig(figure, file, **_):
-        if hasattr(file, "write"):
-            file.write(b"\x89PNG")
-        else:
-            Path(file).write_bytes(b"\x89PNG")
-
+    """Let figures be made but not drawn."""
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
 
 

@@ -1,4 +1,4 @@
-"""Trainings for launches of several processes: ``python -m tests.launched FOLDER CASE ...`` in each process.
+"""Trainings for launches of several processes, in each of which :mod:`tests.launches` calls ``main(FOLDER, *CASES)``.
 
 Each case is a function of the batch size of one process and of the number of processes; its outcome is written to
 ``FOLDER/CASE-POSITION.json``.
@@ -21,6 +21,8 @@ from metricopt.losses import FocalLoss
 from tests import launched_loops
 from tests.held_out import fit
 
+BETWEEN = "--- the second launch ---"
+"""What is printed between both launches."""
 NAMES = ["a", "b", "c"]
 BATCH = 20
 ASKED = ["--label", "sick", "--alpha", "0.3", "--val-fraction", "0.2", "--model", "linear", "--epochs", "6"]
@@ -281,7 +283,3 @@ def main(folder, *names):
             of_whole = folder / "whole" if name == "whole" else folder / "checkpoints"
             said = kept(of_whole, resume=name == "resumed", killed_at=19 if name == "killed" else None)
         (folder / f"{name}-{position}.json").write_text(json.dumps(said))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -60,11 +60,20 @@ def outcome_of(model, loss, values):
     return {"losses": values, "threshold": loss.threshold, "multiplier": loss.multiplier, "weights": weights}
 
 
-def train_in_lightning(position, number):
-    """The same, where Lightning's trainer has the loop."""
+def import_lightning():
+    """Return Lightning; None where it is not installed."""
+    if importlib.util.find_spec("lightning") is None:
+        return None
     with suppress(ImportError):
         import_torchvision()  # which Lightning looks for where it is installed
     import lightning
+
+    return lightning
+
+
+def train_in_lightning(position, number):
+    """The same, where Lightning's trainer has the loop."""
+    lightning = import_lightning()
     from lightning.pytorch.strategies import DDPStrategy
 
     values = []
@@ -118,6 +127,6 @@ def main(folder):
     for name, arguments in loops.items():
         outcome = train(position=position, number=number, **arguments)
         (Path(folder) / f"{name}-{position}.json").write_text(json.dumps(outcome))
-    if importlib.util.find_spec("lightning") is not None:
+    if import_lightning() is not None:
         outcome = train_in_lightning(position, number)
         (Path(folder) / f"lightning-{position}.json").write_text(json.dumps(outcome))

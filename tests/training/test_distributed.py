@@ -16,29 +16,12 @@ from typer.testing import CliRunner
 from metricopt import InvalidInputError
 from metricopt.cli.commands import app
 from tests import launched_loops
-from tests.launched import ASKED, BATCH, CASES, EQUAL, NAMES, kept, outcome
+from tests.launched import ASKED, BATCH, BETWEEN, CASES, EQUAL, NAMES, kept, outcome
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-LAUNCHED = ("-m", "tests.launched")
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
 SECONDS = 240
-"""Many times what each launch takes; one that hangs fails."""
-
-
-def environment():
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("ACCELERATE", "PYTEST"))}
-    return {**own, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-
-
-def run(*arguments):
-    """Run a launch to its end; return its exit code and what it said."""
-    ran = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=SECONDS,
-    )  # fmt: skip
-    return ran.returncode, ran.stdout + ran.stderr
+"""Many times what both launches take; one that hangs fails."""
 
 
 def told(folder, name):
@@ -58,23 +41,31 @@ def write_table(path):
 
 
 @pytest.fixture(scope="module")
-def after_a_kill(tmp_path_factory):
-    """The folder of a launch that ran the command line and then trained until one process was killed; what it said."""
-    folder = tmp_path_factory.mktemp("killed")
-    write_table(folder / "table.csv")
-    code, said = run(*TORCHRUN, *LAUNCHED, folder, "command", "killed")
-    assert code == 1 and "exitcode  : -9" in said, said
-    return folder, said
+def launches(tmp_path_factory):
+    """The folders of two launches and what the first said: see :mod:`tests.launches`."""
+    killed, folder = tmp_path_factory.mktemp("killed"), tmp_path_factory.mktemp("launch")
+    write_table(killed / "table.csv")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("ACCELERATE", "PYTEST"))}
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.launches", killed, folder],
+        cwd=ROOT, env={**own, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    first, _, _ = ran.stdout.partition(BETWEEN)
+    assert ran.returncode == 0 and "exitcode  : -9" in first, ran.stdout
+    return killed, folder, first
 
 
 @pytest.fixture(scope="module")
-def folder(after_a_kill, tmp_path_factory):
-    """Where one launch wrote down all that does not end it; "resumed" goes on after the kill."""
-    folder = tmp_path_factory.mktemp("launch")
-    shutil.copytree(after_a_kill[0] / "checkpoints", folder / "checkpoints")
-    code, said = run(*ACCELERATE, *LAUNCHED, folder, *CASES, "whole", "faults", "resumed", "loops")
-    assert code == 0, said
-    return folder
+def after_a_kill(launches):
+    """The folder of the launch that ran the command line and trained until one process was killed; what it said."""
+    return launches[0], launches[2]
+
+
+@pytest.fixture(scope="module")
+def folder(launches):
+    """Where the other launch wrote down all that does not end it; "resumed" goes on after the kill."""
+    return launches[1]
 
 
 # The same as one process
@@ -160,7 +151,7 @@ def test_one_process_goes_on_where_two_were_with_batches_of_twice_the_size(after
 # The command line
 
 
-def test_the_command_line_in_a_launch(after_a_kill, tmp_path):
+def test_the_command_line_in_a_launch(after_a_kill, tmp_path, undrawn):
     folder, said = after_a_kill
     assert said.count("Training on FPOR, 6 epochs") == said.count("Written: ") == 1
     options = [*ASKED, "--batch-size", "100"]
