@@ -30,6 +30,16 @@ def undrawn(monkeypatch):
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
 
 
+@pytest.fixture(scope="module")
+def small_forests():
+    """Let boosted trees be few where nobody says how many: on folds, they take most of the time of their tests."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(HistGradientBoostingClassifier.__init__.__kwdefaults__, "max_iter", 25)
+        yield
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if SLOW_ROOMS.intersection(item.path.relative_to(config.rootpath).parts):

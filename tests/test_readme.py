@@ -21,12 +21,22 @@ def given():
     }
 
 
+SHORTER = {
+    "alphas=[0.5, 0.7, 0.9]": "epochs=2, num_workers=1, alphas=[0.5, 0.9]",
+    "alpha=bounds": "epochs=20, alpha=bounds",
+    '"FROP", alpha=0.9, epochs=20': '"FROP", alpha=0.9, epochs=6',
+}
+"""What takes its time in the examples, and what the tests run instead."""
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, small_forests):
     """Return what the examples made, what they printed, and the folder in which they ran."""
     folder, names, printed = tmp_path_factory.mktemp("readme"), given(), []
     names["print"] = lambda *things: printed.append(" ".join(map(str, things)))
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    text = README.read_text(encoding="utf-8")
+    assert all(long in text for long in SHORTER)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("metricopt.training.plan.DEFAULT_STEPS", 400)  # the real ones take their time
@@ -35,8 +45,7 @@ def run(tmp_path_factory):
         for block in blocks:
             if "calibration" in block:  # rows that took part in nothing else
                 names["calibration"] = names["features"][names["test"]], names["labels"][names["test"]]
-            shorter = {"alphas=": "epochs=3, num_workers=1, alphas=", "alpha=bounds": "epochs=20, alpha=bounds"}
-            for text, short in shorter.items():
+            for text, short in SHORTER.items():
                 block = block.replace(text, short)
             exec(block, names)
     return names, "\n".join(printed), folder

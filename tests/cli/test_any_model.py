@@ -16,6 +16,7 @@ from metricopt.cli.parts import Dates, divide
 from metricopt.cli.run_folder import load_run
 from metricopt.data import read_table
 
+pytestmark = pytest.mark.usefixtures("small_forests")
 ASKED = ["--label", "outcome", "--alpha", 0.6, "--epochs", 2]
 
 

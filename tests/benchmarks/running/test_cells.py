@@ -22,6 +22,8 @@ from metricopt.evidence.candidates import best_candidate
 from metricopt.evidence.thresholds import choose_threshold
 from metricopt.training.replicas import fresh_models
 
+pytestmark = pytest.mark.usefixtures("small_forests")
+
 
 def problem(name="made up"):
     random = np.random.default_rng(0)
