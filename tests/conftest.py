@@ -36,7 +36,7 @@ def small_forests():
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(HistGradientBoostingClassifier.__init__.__kwdefaults__, "max_iter", 25)
+        patch.setitem(HistGradientBoostingClassifier.__init__.__kwdefaults__, "max_iter", 50)
         yield
 
 

@@ -17,7 +17,7 @@ from tests.small_problems import average_precision, is_hard, optimum, small_prob
 pytestmark = pytest.mark.slow
 
 SOLVERS = ("profiled", "augmented_lagrangian", "lagrangian", "exact_penalty")
-EPOCHS = {"FPOR": 60, "FROP": 90, "OFBS": 60, "OAP": 60}
+EPOCHS = {"FPOR": 40, "FROP": 60, "OFBS": 30, "OAP": 40}
 """An epoch is one step on all samples. A bound on recall takes longer to be met."""
 NUMBERS = {"FPOR": (0.8, 0.6, 0.9), "FROP": (0.8, 0.6, 1.0), "OFBS": (1.0, 0.5, 2.0), "OAP": (None,)}
 """Each objective by name, with the bounds or betas that the problems take in turn."""
@@ -59,7 +59,7 @@ def train(problem, name, number, solver):
         val_fraction=0,
         progress=False,
         epochs=EPOCHS[name],
-        learning_rate=0.1,
+        learning_rate=0.15,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from functools import cache
 
 import numpy as np
 import onnx
@@ -22,6 +23,16 @@ pytestmark = pytest.mark.slow  # most wait for an exporter
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(200, 3, generator=GENERATOR)
 Y = (X[:, :1] + 0.5 * torch.randn(200, 3, generator=GENERATOR) > 0.8).float()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operators_are_listed_once():
+    """Let the exporter list the operators that it knows once, not anew for each file: that takes half of the time."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 def trained(model, x=X, y=Y[:, 0], objective=None, **options):
