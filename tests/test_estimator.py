@@ -34,9 +34,9 @@ from metricopt.solvers import Profiled
 
 SHORT = {"epochs": 20, "learning_rate": 0.1, "random_state": 0}
 CHECKED = {
-    "a bound that is supported": DirectMetricClassifier(alpha=0.05, epochs=10, learning_rate=0.1),
+    "a bound that is supported": DirectMetricClassifier(alpha=0.05, epochs=6, learning_rate=0.15),
     "logistic regression": DirectMetricClassifier(model=LogisticRegression(), alpha=0.05),
-    "training rows": DirectMetricClassifier(epochs=20, learning_rate=0.1, folds=None, val_fraction=0),
+    "training rows": DirectMetricClassifier(epochs=12, learning_rate=0.15, folds=None, val_fraction=0),
 }
 CHECKS = [
     pytest.param(
@@ -685,6 +685,7 @@ def test_groups_and_weights_are_routed():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:infeasible")
+@pytest.mark.usefixtures("small_forests")
 def test_auto_takes_the_model_that_the_rows_favour():
     random = np.random.default_rng(0)
     x = random.normal(size=(3000, 4))
