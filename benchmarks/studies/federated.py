@@ -50,7 +50,7 @@ KINDS: dict[str, Callable[[int, str, int], Federation]] = {"institutions": of_in
 SPLITS = {"institutions": ("equal", "skewed"), "drawings": ("prevalence", "style")}
 ROUNDS, STEPS, BATCH = 8, 3, 48
 LEARNING_RATE = 0.03
-NUM_SEEDS, NUM_MIXTURES = 10, 5
+NUM_SEEDS, NUM_MIXTURES = 10, 10
 
 
 def new_network(num_features: int) -> nn.Module:

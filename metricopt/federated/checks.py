@@ -32,7 +32,7 @@ def fault_of(
     if answer.kind == "join":
         return fault_of_join(answer)
     if answer.kind == "train":
-        moving = question.under("guidance") if question.info["is_alone"] else {}
+        moving = question.under("guidance") if question.info.get("is_alone") else {}
         fault = fault_of_weights(answer, expected, num_rows["train"])
         return fault or _fault_of_arrays(answer.under("moving"), moving)
     if answer.kind == "finish":
@@ -40,7 +40,7 @@ def fault_of(
     level = question.numbered("edges")[-1]
     shape = len(level), 2, level.shape[1] - 1
     fault = fault_of_counts(answer, dict.fromkeys(question.info["parts"], shape), num_rows)
-    judged = {"key": np.zeros(2)} if question.info["is_alone"] and answer.kind == "score" else {}
+    judged = {"key": np.zeros(2)} if question.info.get("is_alone") and answer.kind == "score" else {}
     return fault or _fault_of_arrays(answer.under("judged"), judged)
 
 

@@ -121,7 +121,8 @@ class Protocol:
             kind, self._to_count
         )(site)
         about = {"task": self.task.to_dict(), "round": state.round, "best_round": state.best_round}
-        return Message(kind, arrays, about | {"is_alone": self.is_alone} | info)
+        alone = {"is_alone": True} if self.is_alone else {}
+        return Message(kind, arrays, about | alone | info)
 
     def take(self, answers: Mapping[str, Message]) -> None:
         """Go on by the answers of the sites that gave one.

@@ -258,7 +258,7 @@ class Site:
         put_weights(self._model, start)
         guidance, num_steps = Guidance.from_message(question), of_round.num_steps(self._parts)
         loss: Loss
-        if info["is_alone"]:
+        if info.get("is_alone"):
             driver = driver_alone(task, self._parts.train.labels, num_steps, before.loss)
             loss = partial(driver.step, path=self._path_alone(driver, guidance, num_steps, begins=info["begins"]))
         else:
@@ -304,7 +304,7 @@ class Site:
         self._judged = question.info["round"]
         scored = self._scored(question)
         arrays = self._counts(question, scored)
-        if question.info["is_alone"]:
+        if question.info.get("is_alone"):
             arrays |= under("judged", {"key": exact_key(*scored["train"], task.objective)})
         return arrays, {}
 

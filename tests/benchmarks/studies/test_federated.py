@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.studies.federated import AGGREGATIONS, _judged, table_of_bounds, table_of_differences, table_of_methods
+from benchmarks.studies.federated_mixtures import table_of_mixtures
 
 
 def test_judged_by_precision_and_recall():
@@ -44,3 +45,18 @@ def test_tables_compare_on_the_same_rows():
     methods = table_of_methods(frame)
     assert list(methods.loc[2, "equal"].index) == list(AGGREGATIONS)
     assert methods.loc[(2, "equal", "FedAvg"), ["seeds", "kept_at_every_site"]].tolist() == [4, 0.75]
+
+
+def test_mixtures_are_compared_with_pooled_rows_of_the_same_problem():
+    rows = [
+        {
+            **{"objective": "FPOR", "seed": seed, "sites": sites, "min_cell": 1, "optimum": 0.9, "value": value},
+            **{"claimed": seed == 0, "holds_on_held_out": True, "holds_on_new": seed == 1},
+        }
+        for seed, values in enumerate(((0.8, 0.79), (0.7, 0.65)))
+        for sites, value in zip((1, 5), values, strict=True)
+    ]
+    line = table_of_mixtures(pd.DataFrame(rows)).loc["FPOR, 5, 1"]
+    assert line["below_pooled"] == "+0.030 ± 0.020" and line["within_0.02_of_pooled"] == "1 of 2"
+    assert line["most_below_pooled"] == pytest.approx(0.05) and line["below_optimum"] == pytest.approx(0.18)
+    assert line["claimed"] == "1 of 2" and line["holds_on_held_out"] == "1 of 1" and line["holds_on_new"] == "0 of 1"
