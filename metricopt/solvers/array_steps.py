@@ -100,7 +100,7 @@ def array_errors(
 def cross_entropy(scores: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each sample's cross-entropy, shape (B, L), and its derivative in the score."""
     wrong = np.where(is_positive, -scores, scores)
-    losses = np.logaddexp(0, wrong)
     with np.errstate(invalid="ignore"):  # infinite scores
+        losses = np.logaddexp(0, wrong)
         residuals = np.exp(wrong - losses)  # the sigmoid of wrong
     return losses, np.where(is_positive, -residuals, residuals)

@@ -36,6 +36,22 @@ def columns_of_batch(logits: Tensor, labels: Tensor, num_labels: int) -> tuple[T
     return scores, truth.to(scores.device, torch.float32)
 
 
+def check_index(index: Tensor | None, num_rows: int) -> None:
+    """Reject what does not name a row for each sample of a batch; which rows there are is checked elsewhere.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if index is None:
+        return
+    is_tensor = isinstance(index, Tensor)
+    if not is_tensor or index.shape != (num_rows,) or index.is_floating_point() or index.dtype == torch.bool:
+        got = f"a tensor of shape {tuple(index.shape)}, {index.dtype}" if is_tensor else type(index).__name__
+        remedy = "pass the row of each sample, e.g. torch.as_tensor(rows)"
+        reject("index", f"a tensor of {num_rows} integers, one for each sample", got, remedy)
+
+
 def of_all_processes(scores: Tensor, labels: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return scores, labels and index of the rows of all processes of the group."""
     processes = processes_of_group()

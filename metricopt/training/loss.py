@@ -27,7 +27,7 @@ from metricopt.problem.registry import Asked, get_objective
 from metricopt.scoring.misfits import check_logits
 from metricopt.scoring.outputs import logits_of
 from metricopt.solvers import Solver, Stage, get_solver
-from metricopt.training.batches import columns_of_batch, of_all_processes
+from metricopt.training.batches import check_index, columns_of_batch, of_all_processes
 from metricopt.training.driver import Driver
 from metricopt.training.plan import default_warmup_epochs
 from metricopt.training.schedule import Schedule
@@ -209,6 +209,7 @@ class DirectMetricLoss(nn.Module):
         """
         logits = logits_of(logits)
         scores, truth = columns_of_batch(logits, labels, self._labels.shape[1])
+        check_index(index, len(scores))
         moves = self.training and torch.is_grad_enabled() and scores.requires_grad
         if moves and not self.sees_all_processes:
             scores, truth, index = of_all_processes(scores, truth, index)

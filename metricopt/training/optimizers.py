@@ -158,7 +158,7 @@ def optimizer_maker(
     if optimizer is not None:
         if not callable(optimizer):
             reject("optimizer", "an Optimizer or a callable (parameters) -> Optimizer", optimizer, "pass one of them")
-        return lambda: optimizer(model.parameters())
+        return lambda: _checked(optimizer(model.parameters()), model)
     rate = _default_learning_rate(model if like is None else like) if learning_rate is None else float(learning_rate)
     return lambda: torch.optim.Adam(model.parameters(), lr=rate)
 
@@ -183,10 +183,24 @@ def check_trainable(model: nn.Module, optimizer: OptimizerLike | None) -> None:
         )
         reject("model", "one with weights to train", got, remedy)
     if isinstance(optimizer, torch.optim.Optimizer):
-        own = {id(weight) for weight in weights if weight.requires_grad}
-        if not any(id(weight) in own for group in optimizer.param_groups for weight in group["params"]):
-            remedy = "make it of model.parameters(), after layers were replaced or unfrozen"
-            reject("optimizer", "one of weights that this model trains", "one of others", remedy)
+        _checked(optimizer, model)
+
+
+def _checked(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """Return an optimizer that can train a model by one gradient a step; reject others."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        remedy = "return it: lambda parameters: torch.optim.SGD(parameters, lr=0.1)"
+        reject("optimizer", "a callable that returns an Optimizer", f"one that returns {optimizer!r}", remedy)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        remedy = "take e.g. Adam; in a loop of your own, DirectMetricLoss works with it"
+        reject("optimizer", "one that steps by the gradient of a batch", "LBFGS, which calls for it again", remedy)
+    own = {id(weight) for weight in model.parameters() if weight.requires_grad}
+    if not any(id(weight) in own for group in optimizer.param_groups for weight in group["params"]):
+        remedy = (
+            "make it of model.parameters(), after layers were replaced or unfrozen, or of what the callable is given"
+        )
+        reject("optimizer", "one of weights that this model trains", "one of others", remedy)
+    return optimizer
 
 
 def weights_of_loss(loss: nn.Module, model: nn.Module) -> list[nn.Parameter]:

@@ -67,6 +67,27 @@ def test_an_optimizer_must_move_weights_of_the_model():
     fit(model, loader_of(x, y), "FPOR", alpha=0.7, **FEW, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
 
 
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda weights: torch.optim.SGD(linear().parameters(), lr=0.1),
+            "one of weights that this model trains, got one",
+        ),
+        (lambda weights: None, "a callable that returns an Optimizer, got one that returns None; return it"),
+        (
+            torch.optim.LBFGS,
+            "one that steps by the gradient of a batch, got LBFGS, which calls for it again; take e.g.",
+        ),
+    ],
+)
+def test_a_callable_must_return_an_optimizer_that_trains_the_model(make, text):
+    x, y = blobs()
+    with pytest.raises(InvalidInputError, match=f"optimizer must be {text}"):
+        fit(linear(), loader_of(x, y), "FPOR", alpha=0.7, **FEW, optimizer=make)
+    fit(linear(), loader_of(x, y), "FPOR", alpha=0.7, **FEW, optimizer=partial(torch.optim.SGD, lr=0.1))
+
+
 @pytest.mark.parametrize("folds", [None, 3])
 @pytest.mark.parametrize(("last", "name"), [(nn.Sigmoid, "sigmoid"), (partial(nn.Softmax, dim=-1), "softmax")])
 def test_a_model_must_not_end_in_a_sigmoid_or_softmax(last, name, folds):

@@ -609,6 +609,35 @@ def test_index_is_given_always_or_never():
 
 
 @pytest.mark.parametrize(
+    ("index", "got"),
+    [
+        (ROWS.tolist(), "list"),
+        (ROWS.numpy(), "ndarray"),
+        (ROWS[:, None], r"a tensor of shape \(40, 1\), torch.int64"),
+        (ROWS[:1], r"a tensor of shape \(1,\)"),
+        (ROWS.float(), r"a tensor of shape \(40,\), torch.float32"),
+        (ROWS > 0, "a tensor of shape .*, torch.bool"),
+    ],
+)
+def test_index_names_a_row_for_each_sample(index, got):
+    loss = made()
+    with pytest.raises(
+        InvalidInputError, match=f"index must be a tensor of 40 integers, one for each sample, got {got}"
+    ):
+        loss(LOGITS.clone().requires_grad_(), LABELS, index)
+    loss(LOGITS.clone().requires_grad_(), LABELS, ROWS.int())
+
+
+def test_a_copy_keeps_scores_of_its_own():
+    loss = made()
+    loss(LOGITS.clone().requires_grad_(), LABELS, ROWS)
+    twin = copy.deepcopy(loss)
+    twin(LOGITS.clone().requires_grad_() + 1, LABELS, ROWS)
+    assert (loss.latest_scores[:, 0] == LOGITS.numpy().ravel()).all()
+    assert (twin.latest_scores == loss.latest_scores + 1).all()
+
+
+@pytest.mark.parametrize(
     ("scores", "labels", "text"),
     [
         (LOGITS[:30], None, r"scores must be of shape \(40, 1\), got shape \(30, 1\); give those of every"),
