@@ -186,7 +186,7 @@ def check_trainable(model: nn.Module, optimizer: OptimizerLike | None) -> None:
         _checked(optimizer, model)
 
 
-def _checked(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+def _checked(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
     """Return an optimizer that can train a model by one gradient a step; reject others."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         remedy = "return it: lambda parameters: torch.optim.SGD(parameters, lr=0.1)"
