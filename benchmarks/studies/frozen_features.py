@@ -397,9 +397,9 @@ def main(
     frame = pd.DataFrame(runner.rows_of(cells, file))
     frame["steps"] = frame.pop("cell").map({cell.key: cell.num_steps for cell in cells})
     main_rows = frame[frame["steps"] != MORE_STEPS]
-    left_out = f"The mails were left out: run {HOW_TO_GET} and give --root package."
+    of_mails = f"Mails are read with --root package, after {HOW_TO_GET}" + ("." if root else "; they were left out.")
     failures = (f"Failed: {cell}: {error}" for cell, error in failed.items())
-    said = [*_READING, *conclusions(main_rows), *([] if root else [left_out]), *failures]
+    said = [*_READING, *conclusions(main_rows), of_mails, *failures]
     shown = tables(main_rows)
     if (frame["steps"] == MORE_STEPS).any():
         shown[f"With {MORE_STEPS} steps: what test scores allow, and what is delivered"] = by_steps(frame)
