@@ -175,7 +175,7 @@ def test_claims_hold_for_the_rows_themselves(objective):
     assert all(name in found.summary() for name in NAMES)
 
 
-def test_result_is_saved_and_shown(tmp_path):
+def test_result_is_saved_and_shown(tmp_path, undrawn):
     found = federate(server_of(), sites_of())
     again = metricopt.load(found.result.save(tmp_path / "result"), new_network())
     assert again.summary() == found.result.summary()

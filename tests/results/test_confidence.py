@@ -80,7 +80,7 @@ def test_infeasible_names_the_bound_that_can_be_had():
 
 
 @pytest.mark.slow
-def test_it_is_saved_and_loaded_as_it_was(supported, unsupported, tmp_path):
+def test_it_is_saved_and_loaded_as_it_was(supported, unsupported, tmp_path, undrawn):
     for name, result in (("supported", supported), ("unsupported", unsupported)):
         folder = result.save(tmp_path / name)
         json.loads((folder / "result.json").read_text(), parse_constant=pytest.fail)  # no NaN, no Infinity

@@ -179,7 +179,7 @@ def test_what_needs_a_model_says_so(result, tmp_path):
         result.evaluate(SCORES)
 
 
-def test_the_page_speaks_of_no_training(result, tmp_path):
+def test_the_page_speaks_of_no_training(result, tmp_path, undrawn):
     page = tmp_path / "report.html"
     result.report(page, result.evaluate(*draw(500, seed=3), by=SITE[:500]))
     text = unescape(page.read_text())

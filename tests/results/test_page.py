@@ -117,7 +117,7 @@ def cells(report, metrics):
     return [*shown, f"{tp:g} of {tp + fn:g}", f"{fp:g} of {tp + fp:g}"]
 
 
-def test_figures_are_those_of_the_result(result, test_data, tmp_path):
+def test_figures_are_those_of_the_result(result, test_data, tmp_path, undrawn):
     page = page_of(result.report(str(tmp_path / "new" / "report.html"), test_data))
     metrics = ["recall", "precision"]
     parts = [test_data, result.validation, result.train]
@@ -149,7 +149,7 @@ def test_measures_of_a_clinic_are_those_of_the_test_rows(result, tmp_path, undra
     assert re.search(r"specificity [\d.]+ negative predictive value [\d.]+ [A-Z]", text)
 
 
-def test_pictures_are_of_the_rows_that_did_not_train(result, test_data, tmp_path):
+def test_pictures_are_of_the_rows_that_did_not_train(result, test_data, tmp_path, undrawn):
     said = [image["alt"] for image in page_of(result.report(tmp_path / "r.html", test_data)).of("img")]
     assert ["on test data" in text for text in said] == [True] * 4 and "Probabilities beside" in said[1]
     assert "Net benefit" in said[2] and "Risks of the rows of either class" in said[3]
@@ -284,7 +284,7 @@ def test_what_folds_do_not_support_is_said_truly(tmp_path, undrawn):
     assert "out-of-fold" in [row[0] for row in page.rows] and "validation" not in text
 
 
-def test_a_certificate_is_on_the_page(tmp_path):
+def test_a_certificate_is_on_the_page(tmp_path, undrawn):
     scores, labels = RANDOM.normal(size=40), np.repeat([0.0, 1.0], 20)
     certified = result_of(scores, labels, FPOR(0.9)).certify((torch.randn(40, 1), torch.from_numpy(labels))).result
     certified = dataclasses.replace(certified, versions={"metricopt": "1"})
@@ -293,7 +293,7 @@ def test_a_certificate_is_on_the_page(tmp_path):
 
 
 @pytest.mark.slow
-def test_several_labels(several, tmp_path):
+def test_several_labels(several, tmp_path, undrawn):
     page = page_of(several.report(tmp_path / "r.html", several.evaluate((X[300:], Y[300:]))))
     rows = {(row[0], row[1]): row[2:] for row in page.rows if len(row) == 6}
     for which, name in enumerate(NAMES):
@@ -330,7 +330,7 @@ def test_nothing_is_loaded_from_elsewhere(result, tmp_path):
     assert "url(" not in (tmp_path / "r.html").read_text()
 
 
-def test_a_ranking_on_weighted_samples_without_validation(tmp_path):
+def test_a_ranking_on_weighted_samples_without_validation(tmp_path, undrawn):
     weight = torch.rand(300, generator=GENERATOR) + 0.5
     result = trained(Y[:, 0], OAP(), val_fraction=0, sample_weight=weight)
     page = page_of(result.report(tmp_path / "r.html"))
@@ -363,7 +363,7 @@ def test_a_folder_is_no_file(result, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_failed_report_leaves_the_old_one(result, tmp_path, monkeypatch):
+def test_a_failed_report_leaves_the_old_one(result, tmp_path, monkeypatch, undrawn):
     def fail(*args, **kwargs):
         raise OSError("disk full")
 

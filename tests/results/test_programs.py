@@ -112,7 +112,7 @@ def test_a_program_that_cannot_be_met_names_the_bounds_that_clash():
     assert "least total violation" in result.summary()
 
 
-def test_the_page_has_a_table_of_bounds(shared, tmp_path):
+def test_the_page_has_a_table_of_bounds(shared, tmp_path, undrawn):
     scores, labels, sites = rows(seed=1)
     page = shared.report(tmp_path / "report.html", shared.evaluate(scores, labels, subgroups=sites)).read_text()
     assert "recall in site=C" in page and "Each bound" in page
@@ -139,7 +139,7 @@ def test_a_program_with_a_bound_on_precision_is_certified_as_its_name_is():
     assert found[0] == found[1] and not np.isnan(found[0])
 
 
-def test_all_bounds_of_a_result_are_certified_together_saved_and_used(shared, tmp_path):
+def test_all_bounds_of_a_result_are_certified_together_saved_and_used(shared, tmp_path, undrawn):
     pytest.importorskip("mapie")
     new, truth, where = rows(seed=5)
     certificate = shared.certify(new, truth, subgroups={"site": where})
