@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.reporting.statistics import t_interval
 
@@ -64,13 +65,15 @@ def curves(frame: pd.DataFrame, network: str, label: str, colors: Mapping[str, s
     """
     own = frame[frame["network"] == network]
     problems = list(dict.fromkeys(own["data"]))
+    lowest = own.groupby(["data", "method", "epoch"])[["train_value", "test_value"]].mean().min(axis=None)
     figure = Figure(figsize=(3.6 * len(problems), 3.6), layout="constrained")
     for axes, data in zip(np.atleast_1d(figure.subplots(1, len(problems), sharey=True)), problems, strict=True):
         for method, rows in own[own["data"] == data].groupby("method", sort=False):
             by_epoch = rows.groupby("epoch")[["train_value", "test_value"]].mean()
             for part, style in (("train", "--"), ("test", "-")):
                 axes.plot(by_epoch[f"{part}_value"], style, color=colors[str(method)], label=f"{method}, {part}")
-        axes.set(title=data, xlabel="epoch", ylim=(0, 1))
+        axes.set(title=data, xlabel="epoch", ylim=(np.floor(10 * lowest) / 10, 1.01))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="0.93", linewidth=0.6)
     figure.axes[0].set_ylabel(label)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)

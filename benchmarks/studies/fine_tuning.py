@@ -224,7 +224,7 @@ _READING = (
 
 def capacity(frame: pd.DataFrame) -> pd.DataFrame:
     """Return for each objective and method what the last layer adds to a head alone, paired over the seeds."""
-    return means(frame.assign(data=frame["data"] + ", " + frame["method"], method=frame["network"], network=""), HEAD)
+    return means(frame.assign(network=frame["method"], method=frame["network"]), HEAD)
 
 
 def conclusions(frame: pd.DataFrame) -> list[str]:
