@@ -54,7 +54,7 @@ def test_every_method_is_judged_by_every_objective(trained):
     assert len(runs) == len(OBJECTIVES) * (len(METHODS) + 1) and set(runs["data"]) == set(OBJECTIVES)
     assert trained[["train_value", "test_value", "delivered"]].stack().between(0, 1).all()
     table = capacity(pd.concat([trained, trained.assign(seed=1)]))
-    line = table.loc[f"F1, {PLAIN}", "", LAYER]
+    line = table.loc["F1", PLAIN, LAYER]
     by_network = runs[(runs["data"] == "F1") & (runs["method"] == PLAIN)].set_index("network")["returned_test_value"]
     assert line[f"test, minus {HEAD}"].startswith(f"{by_network[LAYER] - by_network[HEAD]:+.4f}")
 
