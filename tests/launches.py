@@ -6,6 +6,7 @@ everything once, where the commands would start an interpreter for each.
 """
 
 import shutil
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -26,7 +27,11 @@ MODULE = ("-m", launched.__name__)
 
 
 def run_as_a_program(*arguments):
-    """Run in a fork what a new interpreter would run, which prints the error that ends it."""
+    """Run in a fork what a new interpreter would run, which prints the error that ends it.
+
+    A launcher that has lost one process ends the others by a signal, which may come before they have said why they end.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         launched.main(*arguments)
     except Exception:

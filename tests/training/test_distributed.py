@@ -52,7 +52,8 @@ def launches(tmp_path_factory):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS,
     )  # fmt: skip
     first, _, _ = ran.stdout.partition(BETWEEN)
-    assert ran.returncode == 0 and "exitcode  : -9" in first, ran.stdout
+    # Which of both ends the launcher sees first is chance: the one that was killed, or the one that lost it.
+    assert ran.returncode == 0 and "FAILED" in first and not list(killed.glob("killed-*.json")), ran.stdout
     return killed, folder, first
 
 
