@@ -45,8 +45,8 @@ from benchmarks.packages import (
     TRANSFORMERS,
     WORDLLAMA,
 )
-from benchmarks.reporting import delivered, files
-from benchmarks.reporting.statistics import t_interval
+from benchmarks.reporting import files
+from benchmarks.reporting.heads import DIRECT, PLAIN, RANKING, by_steps, conclusions, tables
 from benchmarks.running import runner
 from benchmarks.studies.study import Processes, Quick, finish
 from metricopt import losses
@@ -63,9 +63,9 @@ OBJECTIVES: dict[str, Objective] = {
     "recall at precision .8": FPOR(0.8),
     "recall at precision .9": FPOR(0.9),
     "F1": OFBS(1.0),
-    "average precision": OAP(),
+    RANKING: OAP(),
 }
-DIRECT, PLAIN, OVERSAMPLED = "direct", "cross-entropy", "over-sampling"
+OVERSAMPLED = "over-sampling"
 LOSSES: dict[str, losses.Loss] = {
     "weighted": losses.WeightedCrossEntropy(),
     "focal": losses.FocalLoss(),
@@ -274,78 +274,6 @@ def longer_cells() -> list[Heads]:
     ]
 
 
-def tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return for each objective what scores allow, the gain of the direct method over each other, and the delivered."""
-    found = {}
-    for name, rows in frame.groupby("asked", sort=False):
-        allowed = rows.pivot_table(index=["dataset", "split"], columns="method", values="test_curve_value", sort=False)
-        found[f"{name}: what test scores allow"] = allowed.groupby("dataset", sort=False).mean()
-        found[f"{name}: {DIRECT} minus the other, paired over the splits"] = _differences(allowed)
-        if not _has_threshold(name):
-            continue
-        got = rows.assign(value=delivered.delivered(rows)).pivot_table(
-            index=["dataset", "split"], columns="method", values="value", sort=False
-        )
-        found[f"{name}: delivered at the deployed threshold"] = got.groupby("dataset", sort=False).mean()
-        found[f"{name}: delivered, {DIRECT} minus the other"] = _differences(got)
-        if rows["bounded"].iloc[0]:
-            met = (
-                rows.assign(
-                    raised=delivered.alarms_raised(rows),
-                    met=delivered.met_given_raised(rows),
-                    missing=delivered.shortfall(rows),
-                )
-                .groupby("method", sort=False)[["raised", "met", "missing"]]
-                .mean()
-            )
-            found[f"{name}: the bound on test rows"] = met.rename(
-                columns={"raised": "with alarms", "met": "of these it holds", "missing": "shortfall"}
-            )
-    of_direct = frame[frame["method"] == DIRECT].groupby(["dataset", "asked"], sort=False)["stage"].first()
-    found[f"Weights that the {DIRECT} method returned"] = of_direct.unstack("asked")
-    return found
-
-
-def _has_threshold(name: str) -> bool:
-    """Say whether an objective speaks of a threshold, so that something is delivered at it."""
-    return not isinstance(OBJECTIVES[name], OAP)
-
-
-def _differences(values: pd.DataFrame) -> pd.DataFrame:
-    """Return a line for each data set, and one for the mean of all of them in every split."""
-    lines = {}
-    for dataset, own in values.groupby("dataset", sort=False):
-        lines[str(dataset)] = {name: str(t_interval(own[DIRECT] - own[name])) for name in values if name != DIRECT}
-    means = values.groupby("split").mean()
-    lines["mean of all"] = {name: str(t_interval(means[DIRECT] - means[name])) for name in values if name != DIRECT}
-    return pd.DataFrame.from_dict(lines, orient="index")
-
-
-def conclusions(frame: pd.DataFrame) -> list[str]:
-    """Say where the direct method is above and below cross-entropy at 95 %."""
-    said = []
-    for name, rows in frame.groupby("asked", sort=False):
-        measures = {"what test scores allow": rows["test_curve_value"]}
-        if _has_threshold(name):
-            measures["delivered"] = delivered.delivered(rows)
-        for what, values in measures.items():
-            by_split = rows.assign(value=values).pivot_table(
-                index=["dataset", "split"], columns="method", values="value", sort=False
-            )
-            gain = (by_split[DIRECT] - by_split[PLAIN]).groupby("dataset", sort=False)
-            verdicts = {str(dataset): t_interval(own).verdict for dataset, own in gain}
-            sides = {
-                side: [dataset for dataset, verdict in verdicts.items() if verdict == side]
-                for side in ("above", "below")
-            }
-            text = ", ".join(f"{side} on {len(own)} ({', '.join(own) or 'none'})" for side, own in sides.items())
-            mean = t_interval((by_split[DIRECT] - by_split[PLAIN]).groupby("split").mean())
-            said.append(
-                f"**{name}, {what}**: {DIRECT} minus {PLAIN} {mean} over the splits; {text} of {len(verdicts)}."
-            )
-    return said
-
-
 _READING = (
     "What test scores allow is the best value on the test curve; delivered is the value at the threshold that "
     "out-of-fold scores support, 0 where the bound fails on test rows or no alarm is raised.",
@@ -355,30 +283,6 @@ _READING = (
     "positives for each column, so that under counts it goes on from there on one path with wide ramps and some "
     "cross-entropy, and out-of-fold scores choose the epoch; for average precision the ends of two paths are averaged.",
 )
-
-
-def by_steps(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a line for each data set, bound and number of steps: both methods, their difference, and the weights kept.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Rows with ``steps``; those of few steps where there are some of more.
-    """
-    longer = frame[frame["steps"] == MORE_STEPS]
-    kept = frame.set_index(["dataset", "asked"]).index.isin(longer.set_index(["dataset", "asked"]).index)
-    lines = {}
-    both = frame[kept & frame["method"].isin(FOR_EACH_OBJECTIVE)]
-    for (dataset, name, steps), rows in both.groupby(["dataset", "asked", "steps"], sort=False):
-        values = rows.pivot(index="split", columns="method", values="test_curve_value")
-        got = rows.assign(value=delivered.delivered(rows)).pivot(index="split", columns="method", values="value")
-        lines[f"{dataset}, {name}, {steps} steps"] = {
-            **values.mean().to_dict(),
-            "difference": str(t_interval(values[DIRECT] - values[PLAIN])),
-            "delivered, difference": str(t_interval(got[DIRECT] - got[PLAIN])),
-            f"weights of {DIRECT}": rows.loc[rows["method"] == DIRECT, "stage"].iloc[0],
-        }
-    return pd.DataFrame.from_dict(lines, orient="index").sort_index()
 
 
 def main(
@@ -402,7 +306,7 @@ def main(
     said = [*_READING, *conclusions(main_rows), of_mails, *failures]
     shown = tables(main_rows)
     if (frame["steps"] == MORE_STEPS).any():
-        shown[f"With {MORE_STEPS} steps: what test scores allow, and what is delivered"] = by_steps(frame)
+        shown[f"With {MORE_STEPS} steps: what test scores allow, and what is delivered"] = by_steps(frame, MORE_STEPS)
     names = dict.fromkeys(frame["dataset"])
     shown["Data"] = pd.DataFrame({name: _about(load(name, root)) for name in names}).T
     title = "Linear heads on frozen features of texts and images"

@@ -1,12 +1,14 @@
 """Heads on features made up here: which rows train and judge, and that methods differ in nothing else."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import ttest_1samp
 
 from benchmarks.data.problem import BenchmarkData
 from benchmarks.reporting import delivered
+from benchmarks.reporting import heads as heads_shown
 from benchmarks.studies import frozen_features
 from benchmarks.studies.frozen_features import (
     DIRECT,
@@ -20,7 +22,6 @@ from benchmarks.studies.frozen_features import (
     longer_cells,
     oversampled,
     rows_of,
-    tables,
     train,
 )
 from metricopt.evidence.folds import make_folds
@@ -101,8 +102,8 @@ def test_splits_side_by_side_are_as_if_alone():
 
 def test_differences_are_paired_over_the_splits():
     rows = [row for method in (DIRECT, PLAIN) for row in rows_of(made_up(LATER), heads(method, num_splits=4))]
-    frame = frozen_features.pd.DataFrame(rows)
-    found = tables(frame)
+    frame = pd.DataFrame(rows)
+    found = heads_shown.tables(frame)
     by_split = frame.pivot(index="split", columns="method", values="test_curve_value")
     gain = by_split[DIRECT] - by_split[PLAIN]
     interval = ttest_1samp(gain, 0).confidence_interval()
@@ -110,7 +111,7 @@ def test_differences_are_paired_over_the_splits():
     assert shown == f"{gain.mean():+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
     got = found[f"{BOUND}: delivered at the deployed threshold"].loc["made_up", DIRECT]
     assert got == pytest.approx(delivered.delivered(frame[frame["method"] == DIRECT]).mean())
-    assert "above on" in frozen_features.conclusions(frame)[0]
+    assert "above on" in heads_shown.conclusions(frame)[0]
 
 
 def test_more_steps_stand_beside_few_where_there_are_some():
@@ -124,7 +125,7 @@ def test_more_steps_stand_beside_few_where_there_are_some():
         for method in (DIRECT, PLAIN)
         for split in range(3)
     ]
-    table = frozen_features.by_steps(frozen_features.pd.DataFrame(made))
+    table = heads_shown.by_steps(pd.DataFrame(made), frozen_features.MORE_STEPS)
     assert list(table.index) == [f"made_up, {BOUND}, 1000 steps", f"made_up, {BOUND}, 300 steps"]
     assert [cell.split()[0] for cell in table["difference"]] == ["+0.1000", "+0.0000"]
     assert [cell.split()[0] for cell in table["delivered, difference"]] == ["+0.3000", "+0.3000"]
@@ -135,7 +136,7 @@ def test_what_the_results_hold_is_known_by_its_cell(tmp_path):
     assert len({cell.key for cell in cells}) == len(cells)
     for cell in cells:
         known = {"dataset": cell.dataset, "method": cell.method, "steps": cell.num_steps, "bounded": "", "split": 0}
-        published = frozen_features.pd.DataFrame([{"asked": name, **known} for name in cell.objectives])
+        published = pd.DataFrame([{"asked": name, **known} for name in cell.objectives])
         rows = frozen_features._with_cells(published)
         assert {row["cell"] for row in rows} == {cell.key} and "steps" not in rows[0]
 
