@@ -54,5 +54,5 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
-    gc.freeze()  # what was imported lives to the end: to look for garbage in it takes a fifth of a short command's time
+    gc.freeze()  # what was imported lives to the end: to look for garbage in it takes a sixth of a short command's time
     app(prog_name="metricopt")
