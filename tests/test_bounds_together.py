@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from metricopt import FPOR, FROP, tradeoff
+from metricopt import FPOR, FROP, InvalidInputError, tradeoff
 from metricopt.tradeoff.together import bounds_together
 from metricopt.tradeoff.training import _request
 from metricopt.training.fit import fit
@@ -100,3 +100,11 @@ def test_tradeoff_trains_once_for_all_bounds_and_cross_entropy_once(monkeypatch)
 )
 def test_what_would_train_otherwise_alone_trains_alone(options):
     assert together([FPOR(0.6), FPOR(0.4)], **options) is None
+
+
+def test_what_does_not_fit_the_labels_is_told_as_for_one_training():
+    with pytest.raises(InvalidInputError, match=r"prevalence must be one number or one per label \(2\), got 3 numbers"):
+        together([FPOR(0.6), FPOR(0.4)], prevalence=(0.1, 0.2, 0.3))
+    with pytest.raises(InvalidInputError, match=r"label_names must be one name a label \(2\)"):
+        together([FPOR(0.6), FPOR(0.4)], label_names=["edema"])
+    assert together([FPOR(0.6), FPOR(0.4)], sample_weight=WEIGHTS[:, :1]) is None

@@ -26,7 +26,7 @@ from metricopt.data.loader_labels import as_label_columns
 from metricopt.data.loaders import with_labels
 from metricopt.evidence.folds import make_folds
 from metricopt.problem.objectives import Objective
-from metricopt.problem.prevalence import Prevalence
+from metricopt.problem.prevalence import prevalence_of_labels
 from metricopt.results.history import History
 from metricopt.results.result import FitResult, result_from_scores
 from metricopt.results.scores import DataScores
@@ -125,12 +125,18 @@ def bounds_together(
     except InvalidInputError:  # too few rows of a class: one training for each bound holds out a part, or says so
         return None
     names = names_of_labels(request.label_names, num_labels)
+    prevalence = prevalence_of_labels(request.prevalence, num_labels)
+    weight = request.sample_weight
+    if weight is not None and np.shape(weight) not in (labels.shape, labels.shape[:1]):
+        return None  # one training says what is wrong with it
+    if weight is not None and np.ndim(weight) == 2:
+        weight = np.tile(to_numpy("sample_weight", weight), number)
     given = {
         **options,
         "folds": dealt,
         "label_names": [f"{name} at {objective.bound}" for objective in objectives for name in names],
-        "prevalence": _repeated(request.prevalence, number),
-        "sample_weight": _repeated_columns(request.sample_weight, number),
+        "prevalence": prevalence * number if isinstance(request.prevalence, tuple) else request.prevalence,
+        "sample_weight": weight,
     }
     repeated = DataLoader(
         with_labels(loader.dataset, np.tile(labels, number)),
@@ -154,18 +160,6 @@ def _is_linear(make_model: Callable[[], nn.Module], num_labels: int) -> bool:
     with torch.random.fork_rng(devices=[]):
         made = make_model()
     return type(made) is nn.Linear and trains_whole(made) and made.out_features == num_labels
-
-
-def _repeated(prevalence: Prevalence | None, number: int) -> Prevalence | None:
-    return prevalence * number if isinstance(prevalence, tuple) else prevalence
-
-
-def _repeated_columns(weight: Any, number: int) -> Any:
-    """Return weights, shape (n,) as they are, or (n, L) once for each bound."""
-    if weight is None:
-        return None
-    columns = to_numpy("sample_weight", weight)
-    return np.tile(columns, number) if columns.ndim == 2 else columns
 
 
 def _outputs_of(model: Any, columns: slice) -> nn.Linear:
