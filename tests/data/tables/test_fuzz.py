@@ -9,7 +9,7 @@ import pytest
 from metricopt.data import TablePreprocessor, read_table
 from metricopt.data.tables.cells import MISSING_CODES
 
-NUM_TABLES, NUM_PARTS = 180, 2
+NUM_TABLES, NUM_PARTS = 500, 4
 BLANKS = ("", " ", "  ")
 WORDS = ["None", "mild", "SEVERE", "severe", "ünknown", "a, b", "c;d", "tab	here", 'say "so"', "001", "1.50", "-"]
 
@@ -80,7 +80,7 @@ def quoted(cell, separator):
 
 def check(seed, folder):
     random = np.random.default_rng(seed)
-    num_rows, num_columns = int(random.integers(3, 60)), int(random.integers(1, 8))
+    num_rows, num_columns = int(random.integers(3, 60)), int(random.integers(1, 5))
     header = [f"column {place}" for place in range(num_columns)]
     made = [column(random, num_rows) for _ in header]
     rows = list(zip(*(cells for cells, _ in made), strict=True))
