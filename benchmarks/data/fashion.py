@@ -30,11 +30,12 @@ def load_clothes(name: str, *, kind: str, num_positives: int, num_negatives: int
     """Return frozen features of one kind of clothes against the others."""
     images, labels = draw_clothes(kind)
     rows = thin(labels, num_positives, num_negatives)
+    kinds = f"{kind}es" if kind.endswith("s") else f"{kind}s"
     return BenchmarkData(
         name,
         encode_images(images)[rows].astype(np.float64),
         labels[rows],
-        f"{kind}s, {num_positives} among {num_negatives:,} other clothes; features of EfficientNet-Lite0",
+        f"{kinds}, {num_positives} among {num_negatives:,} other clothes; features of EfficientNet-Lite0",
         "Fashion-MNIST (Zalando), as in Debian",
         "MIT",
     )

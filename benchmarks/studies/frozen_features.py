@@ -29,7 +29,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import metricopt
-from benchmarks.data.catalogue import FROM_A_FOLDER, FROZEN_FEATURES
+from benchmarks.data.catalogue import FROM_A_FOLDER, FROZEN_FEATURES, OTHER_FROZEN_FEATURES
 from benchmarks.data.problem import BenchmarkData
 from benchmarks.data.spam import HOW_TO_GET
 from benchmarks.packages import (
@@ -72,6 +72,8 @@ LOSSES: dict[str, losses.Loss] = {
     "LDAM": losses.LDAM(),
     "logit adjustment": losses.LogitAdjustment(),
 }
+FROM_LOG_ODDS = "direct from log odds"
+"""The direct method with the log odds of the prevalence as first intercept, as in logit adjustment; another study's."""
 FOR_EACH_OBJECTIVE = (DIRECT, PLAIN)
 METHODS = (DIRECT, PLAIN, *LOSSES, OVERSAMPLED)
 NUM_SPLITS, NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 10, 300, 256, 0.02
@@ -88,11 +90,11 @@ class Heads:
     Attributes
     ----------
     dataset : str
-        Name in :data:`benchmarks.data.catalogue.FROZEN_FEATURES` or :data:`benchmarks.data.catalogue.FROM_A_FOLDER`.
+        Name in :data:`benchmarks.data.catalogue.FROZEN_FEATURES`, ``OTHER_FROZEN_FEATURES`` or ``FROM_A_FOLDER``.
     method : str
-        One of :data:`METHODS`.
+        One of :data:`METHODS`, or :data:`FROM_LOG_ODDS`.
     objectives : tuple of str
-        Names in :data:`OBJECTIVES`; one of them for a method of :data:`FOR_EACH_OBJECTIVE`.
+        Names in :data:`OBJECTIVES`; one of them for a method that is trained for each.
     num_splits, num_steps : int
     root : Path, optional
         The folder of the files of a set that lies in no package.
@@ -123,8 +125,9 @@ class Heads:
 
 def load(dataset: str, root: Path | None) -> BenchmarkData:
     """Return a data set of a package, or of the folder ``root``."""
-    if dataset in FROZEN_FEATURES:
-        return FROZEN_FEATURES[dataset](dataset)
+    of_packages = FROZEN_FEATURES | OTHER_FROZEN_FEATURES
+    if dataset in of_packages:
+        return of_packages[dataset](dataset)
     assert root is not None  # only then there is such a cell
     return FROM_A_FOLDER[dataset](dataset, root)
 
@@ -137,7 +140,8 @@ def rows_of(data: BenchmarkData, heads: Heads) -> list[dict[str, Any]]:
     features = torch.from_numpy((data.features - mean) / np.where(spread > 0, spread, 1.0)).float()
     labels = np.stack([_masked(own, KNOWN_FRACTION, split) for split in range(heads.num_splits)], axis=1)
     folds = make_folds(DEFAULT_FOLDS, own, seed=0)
-    objective = OBJECTIVES[heads.objectives[0]] if heads.method in FOR_EACH_OBJECTIVE else OAP()
+    is_for_one = heads.method in (*FOR_EACH_OBJECTIVE, FROM_LOG_ODDS)
+    objective = OBJECTIVES[heads.objectives[0]] if is_for_one else OAP()
     began = time.perf_counter()
     result = train(features[known], labels, folds, heads.method, objective, heads.num_steps)
     seconds = time.perf_counter() - began
@@ -192,16 +196,25 @@ def train(
     loader = DataLoader(rows, batch_size=BATCH_SIZE, shuffle=True)
     epochs = max(4, -(-num_steps // len(loader)))
     torch.manual_seed(0)
-    solver: Any = "profiled" if method == DIRECT else LOSSES.get(method, "cross_entropy")
+    is_direct = method in (DIRECT, FROM_LOG_ODDS)
+    solver: Any = "profiled" if is_direct else LOSSES.get(method, "cross_entropy")
+
+    def new_heads() -> nn.Module:
+        heads = nn.Linear(features.shape[1], labels.shape[1])
+        if method == FROM_LOG_ODDS:
+            with torch.no_grad():
+                heads.bias.copy_(torch.from_numpy(np.nanmean(labels, axis=0)).logit())
+        return heads
+
     return metricopt.fit(
-        nn.Linear(features.shape[1], labels.shape[1]),
+        new_heads,
         loader,
         objective,
         folds=folds,
         confidence=None,
         solver=solver,
         epochs=epochs,
-        warmup_epochs=round(WARMUP_FRACTION * epochs) if method == DIRECT else None,
+        warmup_epochs=round(WARMUP_FRACTION * epochs) if is_direct else None,
         learning_rate=LEARNING_RATE,
         progress=False,
     )
@@ -296,7 +309,7 @@ def main(
     if quick:
         file.unlink(missing_ok=True)
     elif published.exists():
-        runner.take_over(cells, _with_cells(pd.read_csv(published)), file)
+        runner.take_over(cells, with_cells(pd.read_csv(published)), file)
     failed = runner.run("frozen_features", cells, file, processes, Console(stderr=True))
     frame = pd.DataFrame(runner.rows_of(cells, file))
     frame["steps"] = frame.pop("cell").map({cell.key: cell.num_steps for cell in cells})
@@ -308,12 +321,12 @@ def main(
     if (frame["steps"] == MORE_STEPS).any():
         shown[f"With {MORE_STEPS} steps: what test scores allow, and what is delivered"] = by_steps(frame, MORE_STEPS)
     names = dict.fromkeys(frame["dataset"])
-    shown["Data"] = pd.DataFrame({name: _about(load(name, root)) for name in names}).T
+    shown["Data"] = pd.DataFrame({name: about(load(name, root)) for name in names}).T
     title = "Linear heads on frozen features of texts and images"
     finish("frozen_features", title, frame.to_dict("records"), shown, quick, said)
 
 
-def _with_cells(published: pd.DataFrame) -> list[runner.Row]:
+def with_cells(published: pd.DataFrame) -> list[runner.Row]:
     """Return the rows of a table of results with the cells that they come from."""
     rows = published.drop(columns="steps").fillna({"bounded": ""}).to_dict("records")
     for row, steps in zip(rows, published["steps"], strict=True):
@@ -323,7 +336,8 @@ def _with_cells(published: pd.DataFrame) -> list[runner.Row]:
     return rows
 
 
-def _about(data: BenchmarkData) -> dict[str, Any]:
+def about(data: BenchmarkData) -> dict[str, Any]:
+    """Return the number of rows, known and for testing, and what the data are."""
     known, tested = divide(data)
     return {
         "features": data.features.shape[1],

@@ -137,7 +137,7 @@ def test_what_the_results_hold_is_known_by_its_cell(tmp_path):
     for cell in cells:
         known = {"dataset": cell.dataset, "method": cell.method, "steps": cell.num_steps, "bounded": "", "split": 0}
         published = pd.DataFrame([{"asked": name, **known} for name in cell.objectives])
-        rows = frozen_features._with_cells(published)
+        rows = frozen_features.with_cells(published)
         assert {row["cell"] for row in rows} == {cell.key} and "steps" not in rows[0]
 
 
