@@ -6,12 +6,12 @@ make of a post is computed once. Of its 64 vectors each four neighbours are aver
 a training four times as short.
 
 Both are trained on the objective, on cross-entropy, on weighted cross-entropy, on the focal loss and on groups of the
-negatives, from the same first weights, with the same batches and rates, for as many epochs, without dropout. A method
-that knows no objective is trained once for both, which choose among its epochs.
+negatives, from the same first weights, with the same batches, without dropout. A method that knows no objective is
+trained once for both, which choose among its epochs.
 
 This file decides the problem, the networks and the budget; parts, curves and thresholds are those of
-:mod:`benchmarks.running.learning_curve`. Rates and epochs were chosen by cross-entropy on another topic,
-:data:`FOR_DEVELOPMENT`.
+:mod:`benchmarks.running.learning_curve`. Budgets were chosen on another topic, :data:`FOR_DEVELOPMENT`: for the last
+layer by cross-entropy, once for all methods; for a head alone, which takes seconds, by every method among as many.
 """
 
 from __future__ import annotations
@@ -52,6 +52,16 @@ DIRECT, PLAIN, WEIGHTED, FOCAL, REGROUPED = "direct", "cross-entropy", "weighted
 METHODS = (DIRECT, PLAIN, WEIGHTED, FOCAL, REGROUPED)
 COLORS = dict(zip(METHODS, (BLUE, ORANGE, GREEN, PURPLE, BLACK), strict=True))
 HEAD, LAYER = "head", "last layer"
+TRIED: tuple[tuple[int, float], ...] = tuple(product((4, 12, 40), (0.003, 0.01, 0.03)))
+"""The epochs and rates of a head alone that every method tries on the other topic."""
+BUDGETS_OF_HEADS: dict[str, tuple[int, float]] = {
+    DIRECT: (40, 0.03),
+    PLAIN: (40, 0.03),
+    WEIGHTED: (12, 0.01),
+    FOCAL: (40, 0.01),
+    REGROUPED: (40, 0.003),
+}
+"""Of these the best by what test scores allow there, in the mean of objectives and seeds."""
 NUM_GROUPS = 16
 LEAST_SPREAD = 1e-3
 """Of a column that is standardised: three of the 384 are constant but for rounding."""
@@ -134,6 +144,8 @@ class Tuning:
     seed : int
         Of the division of the rows, the first weights and the batches.
     epochs : int
+    rate : float
+        The learning rate of the head.
     """
 
     topic: str
@@ -142,6 +154,7 @@ class Tuning:
     asked: tuple[str, ...]
     seed: int
     epochs: int = EPOCHS
+    rate: float = RATE_OF_HEAD
 
     @property
     def key(self) -> str:
@@ -154,12 +167,13 @@ class Tuning:
         return f"{self.network}, {self.method}"
 
     def run(self) -> list[runner.Row]:
-        """Train, and return a row an epoch for each objective."""
+        """Train, and return a row an epoch for each objective; on the topic for development the last one alone."""
         torch.set_num_threads(1)
         tokens, vectors, topics = read_tokens()
         x = vectors if self.network == HEAD else tokens
         labels = (topics == self.topic).astype(np.float64)
-        return rows_of(self, x, labels, vectors)
+        rows = rows_of(self, x, labels, vectors)
+        return list({row["data"]: row for row in rows}.values()) if self.topic == FOR_DEVELOPMENT else rows
 
 
 def rows_of(cell: Tuning, x: Tensor, labels: np.ndarray, vectors: Tensor) -> list[runner.Row]:
@@ -188,17 +202,18 @@ def rows_of(cell: Tuning, x: Tensor, labels: np.ndarray, vectors: Tensor) -> lis
         batch_size=BATCH_SIZE,
         optimizer=lambda parameters: torch.optim.Adam(
             [
-                {"params": model.head.parameters(), "lr": RATE_OF_HEAD},
+                {"params": model.head.parameters(), "lr": cell.rate},
                 {"params": list(model.layers.parameters()), "lr": RATE_OF_LAYERS},
             ]
         ),
     )
     known = {"topic": cell.topic, "network": cell.network, "method": cell.method, "seed": cell.seed}
+    known |= {"epochs": cell.epochs, "rate": cell.rate}
     return [{"data": name, **known, **row} for name, rows in found.items() for row in rows]
 
 
-def cells_of(num_seeds: int = NUM_SEEDS, epochs: int = EPOCHS) -> list[Tuning]:
-    """Return all work; the direct method and cross-entropy come first."""
+def cells_of(num_seeds: int = NUM_SEEDS, epochs: int | None = None) -> list[Tuning]:
+    """Return all work; the direct method and cross-entropy come first. None takes the epochs of each method."""
     both = tuple(OBJECTIVES)
     main: list[tuple[str, tuple[str, ...]]] = [(PLAIN, both), *((DIRECT, (name,)) for name in OBJECTIVES)]
     others = [(method, both) for method in METHODS[2:]]
@@ -206,11 +221,30 @@ def cells_of(num_seeds: int = NUM_SEEDS, epochs: int = EPOCHS) -> list[Tuning]:
         *((main, network) for network in (HEAD, LAYER)),
         *((others, network) for network in (HEAD, LAYER)),
     )
+    cells = []
+    for methods, network in kinds:
+        for seed, (method, asked) in product(range(num_seeds), methods):
+            own_epochs, rate = BUDGETS_OF_HEADS[method] if network == HEAD else (EPOCHS, RATE_OF_HEAD)
+            cells.append(Tuning(TOPIC, network, method, asked, seed, own_epochs if epochs is None else epochs, rate))
+    return cells
+
+
+def cells_for_development() -> list[Tuning]:
+    """Return the heads on the other topic, by which their epochs and rates are chosen."""
+    both = tuple(OBJECTIVES)
     return [
-        Tuning(TOPIC, network, method, asked, seed, epochs)
-        for methods, network in kinds
-        for seed, (method, asked) in product(range(num_seeds), methods)
+        Tuning(FOR_DEVELOPMENT, HEAD, method, asked, seed, epochs, rate)
+        for epochs, rate in TRIED
+        for method in METHODS
+        for asked in ([(name,) for name in OBJECTIVES] if method == DIRECT else [both])
+        for seed in range(NUM_SEEDS)
     ]
+
+
+def tried(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what test scores of heads on the other topic allow, in the mean of objectives and seeds, by budget."""
+    table = frame.pivot_table(index=["epochs", "rate"], columns="method", values="returned_test_value", sort=False)
+    return table.rename(lambda epochs: f"{epochs} epochs", level=0).rename(lambda rate: f"rate {rate:g}", level=1)
 
 
 _READING = (
@@ -245,20 +279,24 @@ def conclusions(frame: pd.DataFrame) -> list[str]:
 
 def main(quick: Quick = False, processes: Processes = 1) -> None:
     """Fine-tune a text encoder's last layer; what the results hold, or a killed run left, is not run again."""
-    cells = cells_of(1, 1) if quick else cells_of()
+    cells = cells_of(1, 1) if quick else [*cells_for_development(), *cells_of()]
     file, published = files.RUNS / f"fine_tuning{'-quick' * quick}.jsonl", files.RESULTS / "fine_tuning.csv"
     if quick:
         file.unlink(missing_ok=True)
     elif published.exists():
         runner.take_over(cells, _with_cells(pd.read_csv(published, keep_default_na=False)), file)
     failed = runner.run("fine_tuning", cells, file, processes, Console(stderr=True))
-    frame = pd.DataFrame(runner.rows_of(cells, file)).drop(columns="cell")
+    everything = pd.DataFrame(runner.rows_of(cells, file)).drop(columns="cell")
+    frame = everything[everything["topic"] == TOPIC]
     tables = {
         "What scores allow, and what is delivered": means(frame, PLAIN),
         f"What the {LAYER} adds to a {HEAD} alone": capacity(frame),
     }
+    if not quick:
+        other = everything[everything["topic"] == FOR_DEVELOPMENT]
+        tables[f"Heads alone on {FOR_DEVELOPMENT}: what test scores allow, by epochs and rate"] = tried(other)
     said = [_READING, *conclusions(frame), *(f"Failed: {cell}: {error}" for cell, error in failed.items())]
-    finish("fine_tuning", "A text encoder, fine-tuned", frame.to_dict("records"), tables, quick, said)
+    finish("fine_tuning", "A text encoder, fine-tuned", everything.to_dict("records"), tables, quick, said)
     if not quick:
         picture = curves(frame, LAYER, "best value within the bound", COLORS)
         picture.savefig(files.RESULTS / "fine_tuning.png", dpi=110, metadata={"Software": None})
@@ -269,5 +307,6 @@ def _with_cells(published: pd.DataFrame) -> list[runner.Row]:
     rows = published.to_dict("records")
     for row in rows:
         asked = (str(row["data"]),) if row["method"] == DIRECT else tuple(OBJECTIVES)
-        row["cell"] = Tuning(str(row["topic"]), str(row["network"]), str(row["method"]), asked, int(row["seed"])).key
+        of = str(row["topic"]), str(row["network"]), str(row["method"]), asked, int(row["seed"])
+        row["cell"] = Tuning(*of, int(row["epochs"]), float(row["rate"])).key
     return rows

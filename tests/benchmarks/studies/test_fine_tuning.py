@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.reporting import files
 from benchmarks.studies import fine_tuning
 from benchmarks.studies.fine_tuning import (
+    BUDGETS_OF_HEADS,
     DIRECT,
     HEAD,
     LAYER,
@@ -16,9 +18,11 @@ from benchmarks.studies.fine_tuning import (
     PLAIN,
     Tuning,
     capacity,
+    cells_for_development,
     cells_of,
     conclusions,
     rows_of,
+    tried,
 )
 
 RANDOM = np.random.RandomState(0)
@@ -72,8 +76,9 @@ def test_the_layers_move_at_their_own_rate(monkeypatch):
 def test_what_the_results_hold_is_known_by_its_cell():
     cells = cells_of()
     assert len({cell.key for cell in cells}) == len(cells) == 2 * fine_tuning.NUM_SEEDS * (len(METHODS) + 1)
-    for cell in cells:
+    for cell in [*cells, *cells_for_development()]:
         known = {"topic": cell.topic, "network": cell.network, "method": cell.method, "seed": cell.seed}
+        known |= {"epochs": cell.epochs, "rate": cell.rate}
         published = pd.DataFrame([{"data": name, **known} for name in cell.asked])
         assert {row["cell"] for row in fine_tuning._with_cells(published)} == {cell.key}
     assert {cell.method for cell in cells if len(cell.asked) == 1} == {DIRECT}
@@ -89,3 +94,11 @@ def test_gains_are_paired_over_the_seeds_that_both_methods_have():
     (said,) = conclusions(pd.DataFrame(rows))
     assert "direct minus cross-entropy +0.2500 [+0.2500, +0.2500] on test rows" in said
     assert conclusions(pd.DataFrame([row for row in rows if row["method"] == DIRECT])) == []
+
+
+def test_heads_have_the_budget_that_does_best_on_the_other_topic():
+    rows = pd.read_csv(files.RESULTS / "fine_tuning.csv")
+    best = tried(rows[rows["topic"] == fine_tuning.FOR_DEVELOPMENT]).idxmax()
+    chosen = {method: (f"{epochs} epochs", f"rate {rate:g}") for method, (epochs, rate) in BUDGETS_OF_HEADS.items()}
+    assert best.to_dict() == chosen
+    assert {cell.epochs for cell in cells_of() if cell.network == LAYER} == {fine_tuning.EPOCHS}
