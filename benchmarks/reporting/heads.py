@@ -1,18 +1,17 @@
 """What linear heads show: the gain of the direct method over others, by data set and in the mean of all.
 
-The rows are those of :mod:`benchmarks.studies.frozen_features`.
+The rows are those of :mod:`benchmarks.running.heads`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from benchmarks.reporting import delivered
 from benchmarks.reporting.statistics import t_interval
-
-DIRECT, PLAIN = "direct", "cross-entropy"
-RANKING = "average precision"
-"""The objective that speaks of no threshold, so that nothing is delivered at one."""
+from benchmarks.running.heads import DIRECT, PLAIN, RANKING
 
 
 def tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -57,9 +56,8 @@ def _differences(values: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index")
 
 
-def conclusions(frame: pd.DataFrame) -> list[str]:
-    """Say where the direct method is above and below cross-entropy at 95 %."""
-    said = []
+def _measures(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield, for what scores allow and what is delivered by each objective, a column a method by set and split."""
     for name, rows in frame.groupby("asked", sort=False):
         measures = {"what test scores allow": rows["test_curve_value"]}
         if name != RANKING:
@@ -68,17 +66,48 @@ def conclusions(frame: pd.DataFrame) -> list[str]:
             by_split = rows.assign(value=values).pivot_table(
                 index=["dataset", "split"], columns="method", values="value", sort=False
             )
-            gain = (by_split[DIRECT] - by_split[PLAIN]).groupby("dataset", sort=False)
-            verdicts = {str(dataset): t_interval(own).verdict for dataset, own in gain}
-            sides = {
-                side: [dataset for dataset, verdict in verdicts.items() if verdict == side]
-                for side in ("above", "below")
-            }
-            text = ", ".join(f"{side} on {len(own)} ({', '.join(own) or 'none'})" for side, own in sides.items())
-            mean = t_interval((by_split[DIRECT] - by_split[PLAIN]).groupby("split").mean())
-            said.append(
-                f"**{name}, {what}**: {DIRECT} minus {PLAIN} {mean} over the splits; {text} of {len(verdicts)}."
-            )
+            yield f"{name}, {what}", by_split
+
+
+def gains_by_family(frame: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> dict[str, pd.DataFrame]:
+    """Return the gain of the direct method over each other in the mean of families of sets.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    families : mapping of str to sequence of str
+        The names of the sets of each.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        By measure; a line for each family, over the splits and over the sets.
+    """
+    found = {}
+    for what, values in _measures(frame):
+        gain = values.rsub(values[DIRECT], axis=0).drop(columns=DIRECT)
+        lines = {}
+        for family, names in families.items():
+            own = gain[gain.index.get_level_values("dataset").isin(names)]
+            for over, plural in (("split", "splits"), ("dataset", "sets")):
+                means = own.groupby(over).mean()
+                lines[f"{family}, over the {plural}"] = {str(other): str(t_interval(means[other])) for other in means}
+        found[f"{what}: {DIRECT} minus the other"] = pd.DataFrame.from_dict(lines, orient="index")
+    return found
+
+
+def conclusions(frame: pd.DataFrame) -> list[str]:
+    """Say where the direct method is above and below cross-entropy at 95 %."""
+    said = []
+    for what, by_split in _measures(frame):
+        gain = (by_split[DIRECT] - by_split[PLAIN]).groupby("dataset", sort=False)
+        verdicts = {str(dataset): t_interval(own).verdict for dataset, own in gain}
+        sides = {
+            side: [dataset for dataset, verdict in verdicts.items() if verdict == side] for side in ("above", "below")
+        }
+        text = ", ".join(f"{side} on {len(own)} ({', '.join(own) or 'none'})" for side, own in sides.items())
+        mean = t_interval((by_split[DIRECT] - by_split[PLAIN]).groupby("split").mean())
+        said.append(f"**{what}**: {DIRECT} minus {PLAIN} {mean} over the splits; {text} of {len(verdicts)}.")
     return said
 
 

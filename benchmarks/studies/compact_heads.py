@@ -9,7 +9,6 @@ This file decides the sets and what is said of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,16 +18,16 @@ from rich.console import Console
 from benchmarks.data.fashion import KINDS, load_kind
 from benchmarks.data.newsgroups import TOPICS, load_topic
 from benchmarks.packages import CLOTHES, LITE0, PILLOW, POSTS, TORCHVISION, WORDLLAMA
-from benchmarks.reporting import delivered, files
-from benchmarks.reporting.heads import DIRECT, RANKING, tables
-from benchmarks.reporting.statistics import t_interval
+from benchmarks.reporting import files
+from benchmarks.reporting.heads import gains_by_family, tables
 from benchmarks.running import runner
-from benchmarks.studies.frozen_features import FOR_EACH_OBJECTIVE, METHODS, OBJECTIVES, Heads, rows_of
+from benchmarks.running.heads import METHODS, rows_of, training_for, trainings_of
 from benchmarks.studies.study import Processes, Quick, finish
 
 NEEDS: tuple[str, ...] = (CLOTHES, LITE0, PILLOW, POSTS, TORCHVISION, WORDLLAMA)
 SETS = {**dict.fromkeys(TOPICS, load_topic), **dict.fromkeys(KINDS, load_kind)}
 """What loads each set."""
+FAMILIES = {"topics": TOPICS, "kinds of clothes": KINDS, "all": tuple(SETS)}
 NUM_SPLITS, NUM_STEPS = 10, 1000
 """As many steps as ``fit`` takes by itself."""
 
@@ -42,9 +41,9 @@ class CompactHeads:
     dataset : str
         Name in :data:`SETS`.
     method : str
-        One of :data:`benchmarks.studies.frozen_features.METHODS`.
+        One of :data:`benchmarks.running.heads.METHODS`.
     objectives : tuple of str
-        Names in :data:`benchmarks.studies.frozen_features.OBJECTIVES`.
+        Names in :data:`benchmarks.running.heads.OBJECTIVES`.
     num_splits, num_steps : int
     """
 
@@ -67,8 +66,8 @@ class CompactHeads:
     def run(self) -> list[runner.Row]:
         """Train, and judge every split on its test rows."""
         torch.set_num_threads(1)
-        heads = Heads(self.dataset, self.method, self.objectives, self.num_splits, self.num_steps)
-        return rows_of(SETS[self.dataset](self.dataset), heads)
+        data = SETS[self.dataset](self.dataset)
+        return rows_of(data, self.method, self.objectives, self.num_splits, self.num_steps)
 
 
 def cells_of(num_splits: int = NUM_SPLITS, num_steps: int = NUM_STEPS) -> list[CompactHeads]:
@@ -77,33 +76,8 @@ def cells_of(num_splits: int = NUM_SPLITS, num_steps: int = NUM_STEPS) -> list[C
         CompactHeads(dataset, method, objectives, num_splits, num_steps)
         for dataset in SETS
         for method in METHODS
-        for objectives in ([(name,) for name in OBJECTIVES] if method in FOR_EACH_OBJECTIVE else [tuple(OBJECTIVES)])
+        for objectives in trainings_of(method)
     ]
-
-
-def gains(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield, by measure, the gain of the direct method over each other in the mean of topics, of kinds and of all."""
-    for name, rows in frame.groupby("asked", sort=False):
-        measures = {"what test scores allow": rows["test_curve_value"]}
-        if name != RANKING:
-            measures["delivered"] = delivered.delivered(rows)
-        for what, values in measures.items():
-            by_method = rows.assign(value=values).pivot(index=["dataset", "split"], columns="method", values="value")
-            yield f"{name}, {what}: {DIRECT} minus the other", _gains_of(by_method)
-
-
-def _gains_of(values: pd.DataFrame) -> pd.DataFrame:
-    """Return a line for each family of sets, over the splits and over the sets."""
-    lines = {}
-    gain = values.rsub(values[DIRECT], axis=0).drop(columns=DIRECT)
-    for family, names in {"topics": TOPICS, "kinds of clothes": KINDS, "all": tuple(SETS)}.items():
-        own = gain[gain.index.get_level_values("dataset").isin(names)]
-        for over in ("split", "dataset"):
-            means = own.groupby(over).mean()
-            if len(means) > 1:
-                what = f"{family}, over the {'splits' if over == 'split' else 'sets'}"
-                lines[what] = {str(method): str(t_interval(means[method])) for method in means}
-    return pd.DataFrame.from_dict(lines, orient="index")
 
 
 _READING = (
@@ -125,15 +99,15 @@ def main(quick: Quick = False, processes: Processes = 2) -> None:
     failed = runner.run("compact_heads", cells, file, processes, Console(stderr=True))
     frame = pd.DataFrame(runner.rows_of(cells, file)).drop(columns="cell")
     said = [*_READING, *(f"Failed: {cell}: {error}" for cell, error in failed.items())]
+    shown = {**gains_by_family(frame, FAMILIES), **tables(frame)}
     title = "Linear heads on compact features of every topic and every kind of clothes"
-    finish("compact_heads", title, frame.to_dict("records"), {**dict(gains(frame)), **tables(frame)}, quick, said)
+    finish("compact_heads", title, frame.to_dict("records"), shown, quick, said)
 
 
 def _with_cells(published: pd.DataFrame) -> list[runner.Row]:
     """Return the rows of a table of results with the cells that they come from."""
     rows = published.fillna({"bounded": ""}).to_dict("records")
     for row in rows:
-        alone = row["method"] in FOR_EACH_OBJECTIVE
-        asked = (str(row["asked"]),) if alone else tuple(OBJECTIVES)
-        row["cell"] = CompactHeads(str(row["dataset"]), str(row["method"]), asked).key
+        served = training_for(str(row["method"]), str(row["asked"]))
+        row["cell"] = CompactHeads(str(row["dataset"]), str(row["method"]), served).key
     return rows

@@ -21,11 +21,11 @@ from rich.console import Console
 
 from benchmarks.data.catalogue import FROM_A_FOLDER, FROZEN_FEATURES, OTHER_FROZEN_FEATURES
 from benchmarks.reporting import delivered, files
-from benchmarks.reporting.heads import DIRECT, PLAIN
 from benchmarks.reporting.statistics import t_interval
 from benchmarks.running import runner
+from benchmarks.running.heads import DIRECT, FOR_EACH_OBJECTIVE, FROM_LOG_ODDS, OBJECTIVES, PLAIN
 from benchmarks.studies import frozen_features
-from benchmarks.studies.frozen_features import FROM_LOG_ODDS, NUM_STEPS, OBJECTIVES, Heads
+from benchmarks.studies.frozen_features import NUM_STEPS, Heads
 from benchmarks.studies.study import Processes, Quick, finish
 
 NEEDS = frozen_features.NEEDS
@@ -51,9 +51,8 @@ def cells_of(root: Path | None = None, num_steps: int = NUM_STEPS) -> list[Heads
         is_other = dataset in OTHER_FROZEN_FEATURES
         num_splits = NUM_SPLITS if is_other else frozen_features.NUM_SPLITS
         for method in METHODS:
-            is_for_one = method in (DIRECT, FROM_LOG_ODDS, PLAIN)
             of_all = ASKED if is_other else tuple(OBJECTIVES)
-            asked = [(name,) for name in ASKED] if is_for_one else [of_all]
+            asked = [(name,) for name in ASKED] if method in FOR_EACH_OBJECTIVE else [of_all]
             cells += [Heads(dataset, method, objectives, num_splits, num_steps, root) for objectives in asked]
     return cells
 

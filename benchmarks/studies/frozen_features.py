@@ -1,34 +1,21 @@
 """Linear heads on frozen features of texts and images, which is what is done most with large encoders.
 
-A fixed part of every data set tests: the later posts, or two fifths of the images. Ten splits draw four fifths of the
-other rows to know, and half of the test rows to be judged on. All methods share rows, folds, steps, batch size and
-learning rate; each is trained once, with its defaults, one model for each of 5 folds, and averaged. Thresholds are
-chosen on the out-of-fold scores by the default rule of the library. Mails lie in no package of Python and are left out
-unless ``--root`` names their folder; what the results hold is not run again.
-
-The splits of a data set are trained side by side: each is a label of one linear layer, missing in the rows that the
-split does not know. Losses that know no objective are trained once for all of them, and average precision chooses among
-their epochs; cross-entropy, with which the objective is compared, is trained for each objective, which chooses. One
-epoch is chosen for all ten splits. This file decides the protocol; data and features come from :mod:`benchmarks.data`.
+These heads have fewer than two positives for each column and can learn their rows by heart. Mails lie in no package of
+Python and are left out unless ``--root`` names their folder; what the results hold is not run again. This file decides
+the sets and what is said of them; the protocol is that of :mod:`benchmarks.running.heads`.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
-import metricopt
 from benchmarks.data.catalogue import FROM_A_FOLDER, FROZEN_FEATURES, OTHER_FROZEN_FEATURES
 from benchmarks.data.problem import BenchmarkData
 from benchmarks.data.spam import HOW_TO_GET
@@ -46,41 +33,25 @@ from benchmarks.packages import (
     WORDLLAMA,
 )
 from benchmarks.reporting import files
-from benchmarks.reporting.heads import DIRECT, PLAIN, RANKING, by_steps, conclusions, tables
+from benchmarks.reporting.heads import by_steps, conclusions, tables
 from benchmarks.running import runner
+from benchmarks.running.heads import (
+    DIRECT,
+    FOR_EACH_OBJECTIVE,
+    METHODS,
+    OBJECTIVES,
+    divide,
+    rows_of,
+    training_for,
+    trainings_of,
+)
 from benchmarks.studies.study import Processes, Quick, finish
-from metricopt import losses
-from metricopt.data import stratified_split
-from metricopt.evidence.evaluation import evaluate
-from metricopt.evidence.folds import DEFAULT_FOLDS, make_folds
-from metricopt.evidence.rule import Rule
-from metricopt.evidence.thresholds import choose_threshold
-from metricopt.problem.objectives import FPOR, OAP, OFBS, Objective
 
 _OF_IMAGES = (CLOTHES, LITE0, MNIST, MOBILENET, PILLOW, SOLAR, TORCHVISION)
 NEEDS: tuple[str, ...] = (*_OF_IMAGES, MINILM, POSTS, TRANSFORMERS, WORDLLAMA)
-OBJECTIVES: dict[str, Objective] = {
-    "recall at precision .8": FPOR(0.8),
-    "recall at precision .9": FPOR(0.9),
-    "F1": OFBS(1.0),
-    RANKING: OAP(),
-}
-OVERSAMPLED = "over-sampling"
-LOSSES: dict[str, losses.Loss] = {
-    "weighted": losses.WeightedCrossEntropy(),
-    "focal": losses.FocalLoss(),
-    "LDAM": losses.LDAM(),
-    "logit adjustment": losses.LogitAdjustment(),
-}
-FROM_LOG_ODDS = "direct from log odds"
-"""The direct method with the log odds of the prevalence as first intercept, as in logit adjustment; another study's."""
-FOR_EACH_OBJECTIVE = (DIRECT, PLAIN)
-METHODS = (DIRECT, PLAIN, *LOSSES, OVERSAMPLED)
-NUM_SPLITS, NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 10, 300, 256, 0.02
+NUM_SPLITS, NUM_STEPS = 10, 300
 MORE_STEPS, FOR_MORE_STEPS = 1000, ("posts", "coats")
 """As many as ``fit`` takes by itself, for the direct method and cross-entropy under bounds, on two of the sets."""
-TEST_FRACTION, KNOWN_FRACTION = 0.4, 0.8
-WARMUP_FRACTION, RATIO = 0.25, 0.3
 
 
 @dataclass(frozen=True)
@@ -92,9 +63,9 @@ class Heads:
     dataset : str
         Name in :data:`benchmarks.data.catalogue.FROZEN_FEATURES`, ``OTHER_FROZEN_FEATURES`` or ``FROM_A_FOLDER``.
     method : str
-        One of :data:`METHODS`, or :data:`FROM_LOG_ODDS`.
+        One of :data:`benchmarks.running.heads.METHODS`, or ``FROM_LOG_ODDS``.
     objectives : tuple of str
-        Names in :data:`OBJECTIVES`; one of them for a method that is trained for each.
+        Names in :data:`benchmarks.running.heads.OBJECTIVES`.
     num_splits, num_steps : int
     root : Path, optional
         The folder of the files of a set that lies in no package.
@@ -120,7 +91,8 @@ class Heads:
     def run(self) -> list[runner.Row]:
         """Train, and judge every split on its test rows."""
         torch.set_num_threads(1)
-        return rows_of(load(self.dataset, self.root), self)
+        data = load(self.dataset, self.root)
+        return rows_of(data, self.method, self.objectives, self.num_splits, self.num_steps)
 
 
 def load(dataset: str, root: Path | None) -> BenchmarkData:
@@ -132,148 +104,14 @@ def load(dataset: str, root: Path | None) -> BenchmarkData:
     return FROM_A_FOLDER[dataset](dataset, root)
 
 
-def rows_of(data: BenchmarkData, heads: Heads) -> list[dict[str, Any]]:
-    """Return a row for each objective and split."""
-    known, tested = divide(data)
-    own, later = data.labels[known], data.labels[tested]
-    mean, spread = data.features[known].mean(axis=0), data.features[known].std(axis=0)
-    features = torch.from_numpy((data.features - mean) / np.where(spread > 0, spread, 1.0)).float()
-    labels = np.stack([_masked(own, KNOWN_FRACTION, split) for split in range(heads.num_splits)], axis=1)
-    folds = make_folds(DEFAULT_FOLDS, own, seed=0)
-    is_for_one = heads.method in (*FOR_EACH_OBJECTIVE, FROM_LOG_ODDS)
-    objective = OBJECTIVES[heads.objectives[0]] if is_for_one else OAP()
-    began = time.perf_counter()
-    result = train(features[known], labels, folds, heads.method, objective, heads.num_steps)
-    seconds = time.perf_counter() - began
-    out_of_fold = result.data_scores["validation"].scores[: len(known)]
-    with torch.no_grad():
-        scores = result.model(features[tested]).double().numpy()
-    rows = []
-    for name in heads.objectives:
-        for split in range(heads.num_splits):
-            judged = np.isfinite(_masked(later, 0.5, split))
-            rows.append(
-                {
-                    **{"dataset": data.name, "method": heads.method, "asked": name, "split": split},
-                    **_judged(
-                        out_of_fold[:, split],
-                        labels[:, split],
-                        folds,
-                        OBJECTIVES[name],
-                        scores[judged, split],
-                        later[judged],
-                    ),
-                    **{"stage": result.selected_stage, "seconds": round(seconds / len(heads.objectives), 1)},
-                }
-            )
-    return rows
-
-
-def divide(data: BenchmarkData) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows that are known and those that test, the same for all splits."""
-    if data.later is not None:
-        return np.flatnonzero(~data.later), np.flatnonzero(data.later)
-    known, tested = stratified_split(data.labels, (1 - TEST_FRACTION, TEST_FRACTION), 0)
-    return known, tested
-
-
-def train(
-    features: torch.Tensor,
-    labels: NDArray[np.float64],
-    folds: NDArray[np.intp],
-    method: str,
-    objective: Objective,
-    num_steps: int = NUM_STEPS,
-) -> metricopt.FitResult:
-    """Train heads for all columns of labels, one model for each fold, and average them.
-
-    Out-of-fold scores come in the order of the rows; those of repeated rows stand behind them.
-    """
-    if method == OVERSAMPLED:
-        repeated = oversampled(labels)
-        features, labels, folds = features[repeated], labels[repeated], folds[repeated]
-    rows = TensorDataset(features, torch.from_numpy(labels).float())
-    loader = DataLoader(rows, batch_size=BATCH_SIZE, shuffle=True)
-    epochs = max(4, -(-num_steps // len(loader)))
-    torch.manual_seed(0)
-    is_direct = method in (DIRECT, FROM_LOG_ODDS)
-    solver: Any = "profiled" if is_direct else LOSSES.get(method, "cross_entropy")
-
-    def new_heads() -> nn.Module:
-        heads = nn.Linear(features.shape[1], labels.shape[1])
-        if method == FROM_LOG_ODDS:
-            with torch.no_grad():
-                heads.bias.copy_(torch.from_numpy(np.nanmean(labels, axis=0)).logit())
-        return heads
-
-    return metricopt.fit(
-        new_heads,
-        loader,
-        objective,
-        folds=folds,
-        confidence=None,
-        solver=solver,
-        epochs=epochs,
-        warmup_epochs=round(WARMUP_FRACTION * epochs) if is_direct else None,
-        learning_rate=LEARNING_RATE,
-        progress=False,
-    )
-
-
-def oversampled(labels: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return all rows and positives again, until there are three for ten negatives; labels have shape (n, S).
-
-    Repeated rows stay in the fold of the first, so that no model is judged on a row that it has seen.
-    """
-    positive = np.flatnonzero((labels == 1).any(axis=1))
-    wanted = round(RATIO * (len(labels) - len(positive)))
-    return np.concatenate([np.arange(len(labels)), np.resize(positive, max(wanted - len(positive), 0))])
-
-
-def _masked(labels: NDArray[np.float64], fraction: float, split: int) -> NDArray[np.float64]:
-    """Return labels of which those of a random, stratified part are kept, and the others NaN."""
-    kept = stratified_split(labels, (fraction, 1 - fraction), split)[0]
-    masked = np.full(len(labels), np.nan)
-    masked[kept] = labels[kept]
-    return masked
-
-
-def _judged(
-    out_of_fold: NDArray[np.floating],
-    labels: NDArray[np.float64],
-    folds: NDArray[np.intp],
-    objective: Objective,
-    scores: NDArray[np.floating],
-    truth: NDArray[np.float64],
-) -> dict[str, Any]:
-    """Return what test scores allow, and what the threshold that out-of-fold scores support gives on them."""
-    seen, rule = np.isfinite(labels) & np.isfinite(out_of_fold), Rule()
-    evidence = {} if objective.bounded is None else {"confidence": rule.confidence, "folds": folds[seen]}
-    chosen = choose_threshold(out_of_fold[seen], labels[seen], objective, **evidence)
-    columns = (scores[:, np.newaxis], truth[:, np.newaxis], np.array([float(chosen.threshold)]), objective)
-    report = evaluate(*columns, label_names=("label",), data="")[0]
-    allowed = choose_threshold(scores, truth, objective)
-    return {
-        "bounded": objective.bounded.name if objective.bounded else "",
-        "bound": objective.bound,
-        "threshold": float(chosen.threshold),
-        "test_tp": int(report.true_positives),
-        "test_fp": int(report.false_positives),
-        "test_fn": int(report.false_negatives),
-        "test_tn": int(report.true_negatives),
-        "test_value": report.value,
-        "test_curve_value": float(allowed.value) if allowed.feasible else 0.0,
-    }
-
-
 def cells_of(num_splits: int = NUM_SPLITS, num_steps: int = NUM_STEPS, root: Path | None = None) -> list[Heads]:
     """Return all work, data set by data set; those of a folder only if there is one."""
-    cells = []
-    for dataset in (*FROZEN_FEATURES, *(FROM_A_FOLDER if root else ())):
-        for method in METHODS:
-            asked = [(name,) for name in OBJECTIVES] if method in FOR_EACH_OBJECTIVE else [tuple(OBJECTIVES)]
-            cells += [Heads(dataset, method, objectives, num_splits, num_steps, root) for objectives in asked]
-    return cells
+    return [
+        Heads(dataset, method, objectives, num_splits, num_steps, root)
+        for dataset in (*FROZEN_FEATURES, *(FROM_A_FOLDER if root else ()))
+        for method in METHODS
+        for objectives in trainings_of(method)
+    ]
 
 
 def longer_cells() -> list[Heads]:
@@ -330,9 +168,8 @@ def with_cells(published: pd.DataFrame) -> list[runner.Row]:
     """Return the rows of a table of results with the cells that they come from."""
     rows = published.drop(columns="steps").fillna({"bounded": ""}).to_dict("records")
     for row, steps in zip(rows, published["steps"], strict=True):
-        alone = row["method"] in FOR_EACH_OBJECTIVE
-        asked = (str(row["asked"]),) if alone else tuple(OBJECTIVES)
-        row["cell"] = Heads(str(row["dataset"]), str(row["method"]), asked, num_steps=int(steps)).key
+        served = training_for(str(row["method"]), str(row["asked"]))
+        row["cell"] = Heads(str(row["dataset"]), str(row["method"]), served, num_steps=int(steps)).key
     return rows
 
 

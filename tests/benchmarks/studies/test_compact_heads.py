@@ -7,10 +7,11 @@ import pytest
 from benchmarks.data.fashion import KINDS
 from benchmarks.data.newsgroups import TOPICS
 from benchmarks.data.problem import BenchmarkData
+from benchmarks.reporting.heads import gains_by_family
 from benchmarks.reporting.statistics import t_interval
+from benchmarks.running.heads import DIRECT, METHODS, OBJECTIVES, PLAIN
 from benchmarks.studies import compact_heads
-from benchmarks.studies.compact_heads import DIRECT, CompactHeads, cells_of, gains
-from benchmarks.studies.frozen_features import METHODS, OBJECTIVES, PLAIN
+from benchmarks.studies.compact_heads import FAMILIES, CompactHeads, cells_of
 
 BOUND = "recall at precision .8"
 
@@ -48,7 +49,7 @@ def test_gains_are_those_of_the_means_over_sets_and_over_splits():
         for split in range(4)
         for method in (DIRECT, PLAIN)
     ]
-    found = dict(gains(pd.DataFrame(rows)))
+    found = gains_by_family(pd.DataFrame(rows), FAMILIES)
     allowed, got = (
         found[f"{BOUND}, {what}: {DIRECT} minus the other"] for what in ("what test scores allow", "delivered")
     )
