@@ -50,7 +50,7 @@ LOSSES: dict[str, losses.Loss] = {
     "logit adjustment": losses.LogitAdjustment(),
 }
 FROM_LOG_ODDS = "direct from log odds"
-"""The direct method with the log odds of the prevalence as first intercept, as in logit adjustment; not in all studies."""
+"""The direct method with the log odds of the prevalence as first intercept, as in logit adjustment; not one of all."""
 FOR_EACH_OBJECTIVE = (DIRECT, FROM_LOG_ODDS, PLAIN)
 METHODS = (DIRECT, PLAIN, *LOSSES, OVERSAMPLED)
 BATCH_SIZE, LEARNING_RATE = 256, 0.02

@@ -8,16 +8,15 @@ from scipy.stats import ttest_1samp
 
 import metricopt
 from benchmarks.data.catalogue import FROZEN_FEATURES, OTHER_FROZEN_FEATURES
+from benchmarks.running.heads import FROM_LOG_ODDS, PLAIN, train
 from benchmarks.studies import frozen_features
 from benchmarks.studies.first_intercept import (
     ADJUSTED,
     ALL_OTHERS,
     ASKED,
-    FROM_LOG_ODDS,
     METHODS,
     OTHERS_1,
     OTHERS_5,
-    PLAIN,
     PUBLISHED,
     cells_of,
     differences,
@@ -38,7 +37,7 @@ def test_heads_begin_with_the_log_odds_of_their_labels(monkeypatch):
     monkeypatch.setattr(metricopt, "fit", fit)
     for method in METHODS:
         rows = torch.randn(200, 3)
-        frozen_features.train(rows, labels, make_folds(5, labels[:, 0], seed=0), method, OFBS(1.0), 20)
+        train(rows, labels, make_folds(5, labels[:, 0], seed=0), method, OFBS(1.0), 20)
     biases, solvers, warmups = zip(*begun, strict=True)
     wanted = torch.from_numpy(np.nanmean(labels, axis=0)).logit().float()
     assert [bool(torch.allclose(bias, wanted)) for bias in biases] == [method == FROM_LOG_ODDS for method in METHODS]
