@@ -122,7 +122,7 @@ class Solver(ABC):
         epochs, is_linear
             The same as for :meth:`stages`.
         is_wide : bool
-            Whether a linear model has about as many columns as positives.
+            Whether a linear model has many columns: about as many as positives, or dozens.
         """
         return [stage for stage in self.stages(epochs, is_linear) if stage.start == "warm"]
 

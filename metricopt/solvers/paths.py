@@ -94,9 +94,9 @@ FOLD_PATHS = {name: LINEAR_PATHS[name] for name in ("anchored ramp", "ramp", "hi
 # goes on and hands over to the ramps by and by.
 NETWORK_PATHS = {"guided ramp": Path("ramp", (0.5, 16.0), anchor=1.0, growth=2.0)}
 
-# A linear model with about as many columns as positives can learn its rows by heart, as a network can. Paths from one
-# warm-up end in weights that are worse on new rows than cross-entropy, and so is their average: there is one path that
-# begins as cross-entropy goes on, whose ramps stay wide.
+# A linear model with about as many columns as positives can learn its rows by heart, as a network can, and with many
+# columns cross-entropy takes long. Paths from one warm-up then end in weights that are worse on new rows than
+# cross-entropy, and so is their average: there is one path that begins as cross-entropy goes on, whose ramps stay wide.
 WIDE_PATHS = {"gentle ramp": Path("ramp", (0.5, 4.0), anchor=1.0, growth=2.0)}
 
 PATHS = {**LINEAR_PATHS, **NETWORK_PATHS, **WIDE_PATHS}
@@ -126,7 +126,7 @@ class PathSolver(Solver):
     fold_paths : mapping of str to Path, or None
         Those that the linear models of several folds take by default; None takes those of one model.
     wide_paths : mapping of str to Path, or None
-        Those that they take where they have about as many columns as positives; None takes the same as for others.
+        Those that they take where they have many columns; None takes the same as for others.
     """
 
     linear_paths: ClassVar[Mapping[str, Path]] = LINEAR_PATHS

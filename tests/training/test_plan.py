@@ -24,11 +24,14 @@ def test_wide_models_of_folds_go_on_from_the_warm_up_on_one_path():
     assert plan_of(ProfiledRanking(), is_wide=True) == plan_of(ProfiledRanking())
 
 
-@pytest.mark.parametrize(("num_columns", "paths"), [(4, FOLD_PATHS), (30, WIDE_PATHS)])
-def test_columns_and_positives_decide(num_columns, paths):
+@pytest.mark.parametrize(
+    ("num_rows", "num_columns", "paths"),
+    [(120, 4, FOLD_PATHS), (120, 30, WIDE_PATHS), (2400, 59, FOLD_PATHS), (2400, 60, WIDE_PATHS)],
+)
+def test_columns_and_positives_decide(num_rows, num_columns, paths):
     draw = torch.Generator().manual_seed(0)
-    y = (torch.arange(120) % 6 == 0).float()
-    x = torch.randn(120, num_columns, generator=draw) + y[:, None]
-    loader = DataLoader(TensorDataset(x, y), batch_size=60)
+    y = (torch.arange(num_rows) % 6 == 0).float()
+    x = torch.randn(num_rows, num_columns, generator=draw) + 2 * y[:, None] / num_columns**0.5
+    loader = DataLoader(TensorDataset(x, y), batch_size=num_rows // 2)
     result = metricopt.fit(nn.Linear(num_columns, 1), loader, "OFBS", beta=1.0, folds=3, epochs=16, progress=False)
     assert {record["stage"] for record in result.history} == {"warm-up", *paths}
