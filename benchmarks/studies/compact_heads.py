@@ -2,8 +2,8 @@
 
 The heads of :mod:`benchmarks.studies.frozen_features` have fewer than two positives for each column and can learn their
 rows by heart. Here are the same methods, protocol and defaults where there are several: 64 features of a post, 112 of
-an image, and all posts and enough images that held-out rows can testify to a bound. Each of the 20 topics and of the 10
-kinds is a set, so that nobody chose among them; each set of clothes is thinned to 5 %, and of posts as rare as it is.
+an image, all posts, and enough images that held-out rows can testify to a bound. Each of the 20 topics and of the 10
+kinds is a set, so that nobody chose among them; a set of clothes is thinned to 5 %, and posts are as rare as they are.
 This file decides the sets and what is said of all of them.
 """
 
