@@ -4,9 +4,10 @@ Each is looked up once, because the metadata of installed packages are files, wh
 """
 
 import platform
+import sys
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import distributions, packages_distributions, version
 
 _version_of = cache(version)
 
@@ -31,4 +32,11 @@ def package_of(module: str) -> str | None:
     >>> package_of("sklearn"), package_of("own_script")
     ('scikit-learn', None)
     """
-    return next(iter(packages_distributions().get(module, ())), None)
+    named = packages_distributions().get(module, ())
+    if not named and sys.version_info < (3, 11):  # where wheels that do not name their modules are left out
+        named = [
+            each.metadata["Name"]
+            for each in distributions()
+            if any(file.parts[0] in (module, f"{module}.py") for file in each.files or ())
+        ]
+    return next(iter(named), None)
