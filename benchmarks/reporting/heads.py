@@ -81,7 +81,7 @@ def gains_by_family(frame: pd.DataFrame, families: Mapping[str, Sequence[str]]) 
     Returns
     -------
     dict of str to DataFrame
-        By measure; a line for each family, over the splits and over the sets.
+        By measure; a line for each family of which there are rows, over the splits and over the sets.
     """
     found = {}
     for what, values in _measures(frame):
@@ -89,7 +89,7 @@ def gains_by_family(frame: pd.DataFrame, families: Mapping[str, Sequence[str]]) 
         lines = {}
         for family, names in families.items():
             own = gain[gain.index.get_level_values("dataset").isin(names)]
-            for over, plural in (("split", "splits"), ("dataset", "sets")):
+            for over, plural in (("split", "splits"), ("dataset", "sets")) if len(own) else ():
                 means = own.groupby(over).mean()
                 lines[f"{family}, over the {plural}"] = {str(other): str(t_interval(means[other])) for other in means}
         found[f"{what}: {DIRECT} minus the other"] = pd.DataFrame.from_dict(lines, orient="index")

@@ -60,6 +60,10 @@ def test_gains_are_those_of_the_means_over_sets_and_over_splits():
     assert allowed.loc["topics, over the sets", PLAIN] == str(t_interval(gain.loc[list(TOPICS[:3])].mean(axis=1)))
     assert allowed.loc["kinds of clothes, over the splits", PLAIN] == str(t_interval(gain.loc[list(KINDS[:2])].mean()))
     assert set(got[PLAIN]) == {"+0.5000 [+0.5000, +0.5000]"}  # cross-entropy breaks the bound
+    of_topics = gains_by_family(pd.DataFrame(rows[:-16]), FAMILIES)[f"{BOUND}, delivered: {DIRECT} minus the other"]
+    assert set(of_topics.index) == {
+        f"{family}, over the {of}" for family in ("topics", "all") for of in ("splits", "sets")
+    }
 
 
 @pytest.mark.parametrize("cell", [cells_of()[0], cells_of()[-1]])
