@@ -21,9 +21,9 @@ WARMUP_FRACTION = 0.25
 ROWS_A_COLUMN = 2
 """A linear model is wide if it has fewer rows of the rarer class for each column, on average over the labels."""
 MANY_COLUMNS = 60
-"""A linear model is wide as well if it has so many columns, because its warm-up ends long before cross-entropy does: with
-a bound on precision, the end of the warm-up often won over several paths on development sets of 40 to 62 columns, and was
-below one long path on all of them."""
+"""A linear model is wide as well if it has so many columns, as its warm-up ends long before cross-entropy does. On
+development sets of 40 to 62 columns with a bound on precision, the end of the warm-up often won over several paths, and
+was below one long path on all of them."""
 
 
 def default_epochs(steps_per_epoch: int, *, with_folds: bool = False) -> int:
